@@ -1,0 +1,220 @@
+"""Text to tokens: a Hugging Face tokenizer.json, its special tokens and its chat template.
+
+Templates are code from a model directory, so they run in jinja2's immutable sandbox. Byte-level
+vocabularies decode through a table of bytes, all others through the library. Shapes without a
+vocabulary of their own speak bytes. Nothing here downloads anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer as Backend
+
+from engine_under_test.detokenizer import (
+    ByteDetokenizer,
+    IncrementalDetokenizer,
+    WindowDetokenizer,
+)
+
+Message = Mapping[str, Any]
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+class BadTemplate(ValueError):
+    """The messages do not fit the model's chat template; the text is the template's own."""
+
+
+class ChatTemplate:
+    """A jinja chat template as Hugging Face models ship it."""
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
+        env = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        env.filters["tojson"] = _tojson
+        env.globals["raise_exception"] = _raise_exception
+        env.globals["strftime_now"] = _strftime_now
+        self._template = env.from_string(source)
+        self._special_tokens = dict(special_tokens or {})
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The prompt text. Raises BadTemplate when the template refuses the messages."""
+        try:
+            return self._template.render(
+                messages=list(messages),
+                tools=list(tools) if tools else None,
+                add_generation_prompt=add_generation_prompt,
+                **{**self._special_tokens, **(variables or {})},
+            )
+        except (TemplateError, TypeError, KeyError) as error:
+            raise BadTemplate(str(error) or type(error).__name__) from error
+
+
+class Tokenizer:
+    """Encodes prompts, decodes answers. ids outside the vocabulary print as their number.
+
+    That happens with random weights only: their output layer is wider than the byte vocabulary.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        chat_template: ChatTemplate | None = None,
+        eos_ids: Sequence[int] = (),
+    ) -> None:
+        self._backend = backend
+        self.chat_template = chat_template
+        self.eos_ids = tuple(eos_ids)
+        self.vocab_size = backend.get_vocab_size(with_added_tokens=True)
+        added = backend.get_added_tokens_decoder()
+        self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self._byte_of = _byte_of_char() if _is_byte_level(backend) else None
+        self._bytes: dict[int, bytes] = dict.fromkeys(self.special_ids, b"")
+
+    @classmethod
+    def from_dir(cls, path: Path) -> Tokenizer:
+        """Reads tokenizer.json and tokenizer_config.json. Raises FileNotFoundError, ValueError."""
+        file = path / "tokenizer.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file")
+        try:
+            backend = Backend.from_file(str(file))
+        except Exception as error:  # the library raises bare Exception
+            raise ValueError(f"{file}: {error}") from error
+        config = _read_json(path / "tokenizer_config.json")
+        special = {
+            name: text
+            for name, value in config.items()
+            if name.endswith("_token") and (text := _token_text(value))
+        }
+        source = _template_source(path, config)
+        template = ChatTemplate(source, special) if source else None
+        eos = backend.token_to_id(special.get("eos_token", ""))
+        return cls(backend, template, () if eos is None else (eos,))
+
+    @classmethod
+    def of_bytes(cls) -> Tokenizer:
+        """256 byte tokens and three markers, with the ChatML template: for random weights."""
+        alphabet = sorted(_byte_of_char().items(), key=lambda pair: pair[1])
+        backend = Backend(models.BPE(vocab=dict(alphabet), merges=[]))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        backend.decoder = decoders.ByteLevel()
+        markers = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+        backend.add_special_tokens([AddedToken(m, special=True) for m in markers])
+        return cls(backend, ChatTemplate(CHATML))
+
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """All tokens at once, special tokens left out, invalid UTF-8 replaced."""
+        if self._byte_of is not None:
+            return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+        known = [i for i in ids if 0 <= i < self.vocab_size]
+        text: str = self._backend.decode(known, skip_special_tokens=True)
+        return text
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes one token adds to the text; empty for a special token."""
+        found = self._bytes.get(token_id)
+        if found is None:
+            found = self._bytes[token_id] = self._compute_bytes(token_id)
+        return found
+
+    def token_text(self, token_id: int) -> str:
+        """How one token reads in a log-probability table; special tokens by their name."""
+        if token_id in self.special_ids:
+            return str(self._backend.id_to_token(token_id))
+        return self.token_bytes(token_id).decode("utf-8", "replace")
+
+    def detokenizer(self) -> IncrementalDetokenizer:
+        """A fresh incremental decoder for one sequence."""
+        if self._byte_of is not None:
+            return ByteDetokenizer(self.token_bytes)
+        return WindowDetokenizer(self.decode)
+
+    def _compute_bytes(self, token_id: int) -> bytes:
+        token = self._backend.id_to_token(token_id)
+        if token is None:
+            return f" {token_id:x}".encode()
+        if self._byte_of is None:
+            text: str = self._backend.decode([token_id], skip_special_tokens=True)
+            return text.encode()
+        # A token with any character outside the byte alphabet (an added token) stands for itself.
+        if all(char in self._byte_of for char in token):
+            return bytes(self._byte_of[char] for char in token)
+        return str(token).encode()
+
+
+def _byte_of_char() -> dict[str, int]:
+    """GPT-2's printable stand-ins: bytes that print stand for themselves, the rest follow 255."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    table = {chr(b): b for b in printable}
+    others = [b for b in range(256) if b not in set(printable)]
+    table.update({chr(256 + n): b for n, b in enumerate(others)})
+    return table
+
+
+def _is_byte_level(backend: Backend) -> bool:
+    decoder = json.loads(backend.to_str()).get("decoder") or {}
+    steps = decoder.get("decoders", [decoder]) if decoder.get("type") == "Sequence" else [decoder]
+    return all(step.get("type") == "ByteLevel" for step in steps)
+
+
+def _template_source(path: Path, config: Mapping[str, Any]) -> str | None:
+    file = path / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    found = config.get("chat_template")
+    if isinstance(found, list):  # several named templates: the one called default speaks
+        found = next((t["template"] for t in found if t.get("name") == "default"), None)
+    return found
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _token_text(value: object) -> str:
+    """A special token as a string, or as the object with `content` older files hold."""
+    if isinstance(value, dict):
+        value = value.get("content", "")
+    return value if isinstance(value, str) else ""
+
+
+def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _strftime_now(pattern: str) -> str:
+    return datetime.now().strftime(pattern)

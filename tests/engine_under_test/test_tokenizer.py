@@ -1,0 +1,64 @@
+"""Chat templates as models ship them: rendered, sandboxed, and refused in their own words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine_under_test.tokenizer import BadTemplate, ChatTemplate, Tokenizer
+
+USER = [{"role": "user", "content": "hi"}]
+
+
+def test_chatml_is_what_random_weights_speak() -> None:
+    template = Tokenizer.of_bytes().chat_template
+    assert template is not None
+    expected = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert template.render(USER) == expected
+
+
+def test_special_tokens_tojson_and_variables_reach_the_template() -> None:
+    template = ChatTemplate("{{ bos_token }}{{ tools | tojson }}{{ mood }}", {"bos_token": "<s>"})
+    tools = [{"name": "é"}]
+    assert template.render(USER, tools=tools, variables={"mood": "!"}) == '<s>[{"name": "é"}]!'
+
+
+def test_a_template_refuses_in_its_own_words() -> None:
+    template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(BadTemplate, match="roles must alternate"):
+        template.render(USER)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ ''.__class__.__mro__ }}", "{{ messages.append(1) }}", "{{ cycler.__init__.__globals__ }}"],
+)
+def test_templates_cannot_leave_the_sandbox(source: str) -> None:
+    with pytest.raises(BadTemplate):
+        ChatTemplate(source).render(USER)
+
+
+def test_a_model_directory_round_trips(tmp_path: Path) -> None:
+    Tokenizer.of_bytes()._backend.save(str(tmp_path / "tokenizer.json"))
+    config = {
+        "eos_token": {"content": "<|im_end|>"},
+        "chat_template": [
+            {"name": "default", "template": "{{ messages[0].content }}{{ eos_token }}"}
+        ],
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = Tokenizer.from_dir(tmp_path)
+    assert tokenizer.chat_template is not None
+    assert tokenizer.chat_template.render(USER) == "hi<|im_end|>"
+    assert tokenizer.eos_ids == tuple(tokenizer.encode("<|im_end|>"))
+    assert tokenizer.decode(tokenizer.encode("Grüße 🎈")) == "Grüße 🎈"
+
+
+def test_a_damaged_tokenizer_is_refused_by_file_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json"):
+        Tokenizer.from_dir(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match=r"tokenizer\.json"):
+        Tokenizer.from_dir(tmp_path)
