@@ -1,0 +1,261 @@
+"""What the engine is built from: the model's shape and the engine's settings. No torch.
+
+ModelConfig says what is computed and derives what one step must cost; EngineConfig says within
+which limits. An architecture, rope or layer feature the engine does not compute is refused by
+name here, before a byte of weights is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import ConfigError, ModelError
+
+DTypeName = Literal["auto", "float32", "bfloat16", "float64"]
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float64": 8}
+ARCHITECTURES = {
+    "LlamaForCausalLM": "llama",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+}
+DEFAULT_KV_CACHE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Llama3Rope:
+    """Llama 3.1's frequency scaling: long wavelengths are divided by `factor`, short ones kept."""
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_max_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCosts:
+    """What one forward pass must move and compute; the denominators of every roofline.
+
+    streamed_bytes: matrix bytes read once a step (lm_head included, the input embedding not).
+    flops_per_token: two a matrix element; attention adds flops_per_context_token for every
+    (new token, context token) pair.
+    """
+
+    num_params: int
+    streamed_bytes: int
+    kv_bytes_per_token: int
+    flops_per_token: int
+    flops_per_context_token: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shape of a Llama-family decoder. head_dim need not be hidden_size / num_heads."""
+
+    architecture: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_position: int
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10_000.0
+    rope_scaling: Llama3Rope | None = None
+    is_tied: bool = False
+    has_qkv_bias: bool = False
+    has_out_bias: bool = False
+    has_qk_norm: bool = False
+    eos_ids: tuple[int, ...] = ()
+    bos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_heads % self.num_kv_heads:
+            raise ModelError(
+                f"{self.num_heads} attention heads cannot share {self.num_kv_heads} key-value heads"
+            )
+        if self.head_dim % 2:
+            raise ModelError(f"head_dim {self.head_dim} is odd; rotary embeddings need pairs")
+
+    @classmethod
+    def from_hf_dict(cls, d: dict[str, Any]) -> ModelConfig:
+        """Read a Hugging Face config.json, of transformers 4 or 5. Raises ModelError by name."""
+        architecture = _architecture(d)
+        _refuse_unknown_features(d)
+        try:
+            num_heads = int(d["num_attention_heads"])
+            theta, scaling = _rope(d)
+            has_bias = bool(d.get("attention_bias", False))
+            eos = d.get("eos_token_id")
+            return cls(
+                architecture=architecture,
+                vocab_size=int(d["vocab_size"]),
+                hidden_size=int(d["hidden_size"]),
+                intermediate_size=int(d["intermediate_size"]),
+                num_layers=int(d["num_hidden_layers"]),
+                num_heads=num_heads,
+                num_kv_heads=int(d.get("num_key_value_heads") or num_heads),
+                head_dim=int(d.get("head_dim") or int(d["hidden_size"]) // num_heads),
+                max_position=int(d.get("max_position_embeddings", 2048)),
+                rms_norm_eps=float(d.get("rms_norm_eps", 1e-6)),
+                rope_theta=theta,
+                rope_scaling=scaling,
+                is_tied=bool(d.get("tie_word_embeddings", False)),
+                has_qkv_bias=architecture == "qwen2" or has_bias,
+                has_out_bias=architecture != "qwen2" and has_bias,
+                has_qk_norm=architecture == "qwen3",
+                eos_ids=() if eos is None else tuple(eos) if isinstance(eos, list) else (eos,),
+                bos_id=d.get("bos_token_id"),
+            )
+        except KeyError as missing:
+            raise ModelError(f"config.json has no {missing}") from None
+
+    @property
+    def layer_matrix_params(self) -> int:
+        """Elements of one layer's seven matrices."""
+        heads = (2 * self.num_heads + 2 * self.num_kv_heads) * self.head_dim
+        return self.hidden_size * (heads + 3 * self.intermediate_size)
+
+    @property
+    def num_params(self) -> int:
+        """Matrix elements: layers, embedding, and lm_head unless tied. Norms and biases left out."""
+        embeddings = (1 if self.is_tied else 2) * self.vocab_size * self.hidden_size
+        return self.num_layers * self.layer_matrix_params + embeddings
+
+    def costs(self, dtype: str) -> ModelCosts:
+        """Costs with weights and cache in `dtype` (a resolved name, not 'auto')."""
+        num_bytes = DTYPE_BYTES[dtype]
+        streamed = self.num_layers * self.layer_matrix_params + self.vocab_size * self.hidden_size
+        return ModelCosts(
+            num_params=self.num_params,
+            streamed_bytes=streamed * num_bytes,
+            kv_bytes_per_token=2 * self.num_layers * self.num_kv_heads * self.head_dim * num_bytes,
+            flops_per_token=2 * streamed,
+            flops_per_context_token=4 * self.num_layers * self.num_heads * self.head_dim,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Limits of one engine. Give model_dir (weights from disk) or shape (random weights).
+
+    max_model_len None: what the model was trained for.  num_blocks wins over kv_cache_bytes;
+    neither: 512 MiB, or less where every sequence at full length needs less.
+    long_prefill_threshold: most tokens of one sequence in one step; None: no limit but the budget.
+    seed: of random weights, and of the seeds drawn for requests that bring none.
+    """
+
+    model_dir: Path | None = None
+    shape: str | None = None
+    num_layers: int | None = None  # of a named shape: fewer or more layers than it has
+    seed: int = 0
+    dtype: DTypeName = "auto"
+    max_model_len: int | None = None
+    block_size: int = 16
+    num_blocks: int | None = None
+    kv_cache_bytes: int | None = None
+    max_num_seqs: int = 64
+    max_num_batched_tokens: int = 512
+    long_prefill_threshold: int | None = None
+    enable_prefix_caching: bool = True
+    max_waiting: int = 1024
+    num_threads: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.model_dir is None) == (self.shape is None):
+            raise ConfigError("give either a model directory or a named shape", do="--model DIR")
+        if self.num_layers is not None and self.shape is None:
+            raise ConfigError("num_layers changes a named shape only, not weights from disk")
+        if self.dtype != "auto" and self.dtype not in DTYPE_BYTES:
+            raise ConfigError(f"dtype {self.dtype!r} is unknown", do=f"use {[*DTYPE_BYTES]}")
+        for name in ("block_size", "max_num_seqs", "max_num_batched_tokens", "num_threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        optional = ("max_model_len", "kv_cache_bytes", "long_prefill_threshold", "num_layers")
+        for name in optional:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.num_blocks is not None and self.num_blocks < 2:
+            raise ConfigError("num_blocks must be at least 2: block 0 is padding")
+        if self.max_waiting < 0:
+            raise ConfigError(f"max_waiting must not be negative, not {self.max_waiting}")
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise ConfigError(
+                f"a step of {self.max_num_batched_tokens} tokens cannot serve "
+                f"{self.max_num_seqs} sequences",
+                why="every running sequence needs one token a step",
+                do="raise max_num_batched_tokens or lower max_num_seqs",
+            )
+
+    def resolve_max_model_len(self, model: ModelConfig) -> int:
+        """The context window in tokens. Raises ConfigError beyond what the model was trained for."""
+        if self.max_model_len is not None and self.max_model_len > model.max_position:
+            raise ConfigError(
+                f"max_model_len {self.max_model_len} exceeds the model's {model.max_position}"
+            )
+        return self.max_model_len or model.max_position
+
+    def resolve_num_blocks(self, model: ModelConfig, dtype: str) -> int:
+        """Blocks of the cache, the padding block included."""
+        if self.num_blocks is not None:
+            return self.num_blocks
+        block_bytes = model.costs(dtype).kv_bytes_per_token * self.block_size
+        if self.kv_cache_bytes is not None:
+            if self.kv_cache_bytes < 2 * block_bytes:
+                raise ConfigError(
+                    f"kv_cache_bytes {self.kv_cache_bytes} is less than two blocks",
+                    why=f"one block takes {block_bytes} bytes",
+                )
+            return self.kv_cache_bytes // block_bytes
+        full = self.max_num_seqs * -(-self.resolve_max_model_len(model) // self.block_size)
+        return 1 + max(1, min(full, DEFAULT_KV_CACHE_BYTES // block_bytes))
+
+
+def _architecture(d: dict[str, Any]) -> str:
+    names = d.get("architectures") or []
+    for name in names:
+        if name in ARCHITECTURES:
+            return ARCHITECTURES[name]
+    raise ModelError(
+        f"architecture {', '.join(names) or 'unnamed'} is not supported",
+        where="config.json, key 'architectures'",
+        do=f"use one of {', '.join(ARCHITECTURES)}",
+    )
+
+
+def _refuse_unknown_features(d: dict[str, Any]) -> None:
+    """Name each thing the forward pass would silently get wrong."""
+    neutral: dict[str, tuple[Any, ...]] = {
+        "hidden_act": ("silu",),
+        "mlp_bias": (False, None),
+        "use_sliding_window": (False, None),
+        "quantization_config": (None,),
+        "partial_rotary_factor": (1.0, None),
+    }
+    for key, values in neutral.items():
+        if key in d and d[key] not in values:
+            raise ModelError(f"{key} = {d[key]!r} is not supported", where="config.json")
+
+
+def _rope(d: dict[str, Any]) -> tuple[float, Llama3Rope | None]:
+    """theta and scaling, from transformers 5's rope_parameters or 4's rope_theta + rope_scaling."""
+    rope = d.get("rope_parameters") or d.get("rope_scaling") or {}
+    theta = float(rope.get("rope_theta") or d.get("rope_theta") or 10_000.0)
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind == "default":
+        return theta, None
+    if kind != "llama3":
+        raise ModelError(
+            f"rope type {kind!r} is not supported",
+            where="config.json, key 'rope_scaling'",
+            do="use a model with rope type 'default' or 'llama3'",
+        )
+    return theta, Llama3Rope(
+        factor=float(rope["factor"]),
+        low_freq_factor=float(rope["low_freq_factor"]),
+        high_freq_factor=float(rope["high_freq_factor"]),
+        original_max_position=int(rope["original_max_position_embeddings"]),
+    )
