@@ -1,0 +1,126 @@
+"""What the engine is asked and what it answers, as plain data: no torch, no asyncio.
+
+A Request lives in the scheduler from `add` to its last token. RequestOutput is what one step says
+about one request; Timings is what a finished request knows of itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to draw tokens. Ranges are checked by the server; the engine trusts them.
+
+    temperature >= 0 (0 is greedy), 0 < top_p <= 1, top_k 0 = off, 0 <= min_p <= 1.
+    seed None: drawn at admission and recorded.  logprobs: None off, else 0..20 alternatives.
+    """
+
+    max_tokens: int = 16
+    min_tokens: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    seed: int | None = None
+    logprobs: int | None = None
+
+
+class RequestStatus(IntEnum):
+    WAITING = 0
+    RUNNING = 1
+    FINISHED = 2
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"  # end-of-sequence or a stop token
+    LENGTH = "length"  # max_tokens or the context window
+    ABORT = "abort"  # the client left, or a stop string was found by the server
+    ERROR = "error"
+
+
+@dataclass(slots=True)
+class Timings:
+    """CLOCK_MONOTONIC ns of a request's life; 0 where it did not get that far.
+
+    queue = scheduled - admitted, prefill = first - scheduled, decode = last - first.
+    """
+
+    received_ns: int = 0
+    admitted_ns: int = 0
+    scheduled_ns: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    preempted_ns: int = 0
+    prefill_steps: int = 0
+    decode_steps: int = 0
+    preemptions: int = 0
+    cached_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    accepted_per_pos: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One sequence. token_ids is prompt + generated; num_computed chases len(token_ids)."""
+
+    request_id: str
+    prompt_ids: list[int]
+    params: SamplingParams
+    priority: int = 0  # lower is sooner, as in vLLM
+    cache_salt: str = ""
+    arrival: int = 0  # set by the scheduler: order of admission
+    status: RequestStatus = RequestStatus.WAITING
+    token_ids: list[int] = field(default_factory=list)
+    num_computed: int = 0
+    draft_ids: list[int] = field(default_factory=list)
+    block_ids: list[int] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
+    finish_reason: FinishReason | None = None
+
+    def __post_init__(self) -> None:
+        if not self.token_ids:
+            self.token_ids = list(self.prompt_ids)
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def num_prompt(self) -> int:
+        return len(self.prompt_ids)
+
+    @property
+    def num_generated(self) -> int:
+        return len(self.token_ids) - len(self.prompt_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural-log probability of the chosen token and of the most likely alternatives."""
+
+    token_id: int
+    logprob: float
+    rank: int  # 1 = most likely
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOutput:
+    """What one step says about one request. new_token_ids excludes nothing: EOS is included."""
+
+    request_id: str
+    new_token_ids: list[int]
+    logprobs: list[TokenLogprob] | None = None
+    finish_reason: FinishReason | None = None
+    timings: Timings | None = None  # on the last output only
+    error: str = ""

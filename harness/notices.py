@@ -1,0 +1,50 @@
+"""Warnings as data: a code, a severity and arguments; one table turns a code into one sentence.
+
+Console, JSON and the report's validity box all render the same notices, so they cannot disagree.
+A sentence says what happened, why it matters and what to type next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["info", "warning", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing the user should know. code: a key of SENTENCES. args fill its sentence."""
+
+    code: str
+    severity: Severity
+    args: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        return SENTENCES[self.code].format(**self.args)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "severity": self.severity, "args": self.args}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Notice:
+        return cls(row["code"], row["severity"], dict(row["args"]))
+
+
+# Grouped by the room that raises them. Every code is raised by a test.
+SENTENCES: dict[str, str] = {
+    # scenario
+    "short_warmup": (
+        "the warm-up of {warmup} is shorter than the recommended {recommended}: early requests may"
+        " still see a cold target; set load.warmup"
+    ),
+    "too_few_requests": (
+        "about {requests} measured requests cannot carry {quantile} (it needs {needed}): its rule"
+        " will be inconclusive; lengthen load.duration"
+    ),
+    "unknown_environment": (
+        "the environment variable {name} is not one the harness knows; did you mean {nearest}?"
+    ),
+    "skipped_limit": "the limit on {metric} was skipped for class {name}: it cannot have it",
+}

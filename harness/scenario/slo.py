@@ -1,0 +1,74 @@
+"""The SLO block: what a good request is, and the limits a run must keep.
+
+A limit on a latency quantile is in seconds; on a share a ratio 0-1; on a rate a minimum.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.units import ReqPerS, Seconds, Share
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LatencyLimits(_Block):
+    """Largest allowed quantiles over requests (chunk gaps for icl and itl)."""
+
+    p50: Seconds | None = Field(default=None, description="Median at most this.")
+    p90: Seconds | None = Field(default=None, description="90th percentile at most this.")
+    p95: Seconds | None = Field(default=None, description="95th percentile at most this.")
+    p99: Seconds | None = Field(default=None, description="99th percentile at most this.")
+    max: Seconds | None = Field(default=None, description="No observation above this.")
+
+
+class GoodRequest(_Block):
+    """A request is good when it succeeded and kept every limit it can have."""
+
+    ttft: Seconds | None = Field(default=None, description="Intended send to first token.")
+    ttfv: Seconds | None = Field(default=None, description="Intended send to first visible text.")
+    tpot: Seconds | None = Field(default=None, description="Mean time per output token after it.")
+    e2e_latency: Seconds | None = Field(default=None, description="Intended send to the end.")
+    max_stall: Seconds | None = Field(default=None, description="Longest gap between chunks.")
+
+
+class ShareLimit(_Block):
+    max: Share = Field(description="At most this share.")
+
+
+class TokenRateLimit(_Block):
+    min: float = Field(gt=0, description="At least this many tokens/s.")
+
+
+class RequestRateLimit(_Block):
+    min: ReqPerS = Field(description="At least this many requests/s.")
+
+
+class UptimeLimit(_Block):
+    """A window is up when its error rate is at most 1 - good; uptime is the share that is up."""
+
+    window: Seconds = Field(default=300.0, description="Length of one window.")
+    good: Share = Field(default=0.95, description="Least share of good answers in an up window.")
+    objective: Share = Field(description="Least share of up windows.")
+
+
+class Slo(_Block):
+    good_request: GoodRequest | None = Field(
+        default=None, description="None: the highest-percentile limit of each metric."
+    )
+    attainment: Share | None = Field(default=None, description="Least share of good requests.")
+    ttft: LatencyLimits | None = Field(default=None, description="Time to first token.")
+    ttfv: LatencyLimits | None = Field(default=None, description="Time to first visible text.")
+    tpot: LatencyLimits | None = Field(default=None, description="Time per output token.")
+    itl: LatencyLimits | None = Field(default=None, description="Inter-token latency.")
+    icl: LatencyLimits | None = Field(default=None, description="Inter-chunk latency.")
+    e2e_latency: LatencyLimits | None = Field(default=None, description="Whole answer.")
+    max_stall: LatencyLimits | None = Field(default=None, description="Longest gap of a request.")
+    error_rate: ShareLimit | None = Field(default=None, description="Failures over valid.")
+    throttle_rate: ShareLimit | None = Field(default=None, description="429 over valid.")
+    uptime: UptimeLimit | None = Field(default=None, description="Availability by windows.")
+    output_tok_per_s: TokenRateLimit | None = Field(default=None, description="System output.")
+    goodput_req_per_s: RequestRateLimit | None = Field(default=None, description="Good requests.")
+    request_per_s: RequestRateLimit | None = Field(default=None, description="Completed requests.")

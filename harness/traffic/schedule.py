@@ -1,0 +1,86 @@
+"""Schedule: everything that will be sent and when, as arrays; pure and reproducible.
+
+The same scenario, point and seed give the same bytes (see `sha256`), whatever the number of
+workers: worker w of W takes rows i with i mod W == w (open) or slots s with s mod W == w
+(closed). What a request says is made from its row by content.py; the anti-cache salt is outside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Int64Array = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StageSchedule:
+    """One stage: rows 0..n-1, each a request.
+
+    Open: row i is sent once, at intended_ns[i] after the stage's start (ascending, int64).
+    Closed: intended_ns is all zero; slot s takes rows s, s+C, s+2C ... and wraps round at n (the
+    salt keeps wrapped prompts unique); slot s starts at slot_start_ns[s]; before its t-th request
+    it thinks think_ns[row] (0 for none). Concurrency is len(slot_start_ns); 0 for open.
+    class_id: index into the point's traffic classes.  asked_in, asked_out: tokens (asked_out -1:
+    not limited).  content_id: seeds the text, or is the row of a data set or trace.
+    prefix_group: -1 for none.
+    Phases by intended time from the stage's start: warm-up [0, warmup_ns), window [warmup_ns,
+    warmup_ns + window_ns), then cool-down of at most cooldown_ns (stopped once every measured
+    request has ended).  num_measured: where the window is a count instead of a time, the window
+    ends after this many measured requests (then window_ns is 0 for closed, exact for open).
+    """
+
+    index: int
+    name: str
+    kind: Literal["open", "closed"]
+    intended_ns: Int64Array
+    class_id: Int32Array
+    asked_in: Int32Array
+    asked_out: Int32Array
+    content_id: Int64Array
+    prefix_group: Int32Array
+    think_ns: Int64Array
+    slot_start_ns: Int64Array
+    warmup_ns: int
+    window_ns: int
+    cooldown_ns: int
+    num_measured: int = 0
+
+    def __len__(self) -> int:
+        return len(self.class_id)
+
+    @property
+    def concurrency(self) -> int:
+        return len(self.slot_start_ns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """All stages of one point, in order; the next starts when the load of the former stops."""
+
+    stages: tuple[StageSchedule, ...]
+    drain_ns: int
+
+    def sha256(self) -> str:
+        """Hex digest over every array and every phase length, in a fixed order and byte order."""
+        digest = hashlib.sha256(b"harness-schedule-1")
+        for stage in self.stages:
+            phases = (
+                stage.warmup_ns, stage.window_ns, stage.cooldown_ns, stage.num_measured,
+                stage.concurrency,
+            )  # fmt: skip
+            digest.update(f"{stage.name}|{stage.kind}|{len(stage)}|{phases}".encode())
+            for name in (
+                "intended_ns", "class_id", "asked_in", "asked_out", "content_id", "prefix_group",
+                "think_ns", "slot_start_ns",
+            ):  # fmt: skip
+                array: npt.NDArray[np.integer] = getattr(stage, name)
+                little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+                digest.update(np.ascontiguousarray(little).tobytes())
+        digest.update(str(self.drain_ns).encode())
+        return digest.hexdigest()

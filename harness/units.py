@@ -1,0 +1,144 @@
+"""The one place that parses, converts and formats quantities.
+
+Units live in values: `250ms`, `8/s`, `0.90USD/Mtok`. A bare number where a dimension is needed is
+an error that names two right spellings. Inside the program: int nanoseconds in load and records,
+float seconds from the first statistic on, milliseconds only in printed text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
+
+_NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
+
+TIME_S = {
+    "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
+RATE_PER_S = {"/s": 1.0, "/min": 1 / 60, "/h": 1 / 3600, "/d": 1 / 86400}
+SHARE = {"%": 0.01}
+SIZE_BYTES = {
+    "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30,
+}  # fmt: skip
+MONEY_USD = {"USD": 1.0}
+
+
+def parse(text: object, table: Mapping[str, float], name: str, examples: str) -> float:
+    """The quantity in base units; raises ValueError saying what to write instead.
+
+    table: unit -> factor to the base unit.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise ValueError(f"expected a {name}; write {examples}")
+    match = _NUMBER.match(str(text))
+    if not match:
+        raise ValueError(f"'{text}' is not a {name}; write {examples}")
+    number, unit = float(match[1]), match[2]
+    if not unit:
+        raise ValueError(f"{text} has no unit; write {examples}")
+    if unit not in table:
+        raise ValueError(f"unknown unit '{unit}' in '{text}'; use one of {', '.join(table)}")
+    value = number * table[unit]
+    if not math.isfinite(value):
+        raise ValueError(f"'{text}' is not finite; write {examples}")
+    return value
+
+
+def parse_seconds(text: object) -> float:
+    """`250ms` -> 0.25. Negative times are refused."""
+    value = parse(text, TIME_S, "time", _time_examples(text))
+    if value < 0:
+        raise ValueError(f"'{text}' is negative; a time is 0 or more")
+    return value
+
+
+def parse_rate(text: object) -> float:
+    """`480/min` -> 8.0 requests/s; must be above 0."""
+    value = parse(text, RATE_PER_S, "rate", "8/s or 480/min")
+    if value <= 0:
+        raise ValueError(f"'{text}' must be above 0")
+    return value
+
+
+def parse_share(text: object) -> float:
+    """`99%` -> 0.99; 0 to 100 %."""
+    value = parse(text, SHARE, "share", f"{text}% or 5%")
+    if not 0 <= value <= 1:
+        raise ValueError(f"'{text}' must lie between 0% and 100%")
+    return value
+
+
+def parse_size(text: object) -> float:
+    """`64MiB` -> bytes."""
+    return parse(text, SIZE_BYTES, "size", "64MiB or 80GB")
+
+
+def _time_examples(text: object) -> str:
+    """Two right spellings, made from the user's own number where it is one."""
+    try:
+        number = float(str(text))
+    except ValueError:
+        return "250ms or 1.5s"
+    return f"{number:g}ms or {number / 1000:g}s" if number >= 20 else f"{number:g}s or 500ms"
+
+
+def format_seconds(value_s: float, digits: int = 3) -> str:
+    """For people: `182 ms`, `1.24 s`, `3 min 20 s`. Never for files."""
+    if not math.isfinite(value_s):
+        return "not reached"
+    size = abs(value_s)
+    if size >= 120:
+        minutes, seconds = divmod(round(value_s), 60)
+        hours, minutes = divmod(minutes, 60)
+        parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+        return " ".join(f"{n} {u}" for n, u in parts if n) or "0 s"
+    scale, unit = (1.0, "s") if size >= 1 else (1e3, "ms") if size >= 1e-3 else (1e6, "us")
+    if value_s == 0:
+        return "0 s"
+    return f"{significant(value_s * scale, digits)} {unit}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`digits` significant figures without an exponent, thousands separated: `4,210`, `0.0312`."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def write_seconds(value_s: float) -> str:
+    """The shortest exact spelling a scenario accepts: 0.25 -> `250ms`."""
+    for unit in ("d", "h", "min", "s", "ms", "us"):
+        number = value_s / TIME_S[unit]
+        if number >= 1 and abs(number - round(number)) < 1e-9:
+            return f"{round(number)}{unit}"
+    return f"{value_s!r}s" if value_s else "0s"
+
+
+def write_rate(value: float) -> str:
+    return f"{value:.12g}/s"
+
+
+def write_share(value: float) -> str:
+    return f"{value * 100:.12g}%"
+
+
+# Fields of a document: the YAML holds `250ms`, the model holds 0.25, a dump writes `250ms` again.
+def _field(parser: Any, writer: Any, pattern: str, example: str) -> Any:
+    schema = {"type": "string", "pattern": pattern, "examples": [example]}
+    return (BeforeValidator(parser), PlainSerializer(writer), WithJsonSchema(schema))
+
+
+_T = r"^\s*\d+(\.\d+)?([eE][+-]?\d+)?\s*(ns|us|ms|s|min|h|d)\s*$"
+_R = r"^\s*\d+(\.\d+)?([eE][+-]?\d+)?\s*/(s|min|h|d)\s*$"
+_S = r"^\s*\d+(\.\d+)?\s*%\s*$"
+Seconds = Annotated[float, *_field(parse_seconds, write_seconds, _T, "250ms")]
+ReqPerS = Annotated[float, *_field(parse_rate, write_rate, _R, "8/s")]
+Share = Annotated[float, *_field(parse_share, write_share, _S, "99%")]
