@@ -1,0 +1,38 @@
+# make demo    set everything up, run the quickstart against the reference engine, leave a report
+# make test    set everything up, pass every check and test (what CI runs)
+# make check   the static checks alone: ruff, mypy, import contracts
+# make bench   CPU microseconds a chunk of our reader beside other clients, in one run
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo test check bench clean
+
+setup: $(READY)
+
+# torch first and pinned: resolving it along with the rest may fetch gigabytes of another build.
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up .venv (once, a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/harness run quickstart
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.reader
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

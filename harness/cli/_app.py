@@ -1,0 +1,145 @@
+"""The group, and the one place where an exception becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from harness import __version__
+from harness.errors import ExitCode, HarnessError
+
+# verb -> its line in --help, so that the list needs no import
+VERBS = {
+    "run": "Run a scenario: measure, judge, report.",
+    "report": "Render runs again from their records.",
+    "init": "Write a commented scenario from the library.",
+    "validate": "Check scenarios; every fault with line and column.",
+    "expand": "Show the points a run would make.",
+    "schema": "Print the JSON Schema of scenarios.",
+    "serve": "Start the reference engine or the scripted endpoint.",
+}
+
+EXIT_CODES = """\b
+Exit codes:
+  0 done, all verdicts pass      1 a gate, SLO or claim failed
+  2 bad usage or scenario        3 inconclusive
+  4 measurement invalid          5 target unreachable or refused us
+  70 internal error              130 interrupted, partial results kept"""
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module when it is asked for, never before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"harness.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f". Verbs: {', '.join(VERBS)}"
+            ctx.fail(f"no verb '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"harness {__version__}{_commit()}")
+        ctx.exit()
+
+
+def _commit() -> str:
+    """` (git abc1234)` when run from a checkout, else nothing."""
+    import subprocess
+
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    found = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return f" (git {found.stdout.strip()})" if found.returncode == 0 else ""
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version,
+    help="Show the version with its git commit.",
+)  # fmt: skip
+def group() -> None:
+    """Benchmark LLM inference: decisions with error bars, from verified measurements.
+
+    \b
+    Start here:
+      harness run quickstart                             the reference engine, one minute
+      harness run quickstart --url URL --model NAME      your endpoint
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a verb and leave with its exit code; never with a traceback unless --debug."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(_run(args))
+
+
+def _run(args: list[str]) -> int:
+    is_debug = "--debug" in args
+    try:
+        result = group.main(args=args, prog_name="harness", standalone_mode=False)
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except HarnessError as error:
+        if is_debug:
+            traceback.print_exc()
+        click.echo(error.render(), err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # `harness ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        if is_debug:
+            traceback.print_exc()
+        else:
+            click.echo(_bug(error), err=True)
+        return ExitCode.INTERNAL
+
+
+def _bug(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return (
+        f"internal error: {type(error).__name__}: {error}\n  where: {place}\n"
+        "  why:   this is a bug in the harness, not in your target; it is not a verdict\n"
+        "  do:    run again with --debug and report what it prints"
+    )

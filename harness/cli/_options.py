@@ -1,0 +1,87 @@
+"""Options every verb has, and how a verb speaks: stdout carries the result, stderr the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from harness.notices import Notice
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How loud and where to. level: -1 quiet, 0 normal, 1 verbose."""
+
+    level: int
+    as_json: bool
+    color: Literal["auto", "always", "never"]
+    progress: Literal["auto", "bar", "plain", "none"]
+
+    @property
+    def is_colored(self) -> bool:
+        if self.color == "auto":
+            return sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        return self.color == "always"
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr; silent with -q."""
+        if self.level >= 0:
+            click.echo(text, err=True)
+
+    def notices(self, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            if self.level >= 0 or notice.severity == "invalid":
+                click.echo(f"{notice.severity}: {notice.sentence}", err=True)
+
+    def result(self, text: str, data: Any, output: Path | None = None) -> None:
+        """The verb's answer: one JSON document with --json, else text; `-o` sends it to a file."""
+        body = json.dumps(data, indent=2, ensure_ascii=False) if self.as_json else text
+        if output is None or str(output) == "-":
+            click.echo(body)
+        else:
+            output.write_text(body + "\n", encoding="utf-8")
+
+
+def voice_options(function: F) -> F:
+    """-q, -v, --json, --color, --progress, --debug, gathered into one argument `voice`."""
+    import functools
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any, quiet: bool, verbose: bool, as_json: bool, color: Any, progress: Any,
+        debug: bool, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        level = -1 if quiet else 1 if verbose else 0
+        return function(*args, voice=Voice(level, as_json, color, progress), **kwargs)
+
+    for option in (
+        click.option("--debug", is_flag=True, help="Show tracebacks."),
+        click.option(
+            "--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto",
+            help="Live display; auto is a bar on a terminal, else a line every 10 s.",
+        ),
+        click.option(
+            "--color", type=click.Choice(["auto", "always", "never"]), default="auto",
+            help="Colour; auto honours NO_COLOR.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="stdout is one JSON document."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr."),
+    ):  # fmt: skip
+        wrapper = option(wrapper)
+    return wrapper  # type: ignore[return-value]
+
+
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE",
+    help="Override one value of the scenario; repeatable: --set load.rate=8/s.",
+)  # fmt: skip
