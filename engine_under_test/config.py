@@ -121,7 +121,7 @@ class ModelConfig:
 
     @property
     def num_params(self) -> int:
-        """Matrix elements: layers, embedding, and lm_head unless tied. Norms and biases left out."""
+        """Matrix elements: layers, embedding, lm_head unless tied. No norms, no biases."""
         embeddings = (1 if self.is_tied else 2) * self.vocab_size * self.hidden_size
         return self.num_layers * self.layer_matrix_params + embeddings
 
@@ -191,7 +191,7 @@ class EngineConfig:
             )
 
     def resolve_max_model_len(self, model: ModelConfig) -> int:
-        """The context window in tokens. Raises ConfigError beyond what the model was trained for."""
+        """The context window in tokens. Raises ConfigError beyond the model's own."""
         if self.max_model_len is not None and self.max_model_len > model.max_position:
             raise ConfigError(
                 f"max_model_len {self.max_model_len} exceeds the model's {model.max_position}"

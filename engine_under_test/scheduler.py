@@ -1,0 +1,315 @@
+"""Which request computes how many tokens in the next step. No torch, no clock but the one given.
+
+There are no phases: a request's `num_computed` chases `num_tokens + drafts`, and a prompt's chunk,
+a decode, a resume after preemption and a verification of drafts are the same line of arithmetic
+(the invariant of vLLM's V1 scheduler). RUNNING goes first in order of admission, then WAITING by
+(priority, arrival). Python work is O(1) a request and step, except where blocks fill up.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .kv_cache import KVCacheManager
+from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
+
+FREE_RESERVE_RATIO = 0.01  # admission leaves this share of blocks to those already running
+
+
+@dataclass(slots=True)
+class ScheduledSeq:
+    """num_new tokens of one request, from position request.num_computed on.
+
+    is_sampled: the chunk reaches the last known token, so the next one is drawn.
+    """
+
+    request: Request
+    num_new: int
+    is_sampled: bool
+
+
+@dataclass(slots=True)
+class SchedulerOutput:
+    """One step. released_ids: requests that lost their row since the last step, for any reason."""
+
+    seqs: list[ScheduledSeq]
+    released_ids: list[str]
+    preempted_ids: list[str]
+    num_tokens: int
+    failed: list[RequestOutput]
+
+
+@dataclass(slots=True)
+class SampledTokens:
+    """What the runner drew, aligned with SchedulerOutput.seqs; [] where nothing was drawn.
+
+    With d drafts a row holds 1..d+1 tokens: the accepted drafts and one more.
+    logprobs: None, or for each row None or one entry a token.
+    """
+
+    token_ids: list[list[int]]
+    logprobs: list[list[TokenLogprob] | None] | None = None
+
+
+@dataclass(slots=True)
+class SchedulerCounters:
+    """Totals since the start; prefix tokens are counted at first admissions only."""
+
+    num_prefix_query_tokens: int = 0
+    num_prefix_hit_tokens: int = 0
+    num_preemptions: int = 0
+    num_prompt_tokens: int = 0
+    num_generation_tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Step:
+    """A step while it is put together."""
+
+    budget: int
+    seqs: dict[str, ScheduledSeq] = field(default_factory=dict)
+    preempted_ids: list[str] = field(default_factory=list)
+    failed: list[RequestOutput] = field(default_factory=list)
+
+
+class Scheduler:
+    """Owns every request from `add` to its last token."""
+
+    def __init__(
+        self,
+        kv: KVCacheManager,
+        *,
+        max_num_seqs: int,
+        max_num_batched_tokens: int,
+        max_model_len: int,
+        long_prefill_threshold: int | None = None,
+        eos_ids: tuple[int, ...] = (),
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.kv = kv
+        self.counters = SchedulerCounters()
+        self.running: list[Request] = []
+        self._waiting: list[tuple[int, int, Request]] = []  # heap; aborted entries go lazily
+        self._requests: dict[str, Request] = {}
+        self._preempted_at_ns: dict[str, int] = {}
+        self._released_ids: list[str] = []
+        self._max_num_seqs = max_num_seqs
+        self._budget = max_num_batched_tokens
+        self._max_model_len = max_model_len
+        self._chunk_limit = long_prefill_threshold or max_num_batched_tokens
+        self._eos_ids = frozenset(eos_ids)
+        self._num_reserved = int(kv.num_usable_blocks * FREE_RESERVE_RATIO)
+        self._num_arrivals = 0
+        self._clock_ns = clock_ns
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._requests) - len(self.running)
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._requests)
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._requests
+
+    def add(self, r: Request) -> None:
+        """Queue r; whoever calls has checked that it can fit."""
+        r.arrival = self._num_arrivals
+        self._num_arrivals += 1
+        self._requests[r.request_id] = r
+        heapq.heappush(self._waiting, (r.priority, r.arrival, r))
+
+    def abort(self, request_id: str) -> None:
+        """Drop a request and its blocks at once; unknown ids are ignored."""
+        if (r := self._requests.get(request_id)) is not None:
+            if r.status is RequestStatus.RUNNING:
+                self.running.remove(r)
+            self._finish(r, FinishReason.ABORT)
+
+    def schedule(self) -> SchedulerOutput | None:
+        """The next step, or None when nothing is queued. Allocates the blocks it will write."""
+        if not self._requests:
+            return None
+        step, now_ns = _Step(self._budget), self._clock_ns()
+        self._continue_running(step, now_ns)
+        if not step.preempted_ids:
+            self._admit_waiting(step, now_ns)
+        released, self._released_ids = self._released_ids, []
+        return SchedulerOutput(
+            seqs=list(step.seqs.values()),
+            released_ids=released,
+            preempted_ids=step.preempted_ids,
+            num_tokens=self._budget - step.budget,
+            failed=step.failed,
+        )
+
+    def update(self, out: SchedulerOutput, sampled: SampledTokens) -> list[RequestOutput]:
+        """Book what a step computed and drew; one RequestOutput a request that gained or ended."""
+        now_ns, outputs = self._clock_ns(), out.failed
+        logprobs = sampled.logprobs or [None] * len(out.seqs)
+        has_finished = False
+        for seq, tokens, token_logprobs in zip(out.seqs, sampled.token_ids, logprobs, strict=True):
+            r = seq.request
+            if r.status is not RequestStatus.RUNNING:
+                continue  # aborted while the step ran
+            is_decode = bool(tokens) and r.num_generated > 0 and seq.num_new == len(r.draft_ids) + 1
+            if is_decode:
+                r.timings.decode_steps += 1
+            else:
+                r.timings.prefill_steps += 1
+            # A rejected draft is a token that was not computed after all.
+            num_rejected = len(r.draft_ids) + 1 - len(tokens) if tokens else 0
+            r.num_computed += seq.num_new - num_rejected
+            if tokens:
+                r.draft_ids = []
+                output = self._extend(r, tokens, token_logprobs, now_ns)
+                outputs.append(output)
+                if output.finish_reason is not None:
+                    has_finished = True
+                    continue
+            self.kv.commit(r, r.num_computed)
+        if has_finished:
+            self.running = [r for r in self.running if r.status is RequestStatus.RUNNING]
+        return outputs
+
+    def _continue_running(self, step: _Step, now_ns: int) -> None:
+        """Every running request gets its chunk; where blocks run out, the newest gives way."""
+        for r in tuple(self.running):
+            if step.budget == 0:
+                break
+            if r.status is not RequestStatus.RUNNING:
+                continue  # preempted for an earlier one in this very step
+            num_new = self._chunk(r, step.budget)
+            while not self.kv.allocate(r, num_new):
+                victim = max(self.running, key=lambda x: (x.priority, x.arrival))
+                if victim is r and len(self.running) == 1:
+                    self.running.remove(r)
+                    step.failed.append(self._fail(r))
+                    break
+                self._preempt(victim, step, now_ns)
+                if victim is r:
+                    break
+            else:
+                self._schedule(r, num_new, step)
+
+    def _admit_waiting(self, step: _Step, now_ns: int) -> None:
+        """Admit in order while rows, budget and blocks last; never overtake the first in line."""
+        while self._waiting and step.budget and len(self.running) < self._max_num_seqs:
+            r = self._waiting[0][2]
+            if r.status is RequestStatus.FINISHED:
+                heapq.heappop(self._waiting)
+                continue
+            num_cached = self.kv.match_prefix(r)
+            # The whole present sequence must fit, not just its first chunk: half-admitted long
+            # prompts would only preempt each other. Alone, a request may use the last block.
+            num_left = self.kv.num_free_after(r, r.num_tokens, num_cached)
+            if num_left < (self._num_reserved if self.running else 0):
+                if self.running:
+                    return
+                heapq.heappop(self._waiting)
+                step.failed.append(self._fail(r))
+                continue
+            heapq.heappop(self._waiting)
+            num_new = min(r.num_tokens - num_cached, self._chunk_limit, step.budget)
+            is_allocated = self.kv.allocate(r, num_new, num_cached)
+            assert is_allocated, "the whole sequence fits, so its first chunk must"
+            r.num_computed = num_cached
+            self._book_admission(r, num_cached, now_ns)
+            self.running.append(r)
+            self._schedule(r, num_new, step)
+
+    def _chunk(self, r: Request, budget: int) -> int:
+        return min(r.num_tokens + len(r.draft_ids) - r.num_computed, self._chunk_limit, budget)
+
+    def _schedule(self, r: Request, num_new: int, step: _Step) -> None:
+        step.budget -= num_new
+        is_last = r.num_computed + num_new >= r.num_tokens + len(r.draft_ids)
+        step.seqs[r.request_id] = ScheduledSeq(r, num_new, is_last)
+
+    def _book_admission(self, r: Request, num_cached: int, now_ns: int) -> None:
+        r.status = RequestStatus.RUNNING
+        if (since_ns := self._preempted_at_ns.pop(r.request_id, None)) is not None:
+            r.timings.preempted_ns += now_ns - since_ns
+            return
+        r.timings.scheduled_ns = now_ns
+        r.timings.cached_tokens = num_cached
+        self.counters.num_prefix_query_tokens += r.num_tokens
+        self.counters.num_prefix_hit_tokens += num_cached
+        self.counters.num_prompt_tokens += r.num_prompt
+
+    def _preempt(self, victim: Request, step: _Step, now_ns: int) -> None:
+        """Take everything from the victim; its published blocks stay findable until reused."""
+        if (seq := step.seqs.pop(victim.request_id, None)) is not None:
+            step.budget += seq.num_new
+        self.kv.free(victim)
+        victim.num_computed = 0
+        victim.draft_ids = []
+        victim.status = RequestStatus.WAITING
+        victim.timings.preemptions += 1
+        self.counters.num_preemptions += 1
+        self._preempted_at_ns[victim.request_id] = now_ns
+        self.running.remove(victim)
+        # Its arrival is older than that of all who wait at its priority, so this is their front.
+        heapq.heappush(self._waiting, (victim.priority, victim.arrival, victim))
+        step.preempted_ids.append(victim.request_id)
+        self._released_ids.append(victim.request_id)
+
+    def _extend(
+        self, r: Request, tokens: list[int], logprobs: list[TokenLogprob] | None, now_ns: int
+    ) -> RequestOutput:
+        """Append drawn tokens up to the first that ends the request."""
+        reason: FinishReason | None = None
+        num_kept = 0
+        for token in tokens:
+            r.token_ids.append(token)
+            num_kept += 1
+            if (reason := self._finish_reason(r, token)) is not None:
+                break
+        self.counters.num_generation_tokens += num_kept
+        r.timings.first_ns = r.timings.first_ns or now_ns
+        r.timings.last_ns = now_ns
+        if reason is not None:
+            self.kv.commit(r, min(r.num_computed, r.num_tokens))
+            self._finish(r, reason)
+        return RequestOutput(
+            request_id=r.request_id,
+            new_token_ids=tokens[:num_kept],
+            logprobs=logprobs and logprobs[:num_kept],
+            finish_reason=reason,
+            timings=None if reason is None else r.timings,
+        )
+
+    def _finish_reason(self, r: Request, token: int) -> FinishReason | None:
+        p, num_generated = r.params, r.num_generated
+        is_eos = token in self._eos_ids and not p.ignore_eos
+        if (is_eos or token in p.stop_token_ids) and num_generated >= p.min_tokens:
+            return FinishReason.STOP
+        if num_generated >= p.max_tokens or r.num_tokens >= self._max_model_len:
+            return FinishReason.LENGTH
+        return None
+
+    def _finish(self, r: Request, reason: FinishReason) -> None:
+        if r.status is RequestStatus.RUNNING:
+            self._released_ids.append(r.request_id)
+        r.status = RequestStatus.FINISHED
+        r.finish_reason = reason
+        self.kv.free(r)
+        self.kv.forget(r)
+        self._preempted_at_ns.pop(r.request_id, None)
+        del self._requests[r.request_id]
+
+    def _fail(self, r: Request) -> RequestOutput:
+        """A request that, alone, needs more blocks than there are."""
+        self._finish(r, FinishReason.ERROR)
+        num_slots = self.kv.num_usable_blocks * self.kv.block_size
+        return RequestOutput(
+            request_id=r.request_id,
+            new_token_ids=[],
+            finish_reason=FinishReason.ERROR,
+            timings=r.timings,
+            error=f"the sequence outgrew the KV cache ({r.num_tokens} of {num_slots} tokens)",
+        )
