@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from engine_under_test.detokenizer import (
+from .detokenizer import (
     ByteDetokenizer,
     IncrementalDetokenizer,
     WindowDetokenizer,

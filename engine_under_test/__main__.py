@@ -1,0 +1,146 @@
+"""`python -m engine_under_test serve --model tiny --port 0`: the engine behind an OpenAI API.
+
+One line goes to stdout, `ready http://127.0.0.1:<port>/v1`; logs go to stderr. Bad input ends with
+exit code 2 and a message of a few lines, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .config import DTYPE_BYTES, EngineConfig
+from .errors import ConfigError, EngineError
+
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        serve(args)
+    except EngineError as error:
+        print(error.render(), file=sys.stderr)
+        return EXIT_USAGE
+    return 0
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Load, listen, serve until stopped. Raises EngineError for everything a user can mend."""
+    api_key = _api_key(args.api_key_env)
+    if not _is_loopback(args.host) and not api_key:
+        raise ConfigError(
+            f"--host {args.host} opens the engine to other machines",
+            why="without a key anyone who reaches it may use it",
+            do="add --api-key-env NAME, or leave --host at 127.0.0.1",
+        )
+    # Imported late: torch takes seconds, and a wrong option should not.
+    from .server.app import App
+    from .server.build import ServerOptions, build, find_model
+    from .server.serve import bind, run
+
+    source = find_model(args.model)
+    config = EngineConfig(
+        model_dir=source.directory,
+        shape=source.shape,
+        num_layers=args.layers,
+        seed=args.seed,
+        dtype=args.dtype,
+        max_model_len=args.max_model_len,
+        block_size=args.block_size,
+        num_blocks=args.num_blocks,
+        kv_cache_bytes=args.kv_cache_bytes,
+        max_num_seqs=args.max_num_seqs,
+        max_num_batched_tokens=args.max_num_batched_tokens,
+        enable_prefix_caching=not args.no_prefix_cache,
+        max_waiting=args.max_waiting,
+        num_threads=args.num_threads,
+    )
+    options = ServerOptions(args.served_model_name, api_key, args.strict_api, args.fault_plan)
+    try:
+        sock = bind(args.host, args.port)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {args.host} port {args.port}",
+            why=str(error.strerror or error),
+            do="choose another --port; 0 takes a free one",
+        ) from error
+    with sock:
+        run(App(build(source, config, options)), sock, exits_with_parent=args.exit_with_parent)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine_under_test", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("serve", help="serve one model over HTTP")
+    default = EngineConfig(shape="debug")
+
+    model = command.add_argument_group("model")
+    model.add_argument(
+        "--model", required=True, help="a shipped model, a named shape, or a HF directory"
+    )
+    model.add_argument("--served-model-name", default="", metavar="NAME")
+    model.add_argument("--dtype", choices=["auto", *DTYPE_BYTES], default=default.dtype)
+    model.add_argument("--layers", type=int, metavar="N", help="of a named shape: use N layers")
+    model.add_argument("--seed", type=int, default=default.seed, help="of random weights and draws")
+
+    limits = command.add_argument_group("limits")
+    limits.add_argument("--max-model-len", type=int, metavar="TOKENS")
+    cache = limits.add_mutually_exclusive_group()
+    cache.add_argument("--num-blocks", type=int, metavar="N")
+    cache.add_argument("--kv-cache-bytes", type=int, metavar="BYTES")
+    limits.add_argument("--block-size", type=int, default=default.block_size, metavar="TOKENS")
+    limits.add_argument("--max-num-seqs", type=int, default=default.max_num_seqs, metavar="N")
+    limits.add_argument(
+        "--max-num-batched-tokens", type=int, default=default.max_num_batched_tokens, metavar="N"
+    )
+    limits.add_argument("--max-waiting", type=int, default=default.max_waiting, metavar="N")
+    limits.add_argument("--no-prefix-cache", action="store_true")
+    limits.add_argument("--num-threads", type=int, default=default.num_threads, metavar="N")
+
+    server = command.add_argument_group("server")
+    server.add_argument("--host", default="127.0.0.1")
+    server.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    server.add_argument("--api-key-env", metavar="NAME", help="variable that holds the API key")
+    server.add_argument("--strict-api", action="store_true", help="unknown fields are errors")
+    server.add_argument("--fault-plan", type=Path, metavar="FILE", help="be worse on purpose")
+    server.add_argument(
+        "--exit-with-parent", action="store_true", help="stop when the pipe at stdin closes"
+    )
+    return parser
+
+
+def _api_key(variable: str | None) -> str:
+    if variable is None:
+        return ""
+    key = os.environ.get(variable, "")
+    if not key:
+        raise ConfigError(
+            f"the variable {variable} named by --api-key-env is empty or unset",
+            do=f"export {variable}=... first",
+        )
+    return key
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

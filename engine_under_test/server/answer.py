@@ -1,0 +1,163 @@
+"""The life of one generation request after its body is understood: admit, follow, word, close.
+
+One write per step with everything that step gave. A client that leaves ends its sequences at once.
+Injected faults act here and only on the request that drew one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..async_engine import AsyncEngine, Stream
+from ..errors import EngineError
+from ..faults import RequestFault
+from .accounting import timings, usage
+from .errors import ApiError, of_engine
+from .exchange import ClientGone, Exchange, watch
+from .sequence import Delta, Sequence
+from .sse import DONE, Dialect, error_event
+
+Changes = list[tuple[Sequence, Delta]]
+EVENT_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the client wants its answer."""
+
+    is_streaming: bool = False
+    has_usage: bool = False  # in a last chunk of the stream
+    is_continuous: bool = False  # usage in every chunk
+    has_timings: bool = False
+
+
+class Answer:
+    """Serves the sequences of one request over one exchange. Use once."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        engine: AsyncEngine,
+        sequences: list[Sequence],
+        dialect: Dialect,
+        wishes: Wishes,
+        fault: RequestFault | None = None,
+    ) -> None:
+        self._exchange = exchange
+        self._engine = engine
+        self._sequences = sequences
+        self._by_id = {s.request.request_id: s for s in sequences}
+        self._dialect = dialect
+        self._wishes = wishes
+        self._fault = fault
+        self._num_steps = 0
+        self._written_ns = 0
+
+    async def serve(self) -> None:
+        """Answers. Raises ApiError only while nothing has been sent."""
+        requests = [s.request for s in self._sequences]
+        leaving = None
+        try:
+            stream = self._engine.submit(requests)
+            leaving = watch(self._exchange, stream.close)
+            await (self._stream(stream) if self._wishes.is_streaming else self._whole(stream))
+        except ClientGone:
+            pass
+        except (EngineError, ApiError) as error:
+            failure = of_engine(error) if isinstance(error, EngineError) else error
+            if not self._exchange.has_started:
+                raise failure from error
+            await self._exchange.end(error_event(failure.body) + DONE)
+        finally:
+            if leaving is not None:
+                leaving.cancel()
+            self._engine.release(requests)
+
+    @property
+    def _is_done(self) -> bool:
+        return all(s.is_closed for s in self._sequences)
+
+    async def _stream(self, stream: Stream) -> None:
+        while True:
+            body = self._render(await self._advance(stream))
+            if body:
+                self._written_ns = self._written_ns or time.monotonic_ns()
+            if not self._exchange.has_started:
+                await self._exchange.start(200, b"text/event-stream", EVENT_STREAM_HEADERS)
+                body = self._dialect.opening(self._sequences) + body
+            if self._is_due("cut_bytes"):
+                await self._exchange.write(body.encode()[: len(body) // 2])
+                return  # the server closes a connection whose answer never ended
+            if self._is_done:
+                break
+            if body:
+                await self._exchange.write(body.encode())
+        self._written_ns = self._written_ns or time.monotonic_ns()
+        extras = self._extras(has_usage=self._wishes.has_usage)
+        body += self._dialect.last(extras) if extras else ""
+        await self._exchange.end(body.encode() + (b"" if self._is_due("no_done") else DONE))
+
+    async def _whole(self, stream: Stream) -> None:
+        while not self._is_done:
+            await self._advance(stream)
+        self._written_ns = time.monotonic_ns()
+        whole = self._dialect.whole(self._sequences, self._extras(has_usage=True))
+        await self._exchange.send_json(200, whole, is_cut=self._is_due("cut_bytes"))
+
+    async def _advance(self, stream: Stream) -> Changes:
+        """Wait for the engine and take in all it has said since."""
+        changes: Changes = []
+        for output, end_ns in await stream.next():
+            sequence = self._by_id[output.request_id]
+            was_over = sequence.is_over
+            delta = sequence.push(output, end_ns)
+            if sequence.error:
+                raise ApiError(500, sequence.error, code="engine_error")
+            if not was_over:
+                changes.append((sequence, delta))
+                if sequence.must_be_stopped:
+                    self._engine.finish(output.request_id)
+        self._num_steps += 1
+        return self._injure(changes)
+
+    def _render(self, changes: Changes) -> str:
+        """The events of one step; a step without printable text has none, unless usage is due."""
+        continuous = self._wishes.is_continuous
+        return "".join(
+            self._dialect.chunk(s, delta, usage([s]) if continuous else None)
+            for s, delta in changes
+            if continuous or not delta.is_empty
+        )
+
+    def _extras(self, has_usage: bool) -> dict[str, Any]:
+        extras: dict[str, Any] = {}
+        if has_usage:
+            extras["usage"] = usage(self._sequences)
+        if self._wishes.has_timings:
+            streaming = self._wishes.is_streaming
+            extras["timings"] = timings(self._sequences, self._written_ns, streaming)
+        return extras
+
+    # --- injected faults ----------------------------------------------------------------------
+
+    def _is_due(self, truncation: str) -> bool:
+        """Whether this request drew that truncation and its step has come (or the end has)."""
+        fault = self._fault
+        if fault is None or fault.truncation != truncation:
+            return False
+        return self._is_done or self._num_steps >= fault.after_steps
+
+    def _injure(self, changes: Changes) -> Changes:
+        fault = self._fault
+        if fault is None or not (self._is_done or self._num_steps >= fault.after_steps):
+            return changes
+        if fault.error_status:
+            raise ApiError(fault.error_status, "injected by the fault plan", code="injected_fault")
+        if fault.truncation == "short_output":
+            for sequence in self._sequences:
+                if not sequence.is_over:
+                    changes.append((sequence, sequence.cut()))
+                    self._engine.finish(sequence.request.request_id)
+        return changes

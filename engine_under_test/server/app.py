@@ -1,0 +1,223 @@
+"""The ASGI application: a table of routes, the checks every request passes, one shape of errors.
+
+It builds nothing and owns nothing but the arrival counter; engine, tokenizer and model come in a
+ServerState.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ..async_engine import AsyncEngine
+from ..faults import FaultPlan, RequestFault
+from ..metrics import EngineMetrics
+from ..tokenizer import Tokenizer
+from .answer import Answer, Wishes
+from .chat import ChatDialect, prompt_text
+from .completions import CompletionDialect, prompts
+from .errors import ApiError
+from .exchange import ClientGone, Exchange, Receive, Scope, Send
+from .models import ServedModel
+from .protocol import BodyParser, ChatBody, CompletionBody, GenerationBody
+from .requests import encode, fan_out
+from .sequence import Sequence
+from .sse import Dialect, Envelope
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ServerState:
+    """All that a request handler may use."""
+
+    engine: AsyncEngine
+    tokenizer: Tokenizer
+    model: ServedModel
+    metrics: EngineMetrics
+    parser: BodyParser
+    api_key: str = ""
+    faults: FaultPlan | None = None
+    num_arrivals: int = field(default=0)
+
+
+Handler = Callable[["App", Exchange], Awaitable[None]]
+
+
+class App:
+    """Plain ASGI, HTTP and lifespan."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(Exchange(scope, receive, send))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self.state.engine.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.state.engine.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, exchange: Exchange) -> None:
+        if self.state.faults is not None:
+            exchange.reply_headers.append((b"x-harness-fault", self.state.faults.header.encode()))
+        if request_id := exchange.headers.get(b"x-request-id"):
+            exchange.reply_headers.append((b"x-request-id", request_id))
+        try:
+            handler = self._route(exchange)
+            await handler(self, exchange)
+        except ApiError as error:
+            if not exchange.has_started:
+                await exchange.send_json(error.status, error.body, error.headers)
+        except ClientGone:
+            return
+        except Exception:
+            log.exception("a request failed in the server")
+            if exchange.has_started:
+                raise
+            failure = ApiError(500, "internal server error; the server's log says more")
+            await exchange.send_json(500, failure.body)
+
+    def _route(self, exchange: Exchange) -> Handler:
+        path = exchange.path.rstrip("/")
+        if path.startswith("/v1"):
+            self._check_key(exchange)
+        methods = ROUTES.get("/v1/models/" if path.startswith("/v1/models/") else path)
+        if methods is None:
+            raise ApiError(404, f"no such path: {exchange.path[:200]}", code="not_found")
+        handler = methods.get(exchange.method)
+        if handler is None:
+            raise ApiError(405, f"use {' or '.join(methods)} here", code="method_not_allowed")
+        return handler
+
+    def _check_key(self, exchange: Exchange) -> None:
+        key = self.state.api_key
+        given = exchange.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if key and not hmac.compare_digest(given, key.encode()):
+            raise ApiError(401, "wrong or missing API key", code="invalid_api_key")
+
+    def _check_model(self, name: str | None) -> None:
+        if name not in (None, self.state.model.name):
+            message = (
+                f"the model '{name}' does not exist; this server has '{self.state.model.name}'"
+            )
+            raise ApiError(404, message, "model", "model_not_found")
+
+    # --- generation ---------------------------------------------------------------------------
+
+    async def chat(self, exchange: Exchange) -> None:
+        raw = await exchange.read_json()
+        received_ns = time.monotonic_ns()
+        body = self.state.parser.parse(ChatBody, raw)
+        self._check_model(body.model)
+        tokenizer = self.state.tokenizer
+        text = prompt_text(body, tokenizer)
+        # The template writes its own special tokens.
+        ids = await encode(tokenizer, text, add_special_tokens=False)
+        max_tokens = body.max_completion_tokens or body.max_tokens
+        dialect = ChatDialect(self._envelope("chatcmpl", body), tokenizer)
+        await self._generate(exchange, body, [ids], max_tokens, dialect, received_ns)
+
+    async def complete(self, exchange: Exchange) -> None:
+        raw = await exchange.read_json()
+        received_ns = time.monotonic_ns()
+        body = self.state.parser.parse(CompletionBody, raw)
+        self._check_model(body.model)
+        tokenizer = self.state.tokenizer
+        ids = [
+            await encode(tokenizer, prompt, add_special_tokens=body.add_special_tokens)
+            if isinstance(prompt, str)
+            else prompt
+            for prompt in prompts(body)
+        ]
+        dialect = CompletionDialect(self._envelope("cmpl", body), tokenizer)
+        await self._generate(exchange, body, ids, body.max_tokens, dialect, received_ns)
+
+    async def _generate(
+        self,
+        exchange: Exchange,
+        body: GenerationBody,
+        prompt_ids: list[list[int]],
+        max_tokens: int | None,
+        dialect: Dialect,
+        received_ns: int,
+    ) -> None:
+        state = self.state
+        sequences: list[Sequence] = fan_out(
+            body,
+            prompt_ids,
+            max_tokens,
+            state.model,
+            state.tokenizer,
+            dialect.envelope.answer_id,
+            received_ns,
+        )
+        options = body.stream_options
+        wishes = Wishes(
+            is_streaming=body.stream,
+            has_usage=options.include_usage or options.continuous_usage_stats,
+            is_continuous=options.continuous_usage_stats,
+            has_timings=exchange.header("x-harness-timings") == "1",
+        )
+        fault = self._draw_fault(exchange)
+        await Answer(exchange, state.engine, sequences, dialect, wishes, fault).serve()
+
+    def _envelope(self, prefix: str, body: GenerationBody) -> Envelope:
+        has_usage = body.stream_options.include_usage
+        return Envelope(prefix, self.state.model.name, has_usage)
+
+    def _draw_fault(self, exchange: Exchange) -> RequestFault | None:
+        """The plan's verdict on this request. Raises ApiError for one that fails at admission."""
+        state = self.state
+        ordinal, state.num_arrivals = state.num_arrivals, state.num_arrivals + 1
+        if state.faults is None:
+            return None
+        key = exchange.header("x-request-id") or str(ordinal)
+        fault = state.faults.for_request(key, state.engine.stats.num_steps)
+        if fault is not None:
+            state.metrics.count_fault(fault.name)
+            exchange.reply_headers.append((b"x-harness-fault-hit", fault.name.encode()))
+            if fault.at_admission:
+                raise ApiError(
+                    fault.error_status, "injected by the fault plan", code="injected_fault"
+                )
+        return fault
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    async def models(self, exchange: Exchange) -> None:
+        data = [self.state.model.describe()]
+        await exchange.send_json(200, {"object": "list", "data": data})
+
+    async def model(self, exchange: Exchange) -> None:
+        self._check_model(exchange.path.removeprefix("/v1/models/"))
+        await exchange.send_json(200, self.state.model.describe())
+
+    async def health(self, exchange: Exchange) -> None:
+        """200 while the step loop beats, 503 once it has hung or died."""
+        is_alive = self.state.engine.is_alive
+        status = "ok" if is_alive else "the step loop does not beat"
+        await exchange.send_json(200 if is_alive else 503, {"status": status})
+
+    async def show_metrics(self, exchange: Exchange) -> None:
+        text = self.state.metrics.render()
+        await exchange.send_text(200, text, b"text/plain; version=0.0.4; charset=utf-8")
+
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "/v1/chat/completions": {"POST": App.chat},
+    "/v1/completions": {"POST": App.complete},
+    "/v1/models": {"GET": App.models},
+    "/v1/models/": {"GET": App.model},
+    "/health": {"GET": App.health},
+    "/metrics": {"GET": App.show_metrics},
+}

@@ -1,0 +1,132 @@
+"""From settings to a server that has already generated a token: find, load, warm, wire together.
+
+The one place that knows which names `--model` takes. Everything wrong with a model or a plan is
+raised here, before a port is opened, as an EngineError that names the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..async_engine import AsyncEngine
+from ..config import EngineConfig
+from ..core import EngineCore
+from ..errors import ConfigError, EngineError, ModelError
+from ..faults import BadFaultPlan, FaultPlan, slow_steps
+from ..metrics import EngineMetrics
+from ..models import SHAPES
+from ..request import FinishReason, Request, SamplingParams
+from ..tokenizer import Tokenizer
+from .app import ServerState
+from .models import ServedModel
+from .protocol import BodyParser
+
+log = logging.getLogger(__name__)
+SHIPPED = Path(__file__).parent.parent / "weights"
+WARM_UP_PROMPT = "warm"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model comes from: a directory with weights, or a shape filled at random."""
+
+    name: str
+    directory: Path | None = None
+    shape: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What the server, not the engine, is told."""
+
+    served_name: str = ""
+    api_key: str = ""
+    is_strict: bool = False
+    fault_plan: Path | None = None
+
+
+def shipped_models() -> list[str]:
+    """Names of the trained models in this package."""
+    return sorted(d.name for d in SHIPPED.iterdir() if (d / "config.json").is_file())
+
+
+def find_model(name: str) -> ModelSource:
+    """Resolve --model. Raises ConfigError that lists what exists."""
+    if name in shipped_models():
+        return ModelSource(name, directory=SHIPPED / name)
+    if name in SHAPES:
+        return ModelSource(name, shape=name)
+    directory = Path(name)
+    if directory.is_dir():
+        return ModelSource(directory.resolve().name, directory=directory)
+    raise ConfigError(
+        f"there is no model '{name}'",
+        why=f"shipped: {', '.join(shipped_models()) or 'none'}; "
+        f"shapes with random weights: {', '.join(SHAPES)}",
+        do="use one of these names, or the path of a Hugging Face model directory",
+    )
+
+
+def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> ServerState:
+    """Load everything and generate once. Raises EngineError (ConfigError, ModelError)."""
+    faults = _read_faults(options.fault_plan)
+    tokenizer = _read_tokenizer(source.directory)
+    core = EngineCore(config, step_hook=slow_steps(faults) if faults else None)
+    _warm_up(core, tokenizer)
+    fault_header = faults.header if faults else ""
+    model = ServedModel(
+        name=options.served_name or source.name,
+        model_config=core.model_config,
+        engine_config=config,
+        dtype=core.dtype_name,
+        max_model_len=core.max_model_len,
+        num_blocks=core.stats().num_blocks,
+        eos_ids=core.eos_ids,
+        weights="random" if source.directory is None else "trained",
+        weights_digest=core.weights_digest,
+        created_s=int(time.time()),
+        fault_header=fault_header,
+    )
+    metrics = EngineMetrics(model.name, fault_header)
+    return ServerState(
+        engine=AsyncEngine(core, metrics),
+        tokenizer=tokenizer,
+        model=model,
+        metrics=metrics,
+        parser=BodyParser(options.is_strict),
+        api_key=options.api_key,
+        faults=faults,
+    )
+
+
+def _read_faults(path: Path | None) -> FaultPlan | None:
+    if path is None:
+        return None
+    try:
+        plan = FaultPlan.from_file(path)
+    except BadFaultPlan as error:
+        raise ConfigError(str(error)) from error
+    log.warning("a fault plan is on: %s", plan.header)
+    return plan
+
+
+def _read_tokenizer(directory: Path | None) -> Tokenizer:
+    if directory is None:
+        return Tokenizer.of_bytes()
+    try:
+        return Tokenizer.from_dir(directory)
+    except (FileNotFoundError, ValueError) as error:
+        raise ModelError("the tokenizer cannot be read", where=str(error)) from error
+
+
+def _warm_up(core: EngineCore, tokenizer: Tokenizer) -> None:
+    """One prefill and one decode step, so that the first request pays for no lazy start."""
+    prompt = tokenizer.encode(WARM_UP_PROMPT)
+    core.add(Request("warm-up", prompt, SamplingParams(max_tokens=2, ignore_eos=True, seed=0)))
+    while core.has_work:
+        for output in core.step():
+            if output.finish_reason is FinishReason.ERROR:
+                raise EngineError("the model loads but cannot generate", why=output.error)

@@ -1,0 +1,65 @@
+"""Failures as OpenAI's clients expect them.
+
+A status, and {"error": {"message", "type", "param", "code"}}. The engine's own refusals become 400,
+429 and 503 here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..async_engine import EngineDead
+from ..errors import EngineError, QueueFull
+
+RETRY_AFTER_S = 1
+
+
+@dataclass(slots=True, eq=False)
+class ApiError(Exception):
+    """One refusal. param names the field at fault, code is what programs compare."""
+
+    status: int
+    message: str
+    param: str | None = None
+    code: str | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {
+            "error": {
+                "message": self.message,
+                "type": _TYPES.get(self.status, "server_error"),
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [(b"retry-after", b"%d" % RETRY_AFTER_S)] if self.status == 429 else []
+
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "service_unavailable_error",
+}
+
+
+def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
+    """400: the request can never be served as it is."""
+    return ApiError(400, message, param, code)
+
+
+def of_engine(error: EngineError) -> ApiError:
+    """What the engine refused, in the API's words."""
+    if isinstance(error, QueueFull):
+        return ApiError(429, error.what, code="queue_full")
+    if isinstance(error, EngineDead):
+        return ApiError(503, error.what, code="engine_dead")
+    return bad_request(str(error))

@@ -1,0 +1,60 @@
+"""/v1/models: what is served, and everything a report needs to know the target by."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..config import EngineConfig, ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The one model of this process. weights: `trained` or `random`, the latter for speed only."""
+
+    name: str
+    model_config: ModelConfig
+    engine_config: EngineConfig
+    dtype: str
+    max_model_len: int
+    num_blocks: int
+    eos_ids: tuple[int, ...]
+    weights: str
+    weights_digest: str
+    created_s: int
+    fault_header: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """The OpenAI model object; `engine` holds what is ours."""
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created_s,
+            "owned_by": "engine_under_test",
+            "max_model_len": self.max_model_len,
+            "engine": {
+                "weights": self.weights,
+                "weights_digest": self.weights_digest,
+                "dtype": self.dtype,
+                "shape": _plain(asdict(self.model_config)),
+                "costs": asdict(self.model_config.costs(self.dtype)),
+                "limits": {
+                    "max_model_len": self.max_model_len,
+                    "max_num_seqs": self.engine_config.max_num_seqs,
+                    "max_num_batched_tokens": self.engine_config.max_num_batched_tokens,
+                    "max_waiting": self.engine_config.max_waiting,
+                    "block_size": self.engine_config.block_size,
+                    "num_blocks": self.num_blocks,
+                },
+                "flags": _plain(asdict(self.engine_config)),
+                "hardware": {"machine": platform.machine(), "system": platform.system()},
+                "faults": self.fault_header or None,
+            },
+        }
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values only; a path keeps its last part, for the rest is nobody's business."""
+    return {k: getattr(v, "name", v) for k, v in fields.items()}

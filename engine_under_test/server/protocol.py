@@ -1,0 +1,205 @@
+"""The bodies we accept: OpenAI's field names, vLLM's names for extensions, nothing guessed.
+
+A field is served, harmless (it cannot change the answer), unsupported (accepted only while it
+holds its neutral value, else a 400 naming it), or unknown (a warning once, or a 400 under
+--strict-api). null means absent.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..request import SamplingParams
+from .errors import bad_request
+
+log = logging.getLogger(__name__)
+TokenId = Annotated[int, Field(ge=0)]
+
+HARMLESS = frozenset(
+    {
+        "user",
+        "metadata",
+        "store",
+        "service_tier",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "parallel_tool_calls",
+    }
+)
+# Field -> values that ask for nothing beyond plain text.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": ([],),
+    "guided_grammar": (),
+    "structured_outputs": (),
+    "documents": ([],),
+    "prompt_logprobs": (0,),
+    "echo": (False,),
+    "suffix": ("",),
+    "best_of": (1,),
+    "use_beam_search": (False,),
+    "length_penalty": (1.0,),
+    "include_stop_str_in_output": (False,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True,),
+}
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+    include_obfuscation: bool = False  # accepted, never done: padding would distort byte counts
+
+
+class GenerationBody(BaseModel):
+    """What chat and text completions share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: str | None = None
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    n: int = Field(1, ge=1, le=128)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: list[str] = Field(default_factory=list, max_length=16)
+    stop_token_ids: list[TokenId] = Field(default_factory=list)
+    temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
+    top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
+    top_k: int = Field(0, ge=-1)
+    min_p: float = Field(0.0, ge=0, le=1, allow_inf_nan=False)
+    presence_penalty: float = Field(0.0, ge=-2, le=2, allow_inf_nan=False)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, allow_inf_nan=False)
+    repetition_penalty: float = Field(1.0, gt=0, le=10, allow_inf_nan=False)
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(default_factory=dict)
+    min_tokens: int = Field(0, ge=0)
+    ignore_eos: bool = False
+    priority: int = 0
+    cache_salt: str = ""
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop(cls, value: list[str]) -> list[str]:
+        if "" in value:
+            raise ValueError("a stop string must not be empty")
+        return value
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """Alternatives wanted a token; None: no log-probabilities at all."""
+        raise NotImplementedError
+
+    def sampling(self, max_tokens: int) -> SamplingParams:
+        """The engine's parameters. Raises ApiError on a logit_bias key that is no token id."""
+        return SamplingParams(
+            max_tokens=max_tokens,
+            min_tokens=self.min_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=max(self.top_k, 0),
+            min_p=self.min_p,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
+            logit_bias=_bias(self.logit_bias),
+            stop_token_ids=tuple(self.stop_token_ids),
+            ignore_eos=self.ignore_eos,
+            seed=self.seed,
+            logprobs=self.num_logprobs,
+        )
+
+
+class ChatBody(GenerationBody):
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool = False
+    top_logprobs: int = Field(0, ge=0, le=20)
+    add_generation_prompt: bool = True
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.top_logprobs if self.logprobs else None
+
+
+class CompletionBody(GenerationBody):
+    prompt: str | list[str] | list[TokenId] | list[list[TokenId]]
+    max_tokens: int = Field(16, ge=1)
+    logprobs: int | None = Field(None, ge=0, le=20)
+    add_special_tokens: bool = True
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
+
+
+Body = TypeVar("Body", bound=GenerationBody)
+
+
+class BodyParser:
+    """Turns JSON into a body, or into a 400 that names the field."""
+
+    def __init__(self, is_strict: bool) -> None:
+        self._is_strict = is_strict
+        self._warned: set[str] = set()
+
+    def parse(self, model: type[Body], raw: object) -> Body:
+        """Raises ApiError; every fault of the body is in its message, the first is its param."""
+        if not isinstance(raw, dict):
+            raise bad_request("the body must be a JSON object")
+        given = {k: v for k, v in raw.items() if v is not None and k not in HARMLESS}
+        for name in [k for k in given if k in NEUTRAL]:
+            if given.pop(name) not in NEUTRAL[name]:
+                raise bad_request(
+                    f"'{name}' is not supported by this server at the value given",
+                    name,
+                    "unsupported_parameter",
+                )
+        for name in [k for k in given if k not in model.model_fields]:
+            self._unknown(name)
+            del given[name]
+        if "stream_options" in given and not given.get("stream"):
+            raise bad_request("'stream_options' needs 'stream': true", "stream_options")
+        try:
+            return model.model_validate(given)
+        except ValidationError as error:
+            faults = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+            message = "; ".join(f"{where}: {what}" for where, what in faults)
+            raise bad_request(message, str(error.errors()[0]["loc"][0])) from error
+
+    def _unknown(self, name: str) -> None:
+        if self._is_strict:
+            raise bad_request(f"unknown field '{name}'", name, "unknown_parameter")
+        if name not in self._warned:
+            self._warned.add(name)
+            log.warning("unknown request field %r ignored (said once)", name[:80])
+
+
+def _bias(raw: dict[str, float]) -> tuple[tuple[int, float], ...]:
+    try:
+        return tuple((int(token), bias) for token, bias in raw.items())
+    except ValueError as error:
+        raise bad_request("logit_bias keys must be token ids", "logit_bias") from error

@@ -1,0 +1,85 @@
+"""From a parsed body to engine requests: encode, check against the window, fan out to n choices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence as Seq
+from dataclasses import replace
+
+from ..request import Request, SamplingParams, Timings
+from ..tokenizer import Tokenizer
+from .errors import bad_request
+from .models import ServedModel
+from .protocol import GenerationBody
+from .sequence import Sequence
+
+LONG_PROMPT_CHARS = 8192  # from here on encoding leaves the event loop: it takes milliseconds
+SEED_MASK = 2**63 - 1
+
+
+async def encode(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool) -> list[int]:
+    """The prompt's tokens; other streams go on while a long prompt is encoded."""
+    if len(text) < LONG_PROMPT_CHARS:
+        return tokenizer.encode(text, add_special_tokens=add_special_tokens)
+    return await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=add_special_tokens)
+
+
+def fan_out(
+    body: GenerationBody,
+    prompts: Seq[list[int]],
+    max_tokens: int | None,
+    model: ServedModel,
+    tokenizer: Tokenizer,
+    answer_id: str,
+    received_ns: int,
+) -> list[Sequence]:
+    """One sequence for each prompt and choice, prompts outermost. Raises ApiError.
+
+    max_tokens None: whatever room the prompt leaves.
+    """
+    sequences: list[Sequence] = []
+    for prompt_ids in prompts:
+        room = _check_prompt(prompt_ids, max_tokens, model)
+        params = body.sampling(max_tokens or room)
+        if any(not 0 <= token < model.model_config.vocab_size for token, _ in params.logit_bias):
+            raise bad_request("logit_bias names a token the model does not have", "logit_bias")
+        for choice in range(body.n):
+            index = len(sequences)
+            request = Request(
+                request_id=f"{answer_id}-{index}",
+                prompt_ids=prompt_ids,
+                params=params if body.seed is None else _reseed(params, body.seed, choice),
+                priority=body.priority,
+                cache_salt=body.cache_salt,
+                timings=Timings(received_ns=received_ns),
+            )
+            sequences.append(Sequence(request, index, tokenizer, body.stop))
+    return sequences
+
+
+def _check_prompt(prompt_ids: list[int], max_tokens: int | None, model: ServedModel) -> int:
+    """Tokens of room left. Raises ApiError (context_length_exceeded)."""
+    if not prompt_ids:
+        raise bad_request("the prompt is empty", "prompt")
+    if max(prompt_ids) >= model.model_config.vocab_size:
+        raise bad_request(
+            f"token id {max(prompt_ids)} is outside the vocabulary of "
+            f"{model.model_config.vocab_size}",
+            "prompt",
+        )
+    room = model.max_model_len - len(prompt_ids)
+    if room < (max_tokens or 1):
+        raise bad_request(
+            f"This model's maximum context length is {model.max_model_len} tokens. However, you "
+            f"requested {len(prompt_ids) + (max_tokens or 1)} tokens ({len(prompt_ids)} in the "
+            f"prompt, {max_tokens or 1} in the completion).",
+            "messages",
+            "context_length_exceeded",
+        )
+    return room
+
+
+def _reseed(params: SamplingParams, seed: int, choice: int) -> SamplingParams:
+    """Each choice draws its own noise; choice 0 draws what n = 1 would have drawn."""
+    # An odd multiplier (2^64 / golden ratio) spreads consecutive choices over all seeds.
+    return replace(params, seed=(seed + choice * 0x9E3779B97F4A7C15) & SEED_MASK)
