@@ -1,0 +1,55 @@
+"""View -> one self-contained HTML file: no network, no clock, the same bytes for the same View."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from reports.charts import draw
+from reports.svg import to_inline_svg
+from reports.view import Chart, View
+
+
+def render_html(view: View) -> str:
+    """The report, complete without JavaScript, readable from `file://`."""
+    css, script = _static("report.css"), _static("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = _environment().get_template("report.html")
+    return page.render(
+        view=view,
+        css=Markup(css),
+        script=Markup(script),
+        script_sha256=digest,
+        svg=_pictures(view),
+        data_json=Markup(_embedded(view)),
+    )
+
+
+def _pictures(view: View) -> dict[str, Markup]:
+    charts = [b for section in view.sections for b in section.blocks if isinstance(b, Chart)]
+    return {c.id: Markup(to_inline_svg(draw(c), c.id, c.title, c.description)) for c in charts}
+
+
+def _embedded(view: View) -> str:
+    """JSON that cannot close its own script element."""
+    text = json.dumps(view.data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _environment() -> Environment:
+    folder = files("reports") / "templates"
+    return Environment(
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+
+
+def _static(name: str) -> str:
+    return (files("reports") / "static" / name).read_text(encoding="utf-8")

@@ -1,0 +1,62 @@
+"""View -> Markdown for a pull request or a job summary; the same numbers as the HTML."""
+
+from __future__ import annotations
+
+from reports.view import Chart, Section, Sentence, Table, View
+
+MAX_BYTES = 60 * 1024  # a pull request comment takes 64 KiB
+_BADGES = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠️"}
+
+
+def render_markdown(view: View) -> str:
+    """Verdict first, then the key tables, then details behind disclosures; at most 60 KiB."""
+    head = [f"## {view.title}: {_badge(view.outcome)} {view.outcome}".rstrip(), ""]
+    head += [_sentence(s) for s in view.sentences]
+    if view.notices:
+        head += ["", *(f"> **{severity}**: {text}" for severity, text in view.notices)]
+    tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
+    parts = ["\n".join(head), *(_table(t) for t in tables)]
+    parts += [text for section in view.sections if (text := _section(section))]
+    facts = "; ".join(f"{name}: {value}" for name, value in view.facts)
+    parts.append(f"{facts}\n\nRun `{view.run_id}`. Reproduce: `{view.reproduce}`")
+    return _fit(parts)
+
+
+def _fit(parts: list[str]) -> str:
+    """Drop sections from the end, never the verdict or the closing line, until it fits."""
+    while len("\n\n".join(parts).encode()) > MAX_BYTES and len(parts) > 3:
+        del parts[-2]
+    return "\n\n".join(parts) + "\n"
+
+
+def _badge(outcome: str) -> str:
+    return _BADGES.get(outcome, "")
+
+
+def _sentence(sentence: Sentence) -> str:
+    return f"{_badge(sentence.outcome)} **{sentence.answer}** {sentence.detail}".strip() + "  "
+
+
+def _section(section: Section) -> str:
+    tables = [_table(b) for b in section.blocks if isinstance(b, Table)]
+    findings = [f"- {b.title}: {b.caption}" for b in section.blocks if isinstance(b, Chart)]
+    if not tables and not findings:
+        return ""
+    body = "\n\n".join([*(["\n".join(findings)] if findings else []), *tables])
+    return f"<details><summary>{section.title}</summary>\n\n{body}\n\n</details>"
+
+
+def _table(table: Table) -> str:
+    header = "| " + " | ".join(name for name, _ in table.columns) + " |"
+    rule = "| " + " | ".join("---:" if align == "right" else "---" for _, align in table.columns)
+    rows = [
+        "| " + " | ".join(_cell(cell.text, cell.outcome) for cell in row.cells) + " |"
+        for row in table.rows
+    ]
+    note = [f"\n<sub>{table.note}</sub>"] if table.note else []
+    return "\n".join([f"**{table.caption}**", "", header, rule + " |", *rows, *note])
+
+
+def _cell(text: str, outcome: str) -> str:
+    safe = text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    return f"{_badge(outcome)} {safe}".strip()
