@@ -1,0 +1,37 @@
+"""Sends a Schedule and records what happened. This package itself never imports locust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.load.calibrate import calibrate
+    from harness.load.facts import TargetFacts
+    from harness.load.plan import Done, LoadEvent, PointPlan, Pulse
+    from harness.load.probe import probe_target
+    from harness.load.process import LoadProcess
+
+__all__ = [
+    "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "TargetFacts", "calibrate",
+    "probe_target",
+]  # fmt: skip
+
+_HOMES = {
+    "calibrate": "calibrate",
+    "TargetFacts": "facts",
+    "Done": "plan",
+    "LoadEvent": "plan",
+    "PointPlan": "plan",
+    "Pulse": "plan",
+    "probe_target": "probe",
+    "LoadProcess": "process",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names load on first use."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f"harness.load.{_HOMES[name]}"), name)

@@ -1,0 +1,157 @@
+"""One request at a time over http.client, every failure turned into a TargetError."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from harness.errors import TargetError, UsageError
+
+MAX_BODY_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: dict[str, str]  # lower-case names
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+class Target:
+    """An endpoint by its base URL; `shown` is the URL without user info."""
+
+    def __init__(
+        self, base_url: str, api_key: str | None, headers: dict[str, str], connect_s: float
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(
+                f"'{base_url}' is not the URL of an endpoint", do="write http://HOST:PORT/v1"
+            )
+        self.is_tls = parts.scheme == "https"
+        self.host, self.port = parts.hostname, parts.port or (443 if self.is_tls else 80)
+        self.path = parts.path.rstrip("/")
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        self.shown = f"{parts.scheme}://{name}{f':{parts.port}' if parts.port else ''}{self.path}"
+        self.connect_s = connect_s
+        self._secret = api_key or ""
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "inference-harness"} | headers
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+
+    def resolve(self) -> tuple[str, ...]:
+        try:
+            rows = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise TargetError(
+                f"the name '{self.host}' has no address",
+                where=self.shown, why=str(error), do="check the host name and your DNS",
+            ) from None  # fmt: skip
+        return tuple(dict.fromkeys(str(row[4][0]) for row in rows))
+
+    def connect(self) -> socket.socket:
+        """A plain TCP connection."""
+        try:
+            return socket.create_connection((self.host, self.port), self.connect_s)
+        except TimeoutError:
+            self._timed_out("the connection was not accepted", self.connect_s)
+        except OSError as error:
+            self._unreachable(error)
+
+    def get(self, path: str, wait_s: float) -> Reply:
+        return self._ask("GET", path, None, wait_s)
+
+    def post(self, path: str, body: dict[str, Any], wait_s: float) -> Reply:
+        return self._ask("POST", path, json.dumps(body).encode(), wait_s)
+
+    def redact(self, text: str) -> str:
+        return text.replace(self._secret, "***") if self._secret else text
+
+    def _ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Reply:
+        link: http.client.HTTPConnection
+        if self.is_tls:
+            link = http.client.HTTPSConnection(self.host, self.port, timeout=self.connect_s)
+        else:
+            link = http.client.HTTPConnection(self.host, self.port, timeout=self.connect_s)
+        deadline_s = time.monotonic() + wait_s
+        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        try:
+            link.connect()
+            link.sock.settimeout(wait_s)
+            link.request(method, self.path + path, body, headers)
+            reply = link.getresponse()
+            parts, size = [], 0
+            while part := reply.read1(1 << 16):
+                parts.append(part)
+                size += len(part)
+                if time.monotonic() > deadline_s or size > MAX_BODY_BYTES:
+                    raise TimeoutError
+            found = {name.lower(): value for name, value in reply.getheaders()}
+            return Reply(reply.status, found, b"".join(parts))
+        except ssl.SSLError as error:
+            raise TargetError(
+                "no secure connection", where=self.shown, why=_tls_reason(error),
+                do="check the scheme and the certificate; SSL_CERT_FILE names another authority",
+            ) from None  # fmt: skip
+        except TimeoutError:
+            self._timed_out(f"{method} {path} was not answered", wait_s)
+        except (http.client.HTTPException, UnicodeError) as error:
+            raise TargetError(
+                "the endpoint does not speak HTTP/1.1", where=f"{self.shown}{path}",
+                why=f"{type(error).__name__}: {error}"[:200], do="check the port and the scheme",
+            ) from None  # fmt: skip
+        except OSError as error:
+            self._unreachable(error)
+        finally:
+            link.close()
+
+    def _timed_out(self, what: str, wait_s: float) -> NoReturn:
+        raise TargetError(
+            "the endpoint does not answer", where=self.shown, why=f"{what} within {wait_s:g} s",
+            do="check that the server is up and that no firewall drops the packets",
+        ) from None  # fmt: skip
+
+    def _unreachable(self, error: OSError) -> NoReturn:
+        is_refused = isinstance(error, ConnectionRefusedError)
+        raise TargetError(
+            "the endpoint refused the connection" if is_refused else "the endpoint broke off",
+            where=self.shown, why=str(error) or type(error).__name__,
+            do="start the server, or check host and port",
+        ) from None  # fmt: skip
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    message = getattr(error, "verify_message", "") or error.reason or str(error)
+    return str(message)
+
+
+def refuse(target: Target, reply: Reply, what: str, models: tuple[str, ...] = ()) -> NoReturn:
+    """Raise the TargetError of an error status; the endpoint's own words are in `why`."""
+    said = target.redact(" ".join(reply.text.split()))[:300]
+    advice = {
+        401: ("the endpoint wants a key", "export the key and name its variable: api_key_env"),
+        403: ("the key is not allowed here", "use a key that may use this model"),
+        404: (
+            f"the endpoint does not know {what}",
+            f"it has: {', '.join(models[:8])}" if models else "check the URL ends in /v1",
+        ),
+        429: ("the endpoint throttles us before any load", "wait, or raise the account's limit"),
+    }
+    if reply.status >= 500:
+        title, do = f"the endpoint failed with {reply.status}", "see the endpoint's log"
+    else:
+        title, do = advice.get(
+            reply.status,
+            (f"the endpoint answered {reply.status} to {what}", "see what it says above"),
+        )
+    raise TargetError(title, where=target.shown, why=f"status {reply.status}: {said}", do=do)

@@ -1,0 +1,67 @@
+"""How words become tokens on this endpoint: two small requests tell slope and template cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import TargetError
+from harness.load._probe_http import Target, refuse
+from harness.load.facts import TargetFacts
+from harness.load.probe import FIRST_ANSWER_S, HANG_S
+from harness.scenario import Materials
+from harness.scenario.document import EstimatedTokens, Timeouts, Tokens, TokenizerTokens
+from harness.traffic import TokenPlan, probe_words
+
+NUM_WORDS = (40, 240)
+
+
+def calibrate(
+    base_url: str,
+    api_key: str | None,
+    headers: Mapping[str, str] | None,
+    timeouts: Timeouts | None,
+    facts: TargetFacts,
+    tokens: Tokens,
+    materials: Materials,
+) -> TokenPlan:
+    """The TokenPlan that `tokens` asks for. Calibrated falls back to estimated when the endpoint
+    reports no prompt tokens; the plan's kind then says so. Raises TargetError as the probe."""
+    if isinstance(tokens, TokenizerTokens):
+        return TokenPlan("tokenizer", tokenizer_json=materials.tokenizer_json)
+    if isinstance(tokens, EstimatedTokens):
+        return TokenPlan("estimated", chars_per_token=tokens.chars_per_token)
+    limits = timeouts or Timeouts()
+    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
+    wait_s = min(limits.first_byte, FIRST_ANSWER_S)
+    few, many = (
+        _prompt_tokens(target, facts, probe_words(n, materials.words), wait_s) for n in NUM_WORDS
+    )
+    if few is None or many is None:
+        return TokenPlan("estimated")
+    return TokenPlan.from_probes(n_words=NUM_WORDS, n_tokens=(few, many))
+
+
+def _prompt_tokens(target: Target, facts: TargetFacts, text: str, wait_s: float) -> int | None:
+    """How many tokens the endpoint counts in a prompt; None where it does not say."""
+    limit = "max_completion_tokens" if facts.uses_max_completion_tokens else "max_tokens"
+    body: dict[str, Any] = {"model": facts.model, limit: 1}
+    if facts.api == "chat":
+        body["messages"] = [{"role": "user", "content": text}]
+    else:
+        body["prompt"] = text
+    path = "/chat/completions" if facts.api == "chat" else "/completions"
+    reply = target.post(path, body, wait_s)
+    if reply.status != 200:
+        refuse(target, reply, "the length calibration")
+    try:
+        count = json.loads(reply.body)["usage"]["prompt_tokens"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(count, int) or count < 0:
+        raise TargetError(
+            "the endpoint's token count is not a number", where=f"{target.shown}{path}",
+            why=f"prompt_tokens is {count!r}", do="set tokens: {kind: estimated}",
+        )  # fmt: skip
+    return count or None

@@ -1,0 +1,234 @@
+"""Ask an endpoint, before any load, whether it answers and which optional fields it takes.
+
+Uses the standard library only, so the command line stays free of locust. Every way to fail becomes
+a TargetError that names the cause and the next step. A field that is answered with 400 is dropped
+and recorded; nothing here is a measurement but the round-trip time of the TCP handshake.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from harness.errors import TargetError
+from harness.load._probe_http import Reply, Target, refuse
+from harness.load.facts import TargetFacts
+from harness.scenario.document import Timeouts
+
+HANG_S = 10.0  # longest wait for a connection or the model list
+FIRST_ANSWER_S = 60.0  # a cold model may compile before its first token
+NUM_RTT = 5
+_HIDDEN = ("cookie", "auth", "key", "token", "secret", "organization", "project", "request-id")
+Api = Literal["chat", "completions"]
+
+
+def probe_target(
+    base_url: str,
+    model: str = "auto",
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeouts: Timeouts | None = None,
+    api: Api = "chat",
+) -> TargetFacts:
+    """What the endpoint at base_url (up to and including /v1) is and takes.
+
+    model `auto` is the first of its list. Raises TargetError: dns, refused, tls, timeout, 401 or
+    403, unknown model, 5xx, or an answer that is not the protocol.
+    """
+    limits = timeouts or Timeouts()
+    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
+    addresses = target.resolve()
+    rtt_ns = _round_trip_ns(target)
+    listed = target.get("/models", HANG_S)
+    models = _model_ids(target, listed)
+    chosen = _choose(target, model, models, listed)
+    fields, answer = _negotiate(target, chosen, api, min(limits.first_byte, FIRST_ANSWER_S), models)
+    usage = [event.get("usage") for event in answer]
+    spoken = [e for e in answer if any(_has_text(c) for c in e.get("choices") or [])]
+    asked_options = fields.get("stream_options", {})
+    dropped = tuple(name for name in _optional(api) if not _is_in(name, fields))
+    return TargetFacts(
+        base_url=base_url.rstrip("/"),
+        model=chosen,
+        api=api,
+        models=models,
+        addresses=addresses,
+        rtt_ns=rtt_ns,
+        server=listed.headers.get("server", ""),
+        headers=_safe(listed.headers),
+        takes_stream_options="stream_options" in fields,
+        takes_continuous_usage="continuous_usage_stats" in asked_options,
+        has_usage=any(usage),
+        has_continuous_usage=bool(spoken) and all(e.get("usage") for e in spoken),
+        takes_ignore_eos="ignore_eos" in fields,
+        takes_min_tokens="min_tokens" in fields,
+        uses_max_completion_tokens="max_completion_tokens" in fields,
+        dropped=dropped,
+    )
+
+
+def _round_trip_ns(target: Target) -> int:
+    """Median time of a TCP handshake, ns."""
+    times = []
+    for _ in range(NUM_RTT):
+        begin = time.monotonic_ns()
+        target.connect().close()
+        times.append(time.monotonic_ns() - begin)
+    return int(statistics.median(times))
+
+
+def _model_ids(target: Target, reply: Reply) -> tuple[str, ...]:
+    """Ids of /models; empty where the endpoint has no such list."""
+    if reply.status in (404, 405, 501):
+        return ()
+    if reply.status != 200:
+        refuse(target, reply, "the list of models")
+    try:
+        return tuple(str(row["id"]) for row in json.loads(reply.body)["data"])
+    except (ValueError, KeyError, TypeError):
+        raise TargetError(
+            "the endpoint does not speak the OpenAI protocol",
+            where=f"{target.shown}/models",
+            why="its answer is not a list of models",
+            do="give the base URL up to and including /v1",
+        ) from None
+
+
+def _choose(target: Target, model: str, models: tuple[str, ...], reply: Reply) -> str:
+    if model != "auto":
+        return model
+    if models:
+        return models[0]
+    raise TargetError(
+        "no model to ask",
+        where=f"{target.shown}/models",
+        why=f"the endpoint lists none (status {reply.status})",
+        do="name one with --model",
+    )
+
+
+def _optional(api: Api) -> tuple[str, ...]:
+    return ("stream_options", "continuous_usage_stats", "ignore_eos", "min_tokens")
+
+
+def _body(model: str, api: Api, wanted: tuple[str, ...], limit_name: str) -> dict[str, Any]:
+    """A request of a few tokens with these optional fields."""
+    text = "Say hello."
+    body: dict[str, Any] = {"model": model, "stream": True, limit_name: 4}
+    if api == "chat":
+        body["messages"] = [{"role": "user", "content": text}]
+    else:
+        body["prompt"] = text
+    if "stream_options" in wanted:
+        body["stream_options"] = {"include_usage": True}
+        if "continuous_usage_stats" in wanted:
+            body["stream_options"]["continuous_usage_stats"] = True
+    for name, value in (("ignore_eos", True), ("min_tokens", 4)):
+        if name in wanted:
+            body[name] = value
+    return body
+
+
+def _negotiate(
+    target: Target, model: str, api: Api, wait_s: float, models: tuple[str, ...]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The largest request the endpoint takes and the events of its answer.
+
+    A refusal that names a field drops it. One that names none starts again from the bare request
+    and adds the fields one by one.
+    """
+    path = "/chat/completions" if api == "chat" else "/completions"
+    wanted, limit_name = _optional(api), "max_tokens"
+    while True:
+        body = _body(model, api, wanted, limit_name)
+        reply = target.post(path, body, wait_s)
+        if reply.status == 200:
+            return body, _events(target, path, reply)
+        if reply.status not in (400, 422):
+            refuse(target, reply, f"model '{model}'", models)
+        named = _blamed(reply.text, wanted, limit_name)
+        if named == "max_tokens":
+            limit_name = "max_completion_tokens"
+        elif named:
+            wanted = tuple(n for n in wanted if n != named)
+        else:
+            break
+    kept: tuple[str, ...] = ()
+    reply = target.post(path, _body(model, api, kept, limit_name), wait_s)
+    if reply.status in (400, 422) and limit_name == "max_tokens":
+        limit_name = "max_completion_tokens"
+        reply = target.post(path, _body(model, api, kept, limit_name), wait_s)
+    if reply.status != 200:
+        refuse(target, reply, f"model '{model}'", models)
+    for name in _optional(api):
+        asked = _body(model, api, (*kept, name), limit_name)
+        if name == "continuous_usage_stats" and "stream_options" not in kept:
+            continue
+        tried = target.post(path, asked, wait_s)
+        if tried.status == 200:
+            kept, reply = (*kept, name), tried
+    return _body(model, api, kept, limit_name), _events(target, path, reply)
+
+
+def _blamed(text: str, wanted: tuple[str, ...], limit_name: str) -> str:
+    """The field a refusal names, or nothing; the innermost field first."""
+    if limit_name == "max_tokens" and "max_completion_tokens" in text:
+        return "max_tokens"
+    for name in ("continuous_usage_stats", "ignore_eos", "min_tokens", "stream_options"):
+        if name in wanted and name in text:
+            return name
+    return ""
+
+
+def _events(target: Target, path: str, reply: Reply) -> list[dict[str, Any]]:
+    """The JSON objects of a small event stream."""
+    if "text/event-stream" not in reply.headers.get("content-type", "text/event-stream"):
+        raise TargetError(
+            "the endpoint does not stream",
+            where=f"{target.shown}{path}",
+            why=f"asked for an event stream, it sent {reply.headers['content-type']}",
+            do="aim at an endpoint that supports stream: true",
+        )
+    found = []
+    for line in reply.text.splitlines():
+        data = line[5:].strip() if line.startswith("data:") else ""
+        if data and data != "[DONE]":
+            try:
+                row = json.loads(data)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                found.append(row)
+    error = next((row["error"] for row in found if row.get("error")), None)
+    if error is not None or not found:
+        raise TargetError(
+            "the endpoint refused a tiny request",
+            where=f"{target.shown}{path}",
+            why=json.dumps(error)[:300] if error is not None else "its stream held no event",
+            do="send the same request with curl and see the endpoint's log",
+        )
+    return found
+
+
+def _has_text(choice: Any) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    delta = choice.get("delta") or choice
+    names = ("content", "text", "reasoning_content", "reasoning", "refusal")
+    return any(delta.get(name) for name in names)
+
+
+def _is_in(name: str, fields: dict[str, Any]) -> bool:
+    return name in fields or name in fields.get("stream_options", {})
+
+
+def _safe(headers: Mapping[str, str]) -> dict[str, str]:
+    """Reply headers without anything that names an account or opens a door."""
+    return {
+        name: value[:200]
+        for name, value in sorted(headers.items())
+        if not any(part in name for part in _HIDDEN)
+    }
