@@ -10,11 +10,13 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 
 from .config import EngineConfig, ModelConfig
-from .errors import QueueFull
+from .errors import QueueFull, RequestRefused
+from .kv_cache import KVCacheManager
 from .models import load_model
 from .request import Request, RequestOutput
 from .runner import ModelRunner
@@ -31,29 +33,133 @@ class EngineCore:
     before its outputs are handed back: what it sleeps delays them. Raises ModelError, ConfigError.
     """
 
-    model_config: ModelConfig
-    dtype_name: str  # resolved: float32 | bfloat16 | float64
-    max_model_len: int
-    eos_ids: tuple[int, ...]
-    weights_digest: str  # sha256 over the sha256 of each weight file, or of shape and seed
-
     def __init__(self, config: EngineConfig, step_hook: StepHook | None = None) -> None:
-        raise NotImplementedError
+        torch.set_num_threads(config.num_threads)
+        loaded = load_model(config)
+        self.config = config
+        self.step_hook = step_hook
+        self.model_config: ModelConfig = loaded.model.config
+        self.dtype_name = loaded.dtype_name
+        self.max_model_len = loaded.max_model_len
+        self.eos_ids = self.model_config.eos_ids
+        self._digest = loaded.digest
+        self._seeds = random.Random(config.seed)
+        num_blocks = config.resolve_num_blocks(self.model_config, self.dtype_name)
+        self._kv = KVCacheManager(num_blocks, config.block_size, config.enable_prefix_caching)
+        self._scheduler = Scheduler(
+            self._kv,
+            max_num_seqs=config.max_num_seqs,
+            max_num_batched_tokens=config.max_num_batched_tokens,
+            max_model_len=self.max_model_len,
+            long_prefill_threshold=config.long_prefill_threshold,
+            eos_ids=self.eos_ids,
+        )
+        self._runner = ModelRunner(
+            loaded.model,
+            max_model_len=self.max_model_len,
+            max_rows=config.max_num_seqs,
+            num_blocks=num_blocks,
+            block_size=config.block_size,
+            eos_ids=self.eos_ids,
+        )
+        self._num_steps = 0
+        self._last_step_s = self._last_scheduler_s = 0.0
+        self._last_batch_tok = self._last_batch_seqs = 0
 
     def add(self, request: Request) -> None:
-        """Queue a request; sets its seed and timings.admitted_ns (unless already set).
+        """Queue a request; sets its seed and timings.admitted_ns where they are not set yet.
 
-        Raises RequestRefused when it is empty, too long for the context window or for the whole
-        cache, or its id is in use; QueueFull when max_waiting requests wait.
+        Raises RequestRefused when it is empty, names unknown token ids, is too long for the
+        context window or for the whole cache, or its id is in use; QueueFull when max_waiting
+        requests wait.
         """
+        self._refuse_impossible(request)
+        if self._scheduler.num_waiting >= self.config.max_waiting:
+            raise QueueFull(
+                f"{self.config.max_waiting} requests wait already", do="try again later"
+            )
+        if request.params.seed is None:
+            request.params = replace(request.params, seed=self._seeds.getrandbits(63))
+        request.timings.admitted_ns = request.timings.admitted_ns or time.monotonic_ns()
+        self._scheduler.add(request)
 
     def abort(self, request_id: str) -> None:
         """Drop a request and free its blocks now. No output follows; unknown ids are ignored."""
+        self._scheduler.abort(request_id)
 
     def step(self) -> list[RequestOutput]:
-        """Run one step; [] when there is no work."""
+        """Schedule, run, book: one step of every running request; [] when there is no work."""
+        started_s = time.perf_counter()
+        plan = self._scheduler.schedule()
+        if plan is None:
+            return []
+        sampled = self._runner.execute(plan)
+        outputs = self._scheduler.update(plan, sampled)
+        self._observe(plan, time.perf_counter() - started_s)
+        return outputs
 
     @property
-    def has_work(self) -> bool: ...
+    def has_work(self) -> bool:
+        return self._scheduler.has_work
 
-    def stats(self) -> EngineStats: ...
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 over names and digests of config.json and weight files, or of shape and seed.
+
+        Hashes the files at the first call.
+        """
+        return self._digest()
+
+    def stats(self) -> EngineStats:
+        """A snapshot between steps."""
+        counters = self._scheduler.counters
+        return EngineStats(
+            num_running=len(self._scheduler.running),
+            num_waiting=self._scheduler.num_waiting,
+            kv_usage_ratio=self._kv.usage,
+            num_blocks=self._kv.num_usable_blocks,
+            num_prefix_query_tokens=counters.num_prefix_query_tokens,
+            num_prefix_hit_tokens=counters.num_prefix_hit_tokens,
+            num_preemptions=counters.num_preemptions,
+            num_prompt_tokens=counters.num_prompt_tokens,
+            num_generation_tokens=counters.num_generation_tokens,
+            num_steps=self._num_steps,
+            last_step_s=self._last_step_s,
+            last_scheduler_s=self._last_scheduler_s,
+            last_batch_tok=self._last_batch_tok,
+            last_batch_seqs=self._last_batch_seqs,
+        )
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError if the KV cache lost track of a block; cheap enough when idle."""
+        self._kv.check_integrity()
+
+    def _observe(self, plan: SchedulerOutput, step_s: float) -> None:
+        self._last_step_s = step_s
+        self._last_scheduler_s = step_s - self._runner.last_execute_s
+        self._last_batch_tok, self._last_batch_seqs = plan.num_tokens, len(plan.seqs)
+        if self.step_hook is not None:
+            self.step_hook(self._num_steps, self._last_step_s)
+        self._num_steps += 1
+
+    def _refuse_impossible(self, r: Request) -> None:
+        vocab_size, p = self.model_config.vocab_size, r.params
+        if r.request_id in self._scheduler:
+            raise RequestRefused(f"request id {r.request_id!r} is in use")
+        if not r.prompt_ids:
+            raise RequestRefused("the prompt is empty")
+        ids = (*r.prompt_ids, *p.stop_token_ids, *(i for i, _ in p.logit_bias))
+        if min(ids) < 0 or max(ids) >= vocab_size:
+            raise RequestRefused(f"a token id lies outside the vocabulary of {vocab_size}")
+        if r.num_prompt >= self.max_model_len:
+            raise RequestRefused(
+                f"the prompt has {r.num_prompt} tokens; with one token of answer the context "
+                f"window of {self.max_model_len} is exceeded",
+                do="shorten the prompt",
+            )
+        if self._kv.num_blocks_for(r.num_prompt) > self._kv.num_usable_blocks:
+            raise RequestRefused(
+                f"the prompt of {r.num_prompt} tokens exceeds the KV cache of "
+                f"{self._kv.num_usable_blocks * self._kv.block_size}",
+                do="shorten the prompt or give the engine a larger cache",
+            )

@@ -1,0 +1,167 @@
+"""Paged attention by torch's scaled_dot_product_attention: the CPU backend and the oracle.
+
+Whole blocks are gathered with index_select (a fifth of the time of advanced indexing). Queries
+that share a key-value head are packed as its query length, so a decode needs neither repeated keys
+nor enable_gqa. Decodes run in few batched calls, grouped by length; chunks run one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from engine_under_test.batch import FlatBatch, IntArray
+from engine_under_test.config import ModelConfig
+
+# A decode group may gather this many padding tokens before another call is cheaper
+# (a call costs ~40 us a layer, a gathered token ~0.1-0.2 us, on one x86 core).
+MAX_PADDING_TOKENS = 256
+
+
+@dataclass(slots=True)
+class _DecodeGroup:
+    """Sequences start..end-1 of one token each, padded to one length."""
+
+    start: int
+    end: int
+    length: int
+    blocks: torch.Tensor  # [B * blocks of the longest]
+    mask: torch.Tensor | None  # [B, 1, 1, length] additive; None: all have this length
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Tokens start..end-1 of one sequence. blocks None: the chunk is its whole context."""
+
+    start: int
+    end: int
+    length: int
+    blocks: torch.Tensor | None
+    mask: torch.Tensor | None  # [end - start, length] additive, causal from the bottom right
+
+
+@dataclass(slots=True)
+class SdpaMetadata:
+    """What all layers of a step share."""
+
+    slots: torch.Tensor
+    groups: list[_DecodeGroup]
+    chunks: list[_Chunk]
+
+
+class SdpaBackend:
+    """KV cache of num_blocks blocks and attention over it."""
+
+    def __init__(
+        self, config: ModelConfig, num_blocks: int, block_size: int, dtype: torch.dtype
+    ) -> None:
+        self._num_kv_heads = config.num_kv_heads
+        self._group = config.num_heads // config.num_kv_heads
+        self._head_dim = config.head_dim
+        self._block_size = block_size
+        self._dtype = dtype
+        shape = (num_blocks, block_size, 2 * config.num_kv_heads, config.head_dim)
+        self._kv = [_lazy_zeros(shape, dtype) for _ in range(config.num_layers)]
+        self._kv_slots = [kv.flatten(0, 1) for kv in self._kv]
+
+    def build(self, batch: FlatBatch) -> SdpaMetadata:
+        """Masks and block lists of one step; see AttentionBackend."""
+        return SdpaMetadata(
+            slots=batch.slot_mapping,
+            groups=[self._group_of(batch, a, b) for a, b in _group_bounds(batch)],
+            chunks=[self._chunk(batch, b) for b in range(batch.num_decodes, len(batch.seq_lens))],
+        )
+
+    def forward(
+        self, q: torch.Tensor, kv: torch.Tensor, layer: int, meta: SdpaMetadata
+    ) -> torch.Tensor:
+        """Write, then attend; see AttentionBackend."""
+        self._kv_slots[layer].index_copy_(0, meta.slots, kv)
+        parts = [self._decode(q, self._kv[layer], group) for group in meta.groups]
+        parts += [self._prefill(q, kv, self._kv[layer], chunk) for chunk in meta.chunks]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _decode(self, q: torch.Tensor, cache: torch.Tensor, g: _DecodeGroup) -> torch.Tensor:
+        num_seqs, kvh = g.end - g.start, self._num_kv_heads
+        context = cache.index_select(0, g.blocks).view(num_seqs, -1, 2 * kvh, self._head_dim)
+        context = context[:, : g.length].transpose(1, 2)  # [B, 2 * KVH, S, D]
+        packed = q[g.start : g.end].view(num_seqs, kvh, self._group, -1)  # [B, KVH, G, D]
+        out = F.scaled_dot_product_attention(
+            packed, context[:, :kvh], context[:, kvh:], attn_mask=g.mask
+        )
+        return out.reshape(num_seqs, -1)
+
+    def _prefill(
+        self, q: torch.Tensor, kv: torch.Tensor, cache: torch.Tensor, c: _Chunk
+    ) -> torch.Tensor:
+        if c.blocks is None:
+            context = kv[c.start : c.end]
+        else:
+            context = cache.index_select(0, c.blocks).flatten(0, 1)[: c.length]
+        k, v = context.transpose(0, 1).unsqueeze(0).chunk(2, dim=1)  # [1, KVH, S, D] each
+        out = F.scaled_dot_product_attention(
+            q[c.start : c.end].transpose(0, 1).unsqueeze(0),  # [1, H, n, D]
+            k,
+            v,
+            attn_mask=c.mask,
+            is_causal=c.mask is None,
+            enable_gqa=self._group > 1,
+        )
+        return out.squeeze(0).transpose(0, 1).flatten(1)
+
+    def _group_of(self, batch: FlatBatch, start: int, end: int) -> _DecodeGroup:
+        lens = batch.seq_lens[start:end]
+        length = int(lens[-1])
+        num_blocks = -(-length // self._block_size)
+        mask = None
+        if lens[0] != length:
+            is_beyond = torch.from_numpy(np.arange(length) >= lens[:, None])[:, None, None]
+            mask = torch.zeros(is_beyond.shape, dtype=self._dtype)
+            mask.masked_fill_(is_beyond, -torch.inf)
+        return _DecodeGroup(
+            start, end, length, _flat_blocks(batch.block_table[start:end, :num_blocks]), mask
+        )
+
+    def _chunk(self, batch: FlatBatch, b: int) -> _Chunk:
+        start, end = int(batch.cu_q[b]), int(batch.cu_q[b + 1])
+        length = int(batch.seq_lens[b])
+        num_new = end - start
+        if length == num_new:
+            return _Chunk(start, end, length, None, None)
+        mask = torch.full((num_new, length), -torch.inf, dtype=self._dtype)
+        # Row i stands at absolute position length - num_new + i and sees itself and all before.
+        mask.triu_(length - num_new + 1)
+        num_blocks = -(-length // self._block_size)
+        return _Chunk(start, end, length, _flat_blocks(batch.block_table[b, :num_blocks]), mask)
+
+
+def _group_bounds(batch: FlatBatch) -> list[tuple[int, int]]:
+    """Split decodes, sorted by length, where padding would cost more than another call."""
+    lens = batch.seq_lens[: batch.num_decodes]
+    if not len(lens):
+        return []
+    if int(lens[-1]) * len(lens) - int(lens.sum()) <= MAX_PADDING_TOKENS:
+        return [(0, len(lens))]
+    bounds, end, padding = [], len(lens), 0
+    for i in range(len(lens) - 1, -1, -1):
+        padding += int(lens[end - 1] - lens[i])
+        if padding > MAX_PADDING_TOKENS:
+            bounds.append((i + 1, end))
+            end, padding = i + 1, 0
+    return [(0, end), *reversed(bounds)]
+
+
+def _flat_blocks(table: IntArray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(table).reshape(-1))
+
+
+def _lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Zeros whose pages the operating system provides at first touch.
+
+    Zeros and not garbage: a masked slot has weight 0, and 0 * NaN would still be NaN.
+    """
+    num_bytes = int(np.prod(shape)) * dtype.itemsize
+    return torch.from_numpy(np.zeros(num_bytes, dtype=np.uint8)).view(dtype).view(shape)

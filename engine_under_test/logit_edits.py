@@ -1,0 +1,70 @@
+"""Edits of one request's logits before temperature: logit_bias, penalties, min_tokens.
+
+State is per request and rebuilt from its tokens, so it survives preemption and batch changes; the
+counts catch up with the tokens accepted since the last draw.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .request import Request
+
+
+class LogitEdits:
+    """The edits that one request asked for. Made when it gets its row."""
+
+    def __init__(self, r: Request, vocab_size: int, eos_ids: tuple[int, ...]) -> None:
+        p = r.params
+        self._request = r
+        self._bias_ids = torch.tensor([i for i, _ in p.logit_bias], dtype=torch.int64)
+        self._bias = torch.tensor([b for _, b in p.logit_bias], dtype=torch.float32)
+        stops = (*p.stop_token_ids, *(() if p.ignore_eos else eos_ids))
+        self._stop_ids = torch.tensor(stops, dtype=torch.int64)
+        self._counts: torch.Tensor | None = None
+        if p.repetition_penalty != 1 or p.frequency_penalty or p.presence_penalty:
+            self._counts = torch.zeros(vocab_size, dtype=torch.int64)
+            self._is_in_prompt = torch.zeros(vocab_size, dtype=torch.bool)
+            self._is_in_prompt[torch.tensor(r.prompt_ids)] = True
+            self._num_counted = r.num_prompt
+
+    @staticmethod
+    def is_needed(r: Request) -> bool:
+        p = r.params
+        return bool(
+            p.logit_bias
+            or p.min_tokens
+            or p.repetition_penalty != 1
+            or p.frequency_penalty
+            or p.presence_penalty
+        )
+
+    def apply(self, logits: torch.Tensor) -> None:
+        """Edit logits [V] in place."""
+        if len(self._bias_ids):
+            logits.index_add_(0, self._bias_ids, self._bias.to(logits.dtype))
+        if self._counts is not None:
+            self._penalise(logits, self._catch_up(self._counts))
+        if self._request.num_generated < self._request.params.min_tokens:
+            logits.index_fill_(0, self._stop_ids, -torch.inf)
+
+    def _penalise(self, logits: torch.Tensor, counts: torch.Tensor) -> None:
+        """Repetition looks at prompt and output (CTRL, 2019), the other two at the output only."""
+        p = self._request.params
+        if p.repetition_penalty != 1:
+            rate = p.repetition_penalty
+            is_seen = self._is_in_prompt | (counts > 0)
+            damped = torch.where(logits > 0, logits / rate, logits * rate)
+            torch.where(is_seen, damped, logits, out=logits)
+        if p.frequency_penalty:
+            logits -= p.frequency_penalty * counts
+        if p.presence_penalty:
+            logits -= p.presence_penalty * (counts > 0)
+
+    def _catch_up(self, counts: torch.Tensor) -> torch.Tensor:
+        new = self._request.token_ids[self._num_counted :]
+        if new:
+            ids = torch.tensor(new, dtype=torch.int64)
+            counts.index_add_(0, ids, torch.ones_like(ids))
+            self._num_counted += len(new)
+        return counts

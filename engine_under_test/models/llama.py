@@ -1,0 +1,160 @@
+"""The Llama family as one forward pass: Llama, Qwen2 (qkv bias), Qwen3 (qk-norm).
+
+Written for few operations a layer, which is what bounds a small model: q, k, v are one matrix,
+gate and up are one matrix, residual additions ride on the matrix products. No nn.Module: weights
+are plain tensors that the loader fills through `slots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from engine_under_test.attention import AttentionBackend
+from engine_under_test.batch import FlatBatch
+from engine_under_test.config import ModelConfig
+
+from .rope import rotate_, rotation_table
+
+
+@dataclass(slots=True)
+class LayerWeights:
+    """One decoder layer; matrices are [out, in], None where the architecture has none."""
+
+    attn_norm: torch.Tensor
+    qkv: torch.Tensor
+    qkv_bias: torch.Tensor | None
+    q_norm: torch.Tensor | None
+    k_norm: torch.Tensor | None
+    out: torch.Tensor
+    out_bias: torch.Tensor | None
+    mlp_norm: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSlot:
+    """Where one tensor of a checkpoint goes: `view` is a view of our tensor in its layout."""
+
+    view: torch.Tensor
+    shape: tuple[int, ...]
+    is_norm: bool = False
+
+
+class Llama:
+    """Weights and forward pass. Not trainable."""
+
+    def __init__(self, config: ModelConfig, max_model_len: int, dtype: torch.dtype) -> None:
+        self.config = config
+        self.dtype = dtype
+        c, d = config, config.hidden_size
+        self.embedding = torch.empty(c.vocab_size, d, dtype=dtype)
+        self.lm_head = self.embedding if c.is_tied else torch.empty(c.vocab_size, d, dtype=dtype)
+        self.norm = torch.empty(d, dtype=dtype)
+        self.layers = [_empty_layer(c, dtype) for _ in range(c.num_layers)]
+        self._rotations = rotation_table(c, max_model_len, dtype)
+
+    def forward(
+        self, batch: FlatBatch, attention: AttentionBackend[Any], meta: object
+    ) -> torch.Tensor:
+        """Hidden states [T, hidden_size] before the last norm; writes the batch's KV entries."""
+        c, eps = self.config, self.config.rms_norm_eps
+        num_rotated = c.num_heads + c.num_kv_heads
+        rotations = self._rotations.index_select(0, batch.positions).unsqueeze(1)
+        x = F.embedding(batch.input_ids, self.embedding)
+        for i, w in enumerate(self.layers):
+            qkv = F.linear(rms_norm(x, w.attn_norm, eps), w.qkv, w.qkv_bias)
+            heads = qkv.view(len(qkv), -1, c.head_dim)  # [T, q heads | k heads | v heads, D]
+            if w.q_norm is not None and w.k_norm is not None:
+                q, k = heads[:, : c.num_heads], heads[:, c.num_heads : num_rotated]
+                q.copy_(F.rms_norm(q, (c.head_dim,), w.q_norm, eps))
+                k.copy_(F.rms_norm(k, (c.head_dim,), w.k_norm, eps))
+            rotate_(heads[:, :num_rotated], rotations)
+            mixed = attention.forward(heads[:, : c.num_heads], heads[:, c.num_heads :], i, meta)
+            x = torch.addmm(x if w.out_bias is None else x + w.out_bias, mixed, w.out.t())
+            gate, up = F.linear(rms_norm(x, w.mlp_norm, eps), w.gate_up).chunk(2, dim=-1)
+            x = torch.addmm(x, F.silu(gate).mul_(up), w.down.t())
+        return x
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[N, vocab_size] of hidden [N, hidden_size]: float64 for float64 models, else float32."""
+        logits = F.linear(rms_norm(hidden, self.norm, self.config.rms_norm_eps), self.lm_head)
+        return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+    def slots(self) -> Iterator[tuple[str, WeightSlot]]:
+        """Every tensor of a Hugging Face checkpoint, by name, and where it belongs here."""
+        c, d, ffn = self.config, self.config.hidden_size, self.config.intermediate_size
+        q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
+        yield "model.embed_tokens.weight", WeightSlot(self.embedding, (c.vocab_size, d))
+        if not c.is_tied:
+            yield "lm_head.weight", WeightSlot(self.lm_head, (c.vocab_size, d))
+        yield "model.norm.weight", WeightSlot(self.norm, (d,), is_norm=True)
+        for i, w in enumerate(self.layers):
+            p = f"model.layers.{i}."
+            a, m = p + "self_attn.", p + "mlp."
+            yield p + "input_layernorm.weight", WeightSlot(w.attn_norm, (d,), is_norm=True)
+            yield p + "post_attention_layernorm.weight", WeightSlot(w.mlp_norm, (d,), is_norm=True)
+            q_rows, k_rows, v_rows = w.qkv.split_with_sizes((q, kv, kv))
+            yield a + "q_proj.weight", WeightSlot(_pairs(q_rows, c.head_dim), (q, d))
+            yield a + "k_proj.weight", WeightSlot(_pairs(k_rows, c.head_dim), (kv, d))
+            yield a + "v_proj.weight", WeightSlot(v_rows, (kv, d))
+            yield a + "o_proj.weight", WeightSlot(w.out, (d, q))
+            if w.qkv_bias is not None:
+                q_bias, k_bias, v_bias = w.qkv_bias.split_with_sizes((q, kv, kv))
+                yield a + "q_proj.bias", WeightSlot(_pairs(q_bias, c.head_dim), (q,))
+                yield a + "k_proj.bias", WeightSlot(_pairs(k_bias, c.head_dim), (kv,))
+                yield a + "v_proj.bias", WeightSlot(v_bias, (kv,))
+            if w.out_bias is not None:
+                yield a + "o_proj.bias", WeightSlot(w.out_bias, (d,))
+            for name, norm in (("q_norm", w.q_norm), ("k_norm", w.k_norm)):
+                if norm is not None:
+                    view = _pairs(norm, c.head_dim)
+                    yield f"{a}{name}.weight", WeightSlot(view, (c.head_dim,), is_norm=True)
+            gate, up = w.gate_up.chunk(2)
+            yield m + "gate_proj.weight", WeightSlot(gate, (ffn, d))
+            yield m + "up_proj.weight", WeightSlot(up, (ffn, d))
+            yield m + "down_proj.weight", WeightSlot(w.down, (d, ffn))
+
+
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimension of x [T, D].
+
+    On CPU F.rms_norm is six operations and layer_norm is one. The mean of (x, -x) is zero and its
+    variance is mean(x^2), so the left half of its layer norm is the RMS norm of x.
+    """
+    size = x.shape[-1]
+    mirrored = torch.cat((x, -x), dim=-1)
+    normed = F.layer_norm(mirrored, (2 * size,), eps=eps)
+    return normed[:, :size] * weight
+
+
+def _pairs(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
+    """A view of rows [heads * D, ...] in the checkpoint's order: first halves, second halves.
+
+    Ours has element i of both halves side by side, so that rope is a complex product.
+    """
+    return rows.view(-1, head_dim // 2, 2, *rows.shape[1:]).transpose(1, 2)
+
+
+def _empty_layer(c: ModelConfig, dtype: torch.dtype) -> LayerWeights:
+    def empty(*shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
+    return LayerWeights(
+        attn_norm=empty(c.hidden_size),
+        qkv=empty(q + 2 * kv, c.hidden_size),
+        qkv_bias=empty(q + 2 * kv) if c.has_qkv_bias else None,
+        q_norm=empty(c.head_dim) if c.has_qk_norm else None,
+        k_norm=empty(c.head_dim) if c.has_qk_norm else None,
+        out=empty(c.hidden_size, q),
+        out_bias=empty(c.hidden_size) if c.has_out_bias else None,
+        mlp_norm=empty(c.hidden_size),
+        gate_up=empty(2 * c.intermediate_size, c.hidden_size),
+        down=empty(c.hidden_size, c.intermediate_size),
+    )

@@ -1,0 +1,127 @@
+"""From an EngineConfig to a model with weights: from disk, or random at a named shape.
+
+The dtype `auto` is a fixed rule and never timed: two runs on one machine must compute the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from engine_under_test.config import EngineConfig, ModelConfig
+from engine_under_test.errors import ConfigError, ModelError
+
+from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
+from .llama import Llama
+from .shapes import SHAPES
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+BF16_MIN_PARAMS = 50_000_000  # below it float32 is faster even with bf16 matrix units
+MAX_NAMED_TENSORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to run. digest() hashes the weight files when first asked for."""
+
+    model: Llama
+    dtype_name: str
+    max_model_len: int
+    digest: Callable[[], str]
+
+
+def load_model(config: EngineConfig) -> LoadedModel:
+    """Read or make the weights. Raises ModelError or ConfigError, naming what is wrong."""
+    if config.model_dir is not None:
+        return _from_disk(config, config.model_dir)
+    assert config.shape is not None
+    return _random(config, config.shape)
+
+
+def resolve_dtype(requested: str, num_params: int) -> str:
+    """'auto' is bfloat16 where the CPU multiplies it in hardware and the model is large."""
+    if requested != "auto":
+        return requested
+    return "bfloat16" if num_params >= BF16_MIN_PARAMS and _has_amx_bf16() else "float32"
+
+
+def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
+    if not model_dir.is_dir():
+        raise ModelError(f"model directory {model_dir} does not exist", do="check --model")
+    verify_checksums(model_dir)
+    shape = ModelConfig.from_hf_dict(read_config(model_dir))
+    files = weight_files(model_dir)
+    loaded = _empty(config, shape, lambda: digest_files([model_dir / "config.json", *files]))
+    _fill(loaded.model, files)
+    return loaded
+
+
+def _random(config: EngineConfig, name: str) -> LoadedModel:
+    """Normal weights of deviation 1/sqrt(inputs): activations and logits keep unit scale."""
+    if name not in SHAPES:
+        close = difflib.get_close_matches(name, SHAPES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(SHAPES)}"
+        raise ConfigError(f"shape {name!r} is unknown", do=hint)
+    shape = SHAPES[name]
+    if config.num_layers is not None:
+        shape = replace(shape, num_layers=config.num_layers)
+    identity = f"random {shape} seed {config.seed}"
+    loaded = _empty(config, shape, lambda: hashlib.sha256(identity.encode()).hexdigest())
+    generator = torch.Generator().manual_seed(config.seed)
+    for _, slot in loaded.model.slots():
+        if slot.is_norm:
+            slot.view.fill_(1.0)
+        else:
+            values = torch.empty(slot.shape).normal_(0, slot.shape[-1] ** -0.5, generator=generator)
+            slot.view.copy_(values.view(slot.view.shape))
+    return loaded
+
+
+def _empty(config: EngineConfig, shape: ModelConfig, digest: Callable[[], str]) -> LoadedModel:
+    dtype_name = resolve_dtype(config.dtype, shape.num_params)
+    max_model_len = config.resolve_max_model_len(shape)
+    model = Llama(shape, max_model_len, DTYPES[dtype_name])
+    return LoadedModel(model, dtype_name, max_model_len, digest)
+
+
+def _fill(model: Llama, files: list[Path]) -> None:
+    """Copy every tensor to its slot; report all that is missing, unexpected or mis-shaped."""
+    slots = dict(model.slots())
+    faults = []
+    for name, file, tensor in read_tensors(files):
+        if name.endswith("rotary_emb.inv_freq") or (
+            name == "lm_head.weight" and model.config.is_tied
+        ):
+            continue  # derived from the configuration, or a second copy
+        slot = slots.pop(name, None)
+        if slot is None:
+            faults.append(f"{name} in {file.name} is unexpected (or there twice)")
+        elif tuple(tensor.shape) != slot.shape:
+            faults.append(f"{name} in {file.name} is {[*tensor.shape]}, not {[*slot.shape]}")
+        elif not tensor.is_floating_point():
+            faults.append(f"{name} in {file.name} holds {tensor.dtype}")
+        else:
+            slot.view.copy_(tensor.view(slot.view.shape))
+    faults += [f"{name} is missing" for name in slots]
+    if faults:
+        shown = faults[:MAX_NAMED_TENSORS]
+        if len(faults) > len(shown):
+            shown.append(f"and {len(faults) - len(shown)} more")
+        raise ModelError(
+            "the weights do not fit the configuration",
+            where=str(files[0].parent),
+            why="; ".join(shown),
+            do="check that config.json belongs to these weights",
+        )
+
+
+def _has_amx_bf16() -> bool:
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

@@ -1,0 +1,61 @@
+"""Randomness as a function: noise of (seed, absolute position, token id), nothing else.
+
+A token drawn by argmax(log p + Gumbel noise) is a sample of p. Because the noise depends on no
+generator state, a draw is the same alone or in a batch, before or after preemption, drafted or
+not. The counter-based generator is SplitMix64 (Steele, Lea, Flood 2014), its stream keyed by seed
+and position and indexed by token id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+_TWO_63 = float(2**-63)
+
+
+def stream_key(seed: int, position: int) -> int:
+    """The SplitMix64 state of one draw, as a signed 64-bit integer. Any integer is a seed."""
+    return _signed(_mix(_mix(seed & _MASK) + (position + 1) * _GOLDEN & _MASK))
+
+
+def gumbel(keys: Sequence[int], token_ids: torch.Tensor) -> torch.Tensor:
+    """Gumbel noise, float32: element [i, j] of the key i and of token_ids[j] or token_ids[i, j].
+
+    keys: stream_key of each row.  token_ids: [V] or [N, V] int64.
+    """
+    rows = torch.tensor(keys, dtype=torch.int64, device=token_ids.device)
+    return gumbel_of(rows.unsqueeze(1), token_ids)
+
+
+def gumbel_of(keys: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+    """The same for keys and token_ids that broadcast together, both int64."""
+    x = token_ids * _signed(_GOLDEN) + keys
+    x ^= _shift_right(x, 30)
+    x *= _signed(_MIX_1)
+    x ^= _shift_right(x, 27)
+    x *= _signed(_MIX_2)
+    # The last xor-shift of SplitMix64 only touches low bits, which float32 would round away.
+    u = _shift_right(x, 1).to(torch.float32).mul_(_TWO_63)
+    # u is fine-grained near 0 and -log1p(-u) ~ u there, so large Gumbel values are not quantised.
+    return u.clamp_(2.0**-63, 1 - 2.0**-24).neg_().log1p_().neg_().log_().neg_()
+
+
+def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:
+    """Logical shift: torch's >> keeps the sign."""
+    return (x >> bits) & (_MASK >> bits)
+
+
+def _mix(x: int) -> int:
+    x = (x ^ x >> 30) * _MIX_1 & _MASK
+    x = (x ^ x >> 27) * _MIX_2 & _MASK
+    return x ^ x >> 31
+
+
+def _signed(x: int) -> int:
+    return x - (1 << 64) if x >> 63 else x

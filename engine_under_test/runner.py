@@ -1,0 +1,85 @@
+"""Runs one scheduled step: lay it out, forward, sample. Owns rows, the KV tensors and the model.
+
+It only reads requests; what was drawn is booked by the scheduler.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from .attention import SdpaBackend
+from .batch import RowTable, batch_order, build_batch
+from .models import Llama
+from .request import TokenLogprob
+from .sampler import Sampler
+from .scheduler import SampledTokens, ScheduledSeq, SchedulerOutput
+
+
+class ModelRunner:
+    """One model on one device, its cache of num_blocks blocks, and at most max_rows sequences."""
+
+    def __init__(
+        self,
+        model: Llama,
+        *,
+        max_model_len: int,
+        max_rows: int,
+        num_blocks: int,
+        block_size: int,
+        eos_ids: tuple[int, ...],
+    ) -> None:
+        self.last_execute_s = 0.0
+        self._model = model
+        self._attention = SdpaBackend(model.config, num_blocks, block_size, model.dtype)
+        self._rows = RowTable(max_rows, -(-max_model_len // block_size), block_size)
+        self._sampler = Sampler(max_rows, model.config.vocab_size, eos_ids)
+
+    def execute(self, out: SchedulerOutput) -> SampledTokens:
+        """Compute a step. Tokens come back in the order of out.seqs, [] where none was due."""
+        started_s = time.perf_counter()
+        with torch.inference_mode():
+            sampled = self._execute(out)
+        self.last_execute_s = time.perf_counter() - started_s
+        return sampled
+
+    def _execute(self, out: SchedulerOutput) -> SampledTokens:
+        for request_id in out.released_ids:
+            self._rows.release(request_id)
+        if not out.seqs:
+            return SampledTokens([])
+        order = batch_order(out.seqs)
+        seqs = [out.seqs[i] for i in order]
+        rows = np.array([self._sync(s) for s in seqs], dtype=np.int64)
+        batch = build_batch(seqs, rows, self._rows)
+        hidden = self._model.forward(batch, self._attention, self._attention.build(batch))
+        sampled = [b for b, s in enumerate(seqs) if s.is_sampled]
+        if not sampled:
+            return SampledTokens([[] for _ in seqs])
+        if batch.logits_idx is not None:
+            hidden = hidden.index_select(0, batch.logits_idx)
+        requests = [seqs[b].request for b in sampled]
+        drawn = self._sampler.sample(self._model.logits(hidden), rows[sampled], requests)
+        return _in_step_order(drawn, [order[b] for b in sampled], len(seqs))
+
+    def _sync(self, s: ScheduledSeq) -> int:
+        is_new = s.request.request_id not in self._rows
+        row = self._rows.sync(s.request)
+        if is_new:
+            self._sampler.assign(row, s.request)
+        return row
+
+
+def _in_step_order(drawn: SampledTokens, places: list[int], num_seqs: int) -> SampledTokens:
+    """Scatter the drawn rows to their places in the step."""
+    token_ids: list[list[int]] = [[] for _ in range(num_seqs)]
+    for place, tokens in zip(places, drawn.token_ids, strict=True):
+        token_ids[place] = tokens
+    if drawn.logprobs is None:
+        return SampledTokens(token_ids)
+    logprobs: list[list[TokenLogprob] | None] = [None] * num_seqs
+    for place, values in zip(places, drawn.logprobs, strict=True):
+        logprobs[place] = values
+    return SampledTokens(token_ids, logprobs)

@@ -1,0 +1,151 @@
+"""From logits to tokens.
+
+Order: logit_bias, penalties, min_tokens, temperature (0 is greedy), min_p, top_k, top_p, draw.
+What no row of the batch uses is skipped; a greedy batch is one argmax. Log-probabilities are those
+of the raw logits, before all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntFlag
+
+import numpy as np
+import torch
+
+from .batch import IntArray
+from .filters import filter_min_p, filter_top_k, filter_top_p
+from .logit_edits import LogitEdits
+from .noise import gumbel_of, stream_key
+from .request import Request, TokenLogprob
+from .scheduler import SampledTokens
+
+
+class _Need(IntFlag):
+    """What a row asks for beyond an argmax."""
+
+    DRAW = 1
+    MIN_P = 2
+    TOP_K = 4
+    TOP_P = 8
+    EDIT = 16
+    LOGPROBS = 32
+
+
+_FILTER = _Need.MIN_P | _Need.TOP_K | _Need.TOP_P
+
+
+class Sampler:
+    """Per-row sampling settings, kept from a request's first step to its last."""
+
+    def __init__(self, max_rows: int, vocab_size: int, eos_ids: tuple[int, ...]) -> None:
+        self._vocab_size = vocab_size
+        self._eos_ids = eos_ids
+        self._needs: IntArray = np.zeros(max_rows, dtype=np.int64)
+        self._temperature = np.ones(max_rows, dtype=np.float64)
+        self._min_p = np.zeros(max_rows, dtype=np.float64)
+        self._top_p = np.ones(max_rows, dtype=np.float64)
+        self._top_k: IntArray = np.zeros(max_rows, dtype=np.int64)
+        self._edits: dict[int, LogitEdits] = {}
+        self._token_ids = torch.arange(vocab_size)
+
+    def assign(self, row: int, r: Request) -> None:
+        """A request got this row."""
+        p, needs = r.params, _Need(0)
+        if p.temperature > 0:
+            needs |= _Need.DRAW
+            self._temperature[row], self._min_p[row] = p.temperature, p.min_p
+            self._top_p[row], self._top_k[row] = p.top_p, p.top_k
+            needs |= _Need.MIN_P if p.min_p > 0 else 0
+            needs |= _Need.TOP_K if 0 < p.top_k < self._vocab_size else 0
+            needs |= _Need.TOP_P if p.top_p < 1 else 0
+        needs |= _Need.LOGPROBS if p.logprobs is not None else 0
+        self._edits.pop(row, None)
+        if LogitEdits.is_needed(r):
+            needs |= _Need.EDIT
+            self._edits[row] = LogitEdits(r, self._vocab_size, self._eos_ids)
+        self._needs[row] = int(needs)
+
+    def sample(
+        self, logits: torch.Tensor, rows: IntArray, requests: Sequence[Request]
+    ) -> SampledTokens:
+        """One token a row. logits: [N, V], edited in place.  rows, requests: N, aligned."""
+        row_needs = self._needs[rows]
+        needs = int(np.bitwise_or.reduce(row_needs))
+        raw = logits.clone() if needs & _Need.EDIT and needs & _Need.LOGPROBS else logits
+        if needs & _Need.EDIT:
+            for i in np.flatnonzero(row_needs & _Need.EDIT):
+                self._edits[int(rows[i])].apply(logits[i])
+        if not needs & _Need.DRAW:
+            tokens = logits.argmax(dim=-1).tolist()
+        else:
+            tokens = self._draw_mixed(logits, rows, row_needs, requests)
+        return SampledTokens(
+            [[token] for token in tokens],
+            self._logprobs(raw, tokens, row_needs, requests) if needs & _Need.LOGPROBS else None,
+        )
+
+    def _draw_mixed(
+        self, logits: torch.Tensor, rows: IntArray, needs: IntArray, requests: Sequence[Request]
+    ) -> list[int]:
+        """Draw where temperature > 0, argmax elsewhere."""
+        is_drawn = (needs & _Need.DRAW) > 0
+        if is_drawn.all():
+            return self._draw(logits.clone(), rows, needs, requests)
+        tokens: list[int] = logits.argmax(dim=-1).tolist()
+        drawn = np.flatnonzero(is_drawn)
+        chosen = [requests[i] for i in drawn.tolist()]
+        scores = logits[torch.from_numpy(drawn)]
+        for i, token in zip(
+            drawn, self._draw(scores, rows[drawn], needs[drawn], chosen), strict=True
+        ):
+            tokens[i] = token
+        return tokens
+
+    def _draw(
+        self, scores: torch.Tensor, rows: IntArray, needs: IntArray, requests: Sequence[Request]
+    ) -> list[int]:
+        """argmax(scores / temperature + Gumbel noise) over what the filters left."""
+        scores /= self._column(self._temperature, rows, scores.dtype).unsqueeze(1)
+        used = int(np.bitwise_or.reduce(needs))
+        if used & _Need.MIN_P:
+            filter_min_p(scores, self._column(self._min_p, rows, scores.dtype))
+        if used & _Need.TOP_K:
+            filter_top_k(scores, torch.from_numpy(self._top_k[rows]))
+        if used & _Need.TOP_P:
+            filter_top_p(scores, self._column(self._top_p, rows, scores.dtype))
+        keys = torch.tensor([stream_key(r.params.seed or 0, r.num_tokens) for r in requests])
+        if used & _FILTER:
+            # Noise only for tokens that can still win; it is the same noise either way.
+            row, token = (scores > -torch.inf).nonzero(as_tuple=True)
+            scores[row, token] += gumbel_of(keys[row], token)
+        else:
+            scores += gumbel_of(keys.unsqueeze(1), self._token_ids)
+        drawn: list[int] = scores.argmax(dim=-1).tolist()
+        return drawn
+
+    def _logprobs(
+        self,
+        raw: torch.Tensor,
+        tokens: list[int],
+        needs: IntArray,
+        requests: Sequence[Request],
+    ) -> list[list[TokenLogprob] | None]:
+        """Chosen token, its rank and the most likely alternatives, for the rows that asked."""
+        wanted = np.flatnonzero(needs & _Need.LOGPROBS).tolist()
+        logprobs = raw[wanted].log_softmax(dim=-1)
+        chosen_ids = torch.tensor([tokens[i] for i in wanted]).unsqueeze(1)
+        chosen = logprobs.gather(1, chosen_ids)
+        ranks = ((logprobs > chosen).sum(dim=-1) + 1).tolist()
+        num_top = max(requests[i].params.logprobs or 0 for i in wanted)
+        top = logprobs.topk(num_top, dim=-1)
+        top_ids, top_values = top.indices.tolist(), top.values.tolist()
+        rows: list[list[TokenLogprob] | None] = [None] * len(tokens)
+        for j, (i, value) in enumerate(zip(wanted, chosen.squeeze(1).tolist(), strict=True)):
+            n = requests[i].params.logprobs or 0
+            alternatives = tuple(zip(top_ids[j][:n], top_values[j][:n], strict=True))
+            rows[i] = [TokenLogprob(tokens[i], value, ranks[j], alternatives)]
+        return rows
+
+    def _column(self, values: np.ndarray, rows: IntArray, dtype: torch.dtype) -> torch.Tensor:
+        return torch.from_numpy(values[rows]).to(dtype)
