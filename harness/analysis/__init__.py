@@ -1,0 +1,52 @@
+"""Records in, metrics with intervals out. Pure: no clock, no file, no global randomness.
+
+Names load on first use, so that importing the room costs no scipy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.analysis.point import analyse_point
+    from harness.analysis.summary import (
+        Check,
+        ClassRow,
+        Curve,
+        ErrorRow,
+        PointMeta,
+        PointSummary,
+        Series,
+        UptimeWindow,
+    )
+
+_HOMES = {
+    "analyse_point": "point",
+    "Check": "summary",
+    "ClassRow": "summary",
+    "Curve": "summary",
+    "ErrorRow": "summary",
+    "PointMeta": "summary",
+    "PointSummary": "summary",
+    "Series": "summary",
+    "UptimeWindow": "summary",
+}
+
+__all__ = [
+    "Check",
+    "ClassRow",
+    "Curve",
+    "ErrorRow",
+    "PointMeta",
+    "PointSummary",
+    "Series",
+    "UptimeWindow",
+    "analyse_point",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,314 @@
+"""What an analysed point is: its setting, its estimates, its checks and its curves, as plain data.
+
+These dataclasses are the seam between analysis and everything that reads it (decisions, reports,
+console, summary.json). They hold numbers and sentences, no rows: their size does not grow with
+the number of requests. JSON round trips are exact; infinity is written as "inf".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from harness.estimate import Estimate, Outcome
+from harness.scenario.document import Validity
+from harness.scenario.slo import Slo
+
+CheckStatus = Literal["ok", "notice", "absent", "invalid"]
+SUMMARY_SCHEMA = "harness/summary/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class PointMeta:
+    """How a point (or one stage of it) was meant to be, and the window it was measured in.
+
+    t0_ns, t1_ns: the measured window [t0, t1) on the records' axis.  offered_req_per_s: the mean
+    rate asked for, None when closed.  concurrency: None when open.  num_scheduled: arrivals the
+    schedule holds in the window, None when closed.  class_slos: a class's own limits, before they
+    replace the point's by metric name.  unique_classes: classes without a shared prefix, whose
+    prompts no cache should know.  realised: what the schedule came out as (`ks_p`, `dispersion`).
+    rtt_s: median round trip to the target.  stamp_source: kernel or user.  tokens_kind: tokenizer,
+    calibrated or estimated.
+    """
+
+    index: int
+    label: str
+    target: str
+    kind: Literal["open", "closed"]
+    t0_ns: int
+    t1_ns: int
+    classes: tuple[str, ...]
+    swept: dict[str, Any] = field(default_factory=dict)
+    offered_req_per_s: float | None = None
+    concurrency: int | None = None
+    stage_index: int = 0
+    stage_name: str = "main"
+    slo: Slo = field(default_factory=Slo)
+    class_slos: dict[str, Slo] = field(default_factory=dict)
+    validity: Validity = field(default_factory=Validity)
+    realised: dict[str, Any] = field(default_factory=dict)
+    num_scheduled: int | None = None
+    unique_classes: tuple[str, ...] = ()
+    rtt_s: float | None = None
+    seed: int = 0
+    repeat: int = 0
+    is_partial: bool = False
+    stamp_source: str = "kernel"
+    tokens_kind: str = "calibrated"
+
+    @property
+    def window_s(self) -> float:
+        return (self.t1_ns - self.t0_ns) / 1e9
+
+    @property
+    def cpu_limit(self) -> float:
+        """Share of its core above which a load worker voids the point."""
+        return self.validity.max_client_cpu
+
+    @property
+    def name(self) -> str:
+        """The label, with the stage where a point has several."""
+        return self.label if self.stage_name in ("", "main") else f"{self.label}.{self.stage_name}"
+
+    def to_json(self) -> dict[str, Any]:
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        row["slo"] = _dump(self.slo)
+        row["class_slos"] = {name: _dump(slo) for name, slo in self.class_slos.items()}
+        row["validity"] = _dump(self.validity)
+        row["classes"], row["unique_classes"] = list(self.classes), list(self.unique_classes)
+        return row
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> PointMeta:
+        known = {f.name for f in fields(cls)}
+        args = {k: v for k, v in row.items() if k in known}
+        args["slo"] = Slo.model_validate(row["slo"])
+        args["class_slos"] = {k: Slo.model_validate(v) for k, v in row["class_slos"].items()}
+        args["validity"] = Validity.model_validate(row["validity"])
+        args["classes"] = tuple(row["classes"])
+        args["unique_classes"] = tuple(row["unique_classes"])
+        return cls(**args)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition a measurement must meet to be believed.
+
+    value: in `unit` (`s`, `ratio`, `count`, `ppm`), None where it could not be taken.
+    limit_notice: beyond it a notice; limit_invalid: beyond it the worse status, which is `invalid`
+    (no verdict for the point) or `absent` (only the metrics in `withholds` are lost).
+    sentence: what was seen, why it matters, what to do; empty when ok.
+    """
+
+    code: str
+    title: str
+    value: float | None
+    unit: str
+    limit_notice: float | None
+    limit_invalid: float | None
+    status: CheckStatus
+    sentence: str = ""
+    withholds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """One error class in the window. first_s, last_s: intended sends, from the window's start."""
+
+    error_class: str
+    count: int
+    first_s: float
+    last_s: float
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """One traffic class: counts, and lengths as asked and as realised.
+
+    Mean tokens over the requests that have both; None where none has.
+    """
+
+    name: str
+    num_requests: int
+    num_valid: int
+    num_success: int
+    num_throttled: int
+    asked_in_tok: float | None
+    realised_in_tok: float | None
+    asked_out_tok: float | None
+    realised_out_tok: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The point over time, in bins of bin_s. t_s: start of a bin, from the window's start.
+
+    Warm-up lies before 0, cool-down after window_s. offered, achieved, errors: requests/s (intended
+    in the bin; succeeded, failed in the bin); in_flight: mean number, from intended send to end.
+    """
+
+    bin_s: float
+    window_s: float
+    t_s: tuple[float, ...] = ()
+    offered_req_per_s: tuple[float, ...] = ()
+    achieved_req_per_s: tuple[float, ...] = ()
+    errors_req_per_s: tuple[float, ...] = ()
+    in_flight: tuple[float, ...] = ()
+    output_tok_per_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A distribution as points. kind `nines`: x = 1 - p, falling; `cdf`: x = p, rising.
+
+    value: the quantile (inf: not reached).  low, high: pointwise 95 % interval, empty for `cdf`.
+    population: `valid` (failures = infinity), `success`, or `gaps`.
+    """
+
+    metric: str
+    kind: Literal["nines", "cdf"]
+    unit: str
+    population: str
+    n: int
+    x: tuple[float, ...]
+    value: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UptimeWindow:
+    """One availability window. is_up: None where it saw no valid request."""
+
+    start_s: float
+    num_valid: int
+    num_bad: int
+    is_up: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PointSummary:
+    """Everything a reader of one point may ask for.
+
+    estimates: with two-sided 95 % intervals.  bounds: the same statistics with level 0.90, whose
+    low and high are the one-sided 95 % bounds that verdicts use.  validity: pass or invalid.
+    is_stable: False when the offered load exceeded capacity (latency is then withheld).
+    backlog: in-flight requests at the start and the end of the window.
+    counts: of requests in the window: `requests valid success failed throttled cancelled cut
+    client_fault one_token no_tpot no_visible skipped_<metric>`.
+    """
+
+    meta: PointMeta
+    estimates: tuple[Estimate, ...]
+    bounds: tuple[Estimate, ...]
+    checks: tuple[Check, ...]
+    validity: Outcome
+    is_stable: bool
+    backlog: tuple[float, float]
+    counts: dict[str, int]
+    errors: tuple[ErrorRow, ...]
+    class_rows: tuple[ClassRow, ...]
+    series: Series
+    curves: tuple[Curve, ...]
+    uptime_windows: tuple[UptimeWindow, ...] = ()
+
+    @property
+    def is_valid(self) -> bool:
+        return self.validity is not Outcome.INVALID
+
+    @property
+    def invalid_reasons(self) -> tuple[str, ...]:
+        return tuple(check.sentence for check in self.checks if check.status == "invalid")
+
+    @property
+    def notices(self) -> tuple[Check, ...]:
+        """The checks that are not ok, the gravest first."""
+        order = ("invalid", "absent", "notice")
+        raised = [check for check in self.checks if check.status != "ok"]
+        return tuple(sorted(raised, key=lambda check: order.index(check.status)))
+
+    def find(
+        self, metric: str, stat: str, *, scope: str = "all", population: str | None = None
+    ) -> Estimate | None:
+        """The estimate with its 95 % interval; without a population the first that matches."""
+        return _find(self.estimates, metric, stat, scope, population)
+
+    def bound(
+        self, metric: str, stat: str, *, scope: str = "all", population: str | None = None
+    ) -> Estimate | None:
+        """As find, with low and high the one-sided 95 % bounds."""
+        return _find(self.bounds, metric, stat, scope, population)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SUMMARY_SCHEMA,
+            "meta": self.meta.to_json(),
+            "estimates": [e.to_json() for e in self.estimates],
+            "bounds": [e.to_json() for e in self.bounds],
+            "validity": self.validity.value,
+            "is_stable": self.is_stable,
+            "backlog": list(self.backlog),
+            "counts": dict(self.counts),
+            "checks": [_plain(asdict(c)) for c in self.checks],
+            "errors": [_plain(asdict(e)) for e in self.errors],
+            "class_rows": [_plain(asdict(c)) for c in self.class_rows],
+            "series": _plain(asdict(self.series)),
+            "curves": [_plain(asdict(c)) for c in self.curves],
+            "uptime_windows": [_plain(asdict(w)) for w in self.uptime_windows],
+        }
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> PointSummary:
+        return cls(
+            meta=PointMeta.from_json(row["meta"]),
+            estimates=tuple(Estimate.from_json(e) for e in row["estimates"]),
+            bounds=tuple(Estimate.from_json(e) for e in row["bounds"]),
+            checks=tuple(Check(**_fields(c)) for c in row["checks"]),
+            validity=Outcome(row["validity"]),
+            is_stable=row["is_stable"],
+            backlog=(row["backlog"][0], row["backlog"][1]),
+            counts=dict(row["counts"]),
+            errors=tuple(ErrorRow(**_fields(e)) for e in row["errors"]),
+            class_rows=tuple(ClassRow(**_fields(c)) for c in row["class_rows"]),
+            series=Series(**_fields(row["series"])),
+            curves=tuple(Curve(**_fields(c)) for c in row["curves"]),
+            uptime_windows=tuple(UptimeWindow(**_fields(w)) for w in row["uptime_windows"]),
+        )
+
+
+def _find(
+    among: Iterable[Estimate], metric: str, stat: str, scope: str, population: str | None
+) -> Estimate | None:
+    for e in among:
+        if (e.metric, e.stat, e.scope) == (metric, stat, scope) and (
+            population is None or e.population == population
+        ):
+            return e
+    return None
+
+
+def _dump(block: Slo | Validity) -> dict[str, Any]:
+    return block.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, infinity as "inf"; JSON knows neither."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return "inf" if isinstance(value, float) and math.isinf(value) else value
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of _plain for a flat dataclass."""
+    return {k: _restore(v) for k, v in row.items()}
+
+
+def _restore(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_restore(v) for v in value)
+    return math.inf if value == "inf" else value
