@@ -66,6 +66,7 @@ class StepMessage:
     stats: EngineStats = field(default_factory=EngineStats)
     end_ns: int = 0
     has_stepped: bool = False
+    step_s: float = 0.0  # injected delay included
     gap_s: float | None = None  # since the previous step ended; None: there was no work then
 
     @property
@@ -198,7 +199,7 @@ class AsyncEngine:
         if self._metrics is not None:
             self._metrics.observe_stats(message.stats)
             if message.has_stepped:
-                self._metrics.observe_step(message.stats, message.gap_s)
+                self._metrics.observe_step(message.stats, message.step_s, message.gap_s)
         for request_id, error in message.refused:
             if live := self._live.pop(request_id, None):
                 live.stream.close(error)
@@ -252,10 +253,12 @@ class AsyncEngine:
         was_busy = self._core.has_work
         self._take_commands(message, is_idle=not was_busy)
         if self._core.has_work:
+            start_ns = time.monotonic_ns()
             if was_busy:
-                message.gap_s = (time.monotonic_ns() - self._last_end_ns) / 1e9
+                message.gap_s = (start_ns - self._last_end_ns) / 1e9
             message.outputs += self._core.step()
             message.has_stepped = True
+            message.step_s = (time.monotonic_ns() - start_ns) / 1e9
         message.end_ns = self._last_end_ns = time.monotonic_ns()
         message.stats = self._core.stats()
         for output in message.outputs:

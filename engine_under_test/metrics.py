@@ -99,9 +99,9 @@ class EngineMetrics(Collector):
         """The engine's own counters and gauges, as they stand."""
         self._stats = stats
 
-    def observe_step(self, stats: EngineStats, gap_s: float | None) -> None:
+    def observe_step(self, stats: EngineStats, step_s: float, gap_s: float | None) -> None:
         """One step has run. gap_s: time before it while work waited; None: nothing waited."""
-        self.step_s.observe(stats.last_step_s)
+        self.step_s.observe(step_s)
         self.scheduler_s.observe(stats.last_scheduler_s)
         self.batch_tok.observe(stats.last_batch_tok)
         if gap_s is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..async_engine import AsyncEngine, Stream
 from ..errors import EngineError
@@ -19,7 +19,15 @@ from .exchange import ClientGone, Exchange, watch
 from .sequence import Delta, Sequence
 from .sse import DONE, Dialect, error_event
 
-Changes = list[tuple[Sequence, Delta]]
+
+class Change(NamedTuple):
+    """What one step changed; usage as of that step, where the client wants it in every chunk."""
+
+    sequence: Sequence
+    delta: Delta
+    usage: dict[str, Any] | None
+
+
 EVENT_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
@@ -106,9 +114,9 @@ class Answer:
         whole = self._dialect.whole(self._sequences, self._extras(has_usage=True))
         await self._exchange.send_json(200, whole, is_cut=self._is_due("cut_bytes"))
 
-    async def _advance(self, stream: Stream) -> Changes:
+    async def _advance(self, stream: Stream) -> list[Change]:
         """Wait for the engine and take in all it has said since."""
-        changes: Changes = []
+        changes: list[Change] = []
         for output, end_ns in await stream.next():
             sequence = self._by_id[output.request_id]
             was_over = sequence.is_over
@@ -116,20 +124,22 @@ class Answer:
             if sequence.error:
                 raise ApiError(500, sequence.error, code="engine_error")
             if not was_over:
-                changes.append((sequence, delta))
+                changes.append(self._change(sequence, delta))
                 if sequence.must_be_stopped:
                     self._engine.finish(output.request_id)
         self._num_steps += 1
         return self._injure(changes)
 
-    def _render(self, changes: Changes) -> str:
+    def _render(self, changes: list[Change]) -> str:
         """The events of one step; a step without printable text has none, unless usage is due."""
-        continuous = self._wishes.is_continuous
         return "".join(
-            self._dialect.chunk(s, delta, usage([s]) if continuous else None)
-            for s, delta in changes
-            if continuous or not delta.is_empty
+            self._dialect.chunk(change.sequence, change.delta, change.usage)
+            for change in changes
+            if change.usage is not None or not change.delta.is_empty
         )
+
+    def _change(self, sequence: Sequence, delta: Delta) -> Change:
+        return Change(sequence, delta, usage([sequence]) if self._wishes.is_continuous else None)
 
     def _extras(self, has_usage: bool) -> dict[str, Any]:
         extras: dict[str, Any] = {}
@@ -149,7 +159,7 @@ class Answer:
             return False
         return self._is_done or self._num_steps >= fault.after_steps
 
-    def _injure(self, changes: Changes) -> Changes:
+    def _injure(self, changes: list[Change]) -> list[Change]:
         fault = self._fault
         if fault is None or not (self._is_done or self._num_steps >= fault.after_steps):
             return changes
@@ -158,6 +168,6 @@ class Answer:
         if fault.truncation == "short_output":
             for sequence in self._sequences:
                 if not sequence.is_over:
-                    changes.append((sequence, sequence.cut()))
+                    changes.append(self._change(sequence, sequence.cut()))
                     self._engine.finish(sequence.request.request_id)
         return changes

@@ -41,8 +41,12 @@ class CompletionDialect(Dialect):
         return {
             "tokens": texts,
             "token_logprobs": [row.logprob for row in rows],
+            # The chosen token is always among them, as OpenAI has it.
             "top_logprobs": [
-                {self.tokenizer.token_text(token): value for token, value in row.top}
+                {
+                    self.tokenizer.token_text(token): value
+                    for token, value in (*row.top, (row.token_id, row.logprob))
+                }
                 for row in rows
             ],
             "text_offset": list(accumulate(map(len, texts[:-1]), initial=0)),
