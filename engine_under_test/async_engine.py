@@ -140,6 +140,8 @@ class AsyncEngine:
         self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.stats = core.stats()
+        if metrics is not None:
+            metrics.observe_stats(self.stats)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()

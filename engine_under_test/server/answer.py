@@ -28,6 +28,7 @@ class Change(NamedTuple):
     usage: dict[str, Any] | None
 
 
+CUT_BYTES = 20  # less than any event has, so a cut always falls inside the last one
 EVENT_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
@@ -96,7 +97,8 @@ class Answer:
                 await self._exchange.start(200, b"text/event-stream", EVENT_STREAM_HEADERS)
                 body = self._dialect.opening(self._sequences) + body
             if self._is_due("cut_bytes"):
-                await self._exchange.write(body.encode()[: len(body) // 2])
+                body = body or self._dialect.chunk(self._sequences[0], Delta(), None)
+                await self._exchange.write(body.encode()[:-CUT_BYTES])
                 return  # the server closes a connection whose answer never ended
             if self._is_done:
                 break

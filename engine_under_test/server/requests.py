@@ -37,6 +37,8 @@ def fan_out(
 
     max_tokens None: whatever room the prompt leaves.
     """
+    if not prompts:
+        raise bad_request("there is no prompt", "prompt")
     sequences: list[Sequence] = []
     for prompt_ids in prompts:
         room = _check_prompt(prompt_ids, max_tokens, model)

@@ -1,0 +1,140 @@
+"""What is refused, how it is said, and what the refusal names."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import openai
+import pytest
+
+USER = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"n": 0}, "n"),
+        ({"stop": ["a", ""]}, "stop"),
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": [{"content": "hi"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages"),
+        ({"logit_bias": {"word": 1}}, "logit_bias"),
+        ({"logit_bias": {"99999": 1}}, "logit_bias"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": "yes"}, "stream"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"echo": True}, "echo"),
+    ],
+)
+def test_a_bad_field_is_named(server: Any, fields: dict[str, Any], param: str) -> None:
+    reply = server.request("POST", "/v1/chat/completions", {"messages": USER, **fields})
+    assert reply.status == 400
+    error = reply.json["error"]
+    assert error["param"] == param
+    assert error["type"] == "invalid_request_error"
+    assert param in error["message"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"response_format": {"type": "text"}},
+        {"tools": [], "tool_choice": "auto"},
+        {"echo": False, "user": "me", "metadata": {"a": "b"}, "best_of": 1},
+        {"temperature": None, "stop": None, "logit_bias": None},
+        {"top_k": -1},
+    ],
+)
+def test_neutral_values_are_served(server: Any, fields: dict[str, Any]) -> None:
+    body = {"messages": USER, "max_tokens": 2, **fields}
+    assert server.request("POST", "/v1/chat/completions", body).status == 200
+
+
+def test_images_are_refused_by_their_place(server: Any) -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:,"}}
+    with pytest.raises(openai.BadRequestError, match=r"messages\.0\.content\.0.*image_url") as e:
+        server.chat(messages=[{"role": "user", "content": [part]}])
+    assert e.value.code == "unsupported_content"
+
+
+def test_overlong_prompts_say_how_long_they_are(server: Any) -> None:
+    window = server.state.model.max_model_len
+    with pytest.raises(openai.BadRequestError, match=f"{window} tokens") as raised:
+        server.complete(prompt="x" * window)
+    assert raised.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError, match=f"{window + 1} tokens"):
+        server.complete(prompt="x" * (window - 5), max_tokens=6)
+    assert server.complete(prompt="x" * (window - 5), max_tokens=5).usage.completion_tokens == 5
+
+
+@pytest.mark.parametrize("prompt", ["", [], [1, 99999]])
+def test_unusable_prompts(server: Any, prompt: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"prompt|vocabulary"):
+        server.complete(prompt=prompt)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"[" * 100_000, b"\xff"])
+def test_bodies_that_are_no_json_object(server: Any, body: bytes) -> None:
+    reply = server.request("POST", "/v1/chat/completions", body)
+    assert reply.status == 400
+    assert "JSON" in reply.json["error"]["message"]
+
+
+def test_unknown_fields_warn_once_or_fail_when_strict(
+    server: Any, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"messages": USER, "max_tokens": 1, "frobnicate": 1}
+    for _ in range(2):
+        assert server.request("POST", "/v1/chat/completions", body).status == 200
+    assert [r.getMessage() for r in caplog.records if "frobnicate" in r.getMessage()] == [
+        "unknown request field 'frobnicate' ignored (said once)"
+    ]
+    reply = start(is_strict=True).request("POST", "/v1/chat/completions", body)
+    assert (reply.status, reply.json["error"]["param"]) == (400, "frobnicate")
+
+
+def test_unknown_models_and_paths(server: Any) -> None:
+    with pytest.raises(openai.NotFoundError, match="gpt-9") as raised:
+        server.chat(model="gpt-9")
+    assert raised.value.code == "model_not_found"
+    with pytest.raises(openai.NotFoundError):
+        server.client.models.retrieve("gpt-9")
+    assert server.request("GET", "/v1/nothing").status == 404
+    assert server.request("GET", "/v1/chat/completions").status == 405
+
+
+def test_a_key_guards_the_api(start: Any) -> None:
+    server = start(api_key="secret")
+    assert server.chat(max_tokens=1).usage.completion_tokens == 1
+    for key in ("wrong", "ünlatin"):
+        reply = server.request(
+            "GET", "/v1/models", Authorization=f"Bearer {key}".encode().decode("latin-1")
+        )
+        assert (reply.status, reply.json["error"]["code"]) == (401, "invalid_api_key")
+    assert server.request("POST", "/v1/chat/completions", {}).status == 401
+    assert server.request("GET", "/health").status == 200
+
+
+def test_a_full_queue_says_when_to_come_back(start: Any) -> None:
+    server = start(max_num_seqs=1, max_waiting=1)
+    running = server.complete(max_tokens=2000, stream=True)
+    next(iter(running))  # it runs, so the next one waits
+    thread = threading.Thread(target=server.complete)
+    thread.start()
+    server.wait_until(lambda: server.metric("vllm:num_requests_waiting") == 1)
+    with pytest.raises(openai.RateLimitError) as raised:
+        server.complete()
+    assert raised.value.code == "queue_full"
+    assert int(raised.value.response.headers["retry-after"]) >= 1
+    running.close()
+    thread.join(20)
+    assert not thread.is_alive()
