@@ -1,0 +1,202 @@
+"""What a row of a schedule says: messages of the asked length, the same for the same seed.
+
+Text depends on the class, the stage and the row's content_id, never on the load level or on other
+rows. Unique prompts carry SALT_MARK, which the sender replaces; shared openings carry the run's
+own salt instead, so that requests share them and two runs do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.scenario import document as doc
+
+from .distributions import draw_counts
+from .exact import ExactFitter
+from .fitting import Fitter, LineFitter
+from .salt import run_salt
+from .schedule import Schedule
+from .seeds import stream_key
+from .token_plan import TokenPlan
+from .vocabulary import SALT_MARK, instruction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.scenario.expand import Point
+    from harness.scenario.materials import Materials
+
+_OPENING = f"{SALT_MARK}\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One request, before a dialect turns it into a body.
+
+    messages: (role, text) in order, a system message not among them; empty for completions, whose
+    text is `prompt`.  max_tokens: None where the answer is not limited.
+    salted: SALT_MARK stands once in the text and has to be replaced by a salt.
+    """
+
+    class_index: int
+    system: str | None
+    messages: tuple[tuple[str, str], ...]
+    prompt: str | None
+    max_tokens: int | None
+    salted: bool
+    sampling: doc.Sampling
+
+
+class ContentMaker:
+    """Makes the content of any row of one point.
+
+    run_id: opens shared prefixes; without it two runs would share them in the server's cache.
+    salt_words: hand these to `salt`, so that every salt has the length that prompts allow for.
+    """
+
+    def __init__(
+        self,
+        point: Point,
+        schedule: Schedule,
+        materials: Materials,
+        token_plan: TokenPlan,
+        run_id: str = "",
+    ) -> None:
+        self._point, self._schedule, self._materials = point, schedule, materials
+        self._fixed_tok = token_plan.fixed_tok
+        self._fitter: Fitter
+        if token_plan.kind == "tokenizer":
+            file = token_plan.tokenizer_json or materials.tokenizer_json
+            if file is None:
+                raise ValueError("a TokenPlan of kind tokenizer needs a tokenizer")
+            self._fitter = ExactFitter(file, materials.words)
+        else:
+            self._fitter = LineFitter(token_plan, materials.words)
+        self.salt_words: Sequence[str] = self._fitter.salt_words
+        self._run_opening = run_salt(run_id, self.salt_words) + "\n\n"
+        self._prefixes: dict[tuple[int, int], str] = {}
+
+    def make(self, stage_index: int, row: int) -> Content:
+        """The content of one row; equal arguments give equal texts."""
+        stage = self._schedule.stages[stage_index]
+        index = int(stage.class_id[row])
+        traffic = self._point.traffic[index]
+        asked_in, asked_out = int(stage.asked_in[row]), int(stage.asked_out[row])
+        content_id, group = int(stage.content_id[row]), int(stage.prefix_group[row])
+        system: str | None = None
+        match traffic.workload:
+            case doc.ChatWorkload():
+                rng = self._rng(traffic.name, stage_index, str(content_id))
+                system, text = self._chat(traffic.workload, index, group, asked_in, asked_out, rng)
+                messages: tuple[tuple[str, str], ...] = (("user", text),)
+                salted = True
+            case doc.TraceWorkload():
+                text = self._trace(traffic, index, content_id, group, asked_in, asked_out)
+                messages, salted = (("user", text),), SALT_MARK in text
+            case doc.DatasetWorkload():
+                system, messages = self._dataset(traffic, index, content_id, group)
+                salted = traffic.workload.salt
+        prompt: str | None = None
+        if traffic.api == "completions":
+            prompt = "\n\n".join([*([system] if system else []), *(text for _, text in messages)])
+            system, messages = None, ()
+        return Content(
+            index, system, messages, prompt,
+            asked_out if asked_out > 0 else None, salted, traffic.sampling,
+        )  # fmt: skip
+
+    def _chat(
+        self,
+        workload: doc.ChatWorkload,
+        index: int,
+        group: int,
+        asked_in: int,
+        asked_out: int,
+        rng: np.random.Generator,
+    ) -> tuple[str | None, str]:
+        """System message (None where none is asked) and user text; asked_in counts both."""
+        wanted = asked_in - self._template_tok(index)
+        opening = self._prefix(index, group) + _OPENING
+        if workload.system_tokens is None:
+            return None, self._prompt(rng, opening, asked_out, wanted)
+        # the shared opening and the salt stand where the prompt begins: in the system message
+        system_tok = int(draw_counts(workload.system_tokens, rng, 1, self._materials.tables)[0])
+        if group >= 0:
+            system_tok += round(self._fitter.cost_tok(self._prefix(index, group)))
+        system = self._fitter.fit(rng, opening, "", min(system_tok, max(1, wanted - 1)))
+        left = wanted - self._fitter.cost_tok(system)
+        return system, self._prompt(rng, "", asked_out, left)
+
+    def _prompt(
+        self, rng: np.random.Generator, opening: str, asked_out: int, wanted_tok: float
+    ) -> str:
+        """Words between the opening and an instruction; none where room is short."""
+        closing = "\n\n" + instruction(asked_out, self._fitter.tok_per_word)
+        if wanted_tok < self._fitter.cost_tok(opening + closing) + self._fitter.tok_per_word:
+            closing = ""
+        return self._fitter.fit(rng, opening, closing, wanted_tok)
+
+    def _trace(
+        self,
+        traffic: doc.TrafficClass,
+        index: int,
+        row: int,
+        group: int,
+        asked_in: int,
+        asked_out: int,
+    ) -> str:
+        """Blocks of the trace's own prefixes where it tells them, unique words where not."""
+        assert isinstance(traffic.workload, doc.TraceWorkload)
+        trace = self._materials.traces[traffic.workload.file]
+        wanted = asked_in - self._template_tok(index)
+        rng = self._rng(traffic.name, 0, f"row-{row}")
+        if trace.hash_ids is None:
+            opening = self._prefix(index, group) + _OPENING
+            return self._prompt(rng, opening, asked_out, wanted)
+        closing = "\n\n" + instruction(asked_out, self._fitter.tok_per_word)
+        room = wanted - self._fitter.cost_tok(self._run_opening + closing)
+        # whole blocks that fit; what is left of the last one is this row's own text
+        whole = max(0, int(room // trace.block_tok))
+        shared = [self._block(b, trace.block_tok) for b in trace.hash_ids[row][:whole]]
+        opening = self._run_opening + "".join(f"{block} " for block in shared)
+        return self._prompt(rng, opening, asked_out, wanted)
+
+    def _block(self, block_id: int, block_tok: int) -> str:
+        """The text of one shared block: equal ids give equal texts in the whole run."""
+        rng = self._rng("", 0, f"block-{block_id}")
+        return " ".join(self._fitter.words(rng, block_tok))
+
+    def _dataset(
+        self, traffic: doc.TrafficClass, index: int, row: int, group: int
+    ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+        """The row as it stands, opened by a shared prefix or a salt where the class asks so."""
+        assert isinstance(traffic.workload, doc.DatasetWorkload)
+        given = self._materials.datasets[traffic.workload.file][row]
+        messages = tuple(given.messages or (("user", given.prompt or ""),))
+        opening = self._prefix(index, group) + (_OPENING if traffic.workload.salt else "")
+        (role, text), *others = messages
+        return None, ((role, opening + text), *others)
+
+    def _prefix(self, index: int, group: int) -> str:
+        """The shared opening of a group, kept once made; empty for none."""
+        if group < 0:
+            return ""
+        if (index, group) not in self._prefixes:
+            traffic = self._point.traffic[index]
+            assert traffic.prefix is not None
+            rng = self._rng(traffic.name, 0, f"prefix-{group}")
+            self._prefixes[index, group] = self._fitter.fit(
+                rng, self._run_opening, "\n\n", traffic.prefix.tokens
+            )
+        return self._prefixes[index, group]
+
+    def _template_tok(self, index: int) -> float:
+        return self._fixed_tok if self._point.traffic[index].api == "chat" else 0.0
+
+    def _rng(self, class_name: str, stage: int, field: str) -> np.random.Generator:
+        # Philox takes its key as it is: several times cheaper to start than a seed sequence
+        key = stream_key(self._point.seed, "content", class_name, stage, field)
+        return np.random.Generator(np.random.Philox(key=key))

@@ -1,0 +1,62 @@
+"""How a wanted number of tokens becomes text on one target.
+
+`tokenizer` counts with the model's own tokenizer.json and is exact; `calibrated` uses a line
+measured by two probe requests; `estimated` divides characters. The plan travels with the records.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.errors import MeasurementError
+
+_TYPICAL_TOK_PER_WORD = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlan:
+    """fixed_tok: what the chat template adds to a prompt; 0 is used for completions.
+
+    slope_tok_per_word: tokens a word of the vocabulary costs.  tokenizer_json: for `tokenizer`.
+    chars_per_token: for `estimated`.
+    """
+
+    kind: Literal["tokenizer", "calibrated", "estimated"]
+    slope_tok_per_word: float = _TYPICAL_TOK_PER_WORD
+    fixed_tok: float = 0.0
+    tokenizer_json: bytes | None = None
+    chars_per_token: float = 4.0
+
+    @classmethod
+    def from_probes(cls, n_words: tuple[int, int], n_tokens: tuple[int, int]) -> TokenPlan:
+        """The line through two probes: n_words sent, n_tokens as the server's usage counted them.
+
+        Raises MeasurementError where more words did not cost more tokens.
+        """
+        slope = (n_tokens[1] - n_tokens[0]) / (n_words[1] - n_words[0])
+        if slope <= 0:
+            raise MeasurementError(
+                "prompt lengths cannot be calibrated",
+                why=f"{n_words[0]} and {n_words[1]} words were counted as {n_tokens[0]} and"
+                f" {n_tokens[1]} prompt tokens",
+                do="write tokens: {kind: tokenizer, file: tokenizer.json} or kind: estimated",
+            )
+        return cls("calibrated", slope, n_tokens[0] - slope * n_words[0])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; the tokenizer is base64."""
+        encoded = base64.b64encode(self.tokenizer_json).decode() if self.tokenizer_json else None
+        return {
+            "kind": self.kind,
+            "slope_tok_per_word": self.slope_tok_per_word,
+            "fixed_tok": self.fixed_tok,
+            "tokenizer_json": encoded,
+            "chars_per_token": self.chars_per_token,
+        }
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> TokenPlan:
+        encoded = row.get("tokenizer_json")
+        return cls(**{**row, "tokenizer_json": base64.b64decode(encoded) if encoded else None})
