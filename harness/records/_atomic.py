@@ -1,0 +1,74 @@
+"""Files that are either wholly there or not there: written aside, synced, renamed, synced again.
+
+A full or read-only disk surfaces as a UsageError that names the path; what was there before stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import UsageError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by these bytes."""
+
+    def write(aside: Path) -> None:
+        with open(aside, "wb") as file:
+            file.write(data)
+
+    _replace(path, write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace the file by JSON that a person can read. NaN and infinity are refused: not JSON."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Replace the file by a zstd-compressed Parquet file."""
+    _replace(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and new names in a directory survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def disk_error(path: Path, error: OSError) -> UsageError:
+    """What to tell the user when a file of a run cannot be written."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return UsageError(
+        "the disk is full" if is_full else "a file of the run cannot be written",
+        where=str(path),
+        why=error.strerror or str(error),
+        do="free some space; what was written is kept and `harness report` reads it"
+        if is_full
+        else "check the folder's permissions, or choose another with --out",
+    )
+
+
+def _replace(path: Path, write: Callable[[Path], None]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(aside)
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        sync_directory(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise disk_error(path, error) from error

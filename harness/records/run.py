@@ -1,0 +1,141 @@
+"""Reading a run back: finished, interrupted, or killed half way.
+
+A point that was merged is read from its Parquet files; one that was not, from its spool. Either way
+the tables have this version's columns. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import UsageError
+from harness.traffic import Schedule
+
+from .conform import conform
+from .manifest import MANIFEST, Manifest, read_manifest
+from .run_directory import LATEST
+from .schedule_file import read_schedule
+from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA
+from .spool import Spool, read_spool
+
+
+class PointRecords:
+    """What one point left behind."""
+
+    def __init__(self, path: Path, index: int, label: str) -> None:
+        self.path, self.index, self.label = path, index, label
+
+    @property
+    def is_partial(self) -> bool:
+        """True unless the point was measured to its end and merged."""
+        return not self._is_merged or self.meta.get("status") != "complete"
+
+    @property
+    def num_torn_bytes(self) -> int:
+        """Bytes of the spool that could not be read, then and now; 0 when nothing was lost."""
+        if self._is_merged:
+            return int(self.meta.get("num_torn_bytes", 0))
+        return self._spool.num_torn_bytes
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """point.json, with `stages` from stages.json where the load wrote it; empty if absent."""
+        meta: dict[str, Any] = self._json("point.json") or {}
+        stages = self._json("stages.json")
+        return meta if stages is None else {**meta, "stages": stages}
+
+    def requests(self) -> pa.Table:
+        """REQUEST_SCHEMA, one row a finished request, in order of arrival here."""
+        return self._table("requests.parquet", REQUEST_SCHEMA, 0)
+
+    def clients(self) -> pa.Table:
+        """CLIENT_SCHEMA, one row a second and worker."""
+        return self._table("clients.parquet", CLIENT_SCHEMA, 1)
+
+    def schedule(self) -> Schedule | None:
+        """What was to be sent; None where the run was killed before it was written."""
+        path = self.path / "schedule.parquet"
+        return read_schedule(path) if path.exists() else None
+
+    @property
+    def _is_merged(self) -> bool:
+        return (self.path / "requests.parquet").exists()
+
+    @cached_property
+    def _spool(self) -> Spool:
+        return read_spool(self.path)
+
+    def _table(self, name: str, schema: pa.Schema, of_spool: int) -> pa.Table:
+        path = self.path / name
+        if not path.exists():
+            return self._spool[of_spool]
+        try:
+            return conform(pq.read_table(path), schema)
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+
+    def _json(self, name: str) -> Any:
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it stands on disk. given_text: the scenario as written by the user."""
+
+    path: Path
+    manifest: Manifest
+    given_text: str
+    resolved_yaml: str
+    points: tuple[PointRecords, ...]
+
+    @classmethod
+    def open(cls, path: Path | str, out_root: Path | str = "runs") -> Run:
+        """A run by its directory, by its name below out_root, or the `latest` one there.
+
+        Raises UsageError where there is none, or its manifest cannot be read.
+        """
+        found = find_run(path, Path(out_root))
+        manifest = read_manifest(found)
+        return cls(
+            found,
+            manifest,
+            _text(found / "scenario.yaml"),
+            _text(found / "scenario.resolved.yaml"),
+            tuple(PointRecords(found / p.path, p.index, p.label) for p in manifest.points),
+        )
+
+    @property
+    def is_partial(self) -> bool:
+        return self.manifest.status != "complete" or any(p.is_partial for p in self.points)
+
+
+def find_run(path: Path | str, out_root: Path) -> Path:
+    """The run directory that a user's argument means; symlinks are followed."""
+    for candidate in (Path(path), out_root / path):
+        if candidate.name == LATEST and candidate.is_file():
+            candidate = candidate.parent / candidate.read_text("utf-8").strip()
+        if (candidate / MANIFEST).is_file():
+            return candidate.resolve()
+    raise UsageError(
+        f"there is no run '{path}'",
+        where=str(out_root),
+        why=f"neither it nor {out_root / path} holds a {MANIFEST}",
+        do="name a run directory, or run a scenario first: harness run quickstart",
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""

@@ -1,0 +1,191 @@
+"""Writing a run: `runs/<UTC>-<scenario>-<6 hex>/`, its points and its manifest.
+
+The directory is usable at every moment: each file appears whole, the spool holds what has been
+measured so far, and the manifest says how far the run came. Reading is run.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.traffic import Schedule
+
+from ._atomic import disk_error, sync_directory, write_bytes, write_json, write_parquet
+from .manifest import Manifest, PointEntry, RunStatus, digest_files, read_manifest
+from .schedule_file import write_schedule
+from .spool import SPOOL_DIRECTORY, SpoolWriter, read_spool
+
+LATEST = "latest"
+_NAME_CHARACTERS = 60
+
+
+class PointDirectory:
+    """One point of a run being written."""
+
+    def __init__(self, path: Path, index: int, label: str) -> None:
+        self.path, self.index, self.label = path, index, label
+        self._spool: SpoolWriter | None = None
+
+    @property
+    def spool(self) -> SpoolWriter:
+        """Opened on first use; belongs to one process."""
+        if self._spool is None:
+            self._spool = SpoolWriter(self.path)
+        return self._spool
+
+    def close(self) -> None:
+        """Close the spool; what was appended stays."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """point.json as written so far; empty before."""
+        path = self.path / "point.json"
+        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+    def update_meta(self, **values: Any) -> None:
+        """Add to point.json, or replace keys of it."""
+        write_json(self.path / "point.json", {**self.meta, **values})
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Another file of this point, such as summary.json."""
+        write_json(self.path / name, value)
+
+    def write_schedule(self, schedule: Schedule) -> None:
+        write_schedule(self.path / "schedule.parquet", schedule)
+        self.update_meta(schedule_sha256=schedule.sha256())
+
+    def merge(self, status: str = "complete") -> None:
+        """Turn the spool into requests.parquet and clients.parquet; it goes only after both stand.
+
+        status: complete, interrupted or partial; written to point.json. Merging twice is safe.
+        """
+        self.close()
+        directory = self.path / SPOOL_DIRECTORY
+        if directory.exists():
+            spool = read_spool(self.path)
+            write_parquet(self.path / "clients.parquet", spool.clients)
+            write_parquet(self.path / "requests.parquet", spool.requests)
+            self.update_meta(status=status, num_torn_bytes=spool.num_torn_bytes)
+            shutil.rmtree(directory)
+            sync_directory(self.path)
+        else:
+            self.update_meta(status=status)
+
+    def clear(self) -> None:
+        """Drop what a former, unfinished attempt left, before the point is repeated."""
+        self.close()
+        shutil.rmtree(self.path)
+        self.path.mkdir()
+        sync_directory(self.path.parent)
+
+    @property
+    def is_complete(self) -> bool:
+        """Measured to its end and merged; `--resume` repeats a point that is not."""
+        return (self.path / "requests.parquet").exists() and self.meta.get("status") == "complete"
+
+
+class RunDirectory:
+    """A run being written. run_id is also the name of its directory."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path, self.manifest = path, manifest
+
+    @property
+    def run_id(self) -> str:
+        return self.manifest.run_id
+
+    @classmethod
+    def create(
+        cls,
+        out_root: Path,
+        scenario_name: str,
+        *,
+        given_text: str,
+        resolved_yaml: str,
+        provenance: dict[str, Any],
+    ) -> RunDirectory:
+        """A new directory below out_root, in status `running`; `latest` points to it.
+
+        Raises UsageError where the directory cannot be made or the disk is full.
+        """
+        now = datetime.now(UTC)
+        short = scenario_name[:_NAME_CHARACTERS]
+        run_id = f"{now:%Y%m%dT%H%M%SZ}-{short}-{secrets.token_hex(3)}"
+        path = Path(out_root) / run_id
+        try:
+            (path / "points").mkdir(parents=True)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        write_bytes(path / "scenario.yaml", given_text.encode())
+        write_bytes(path / "scenario.resolved.yaml", resolved_yaml.encode())
+        created = now.isoformat(timespec="seconds")
+        manifest = Manifest(run_id, scenario_name, "running", created, provenance=provenance)
+        manifest.write(path)
+        _point_latest(path)
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """An existing run, to be resumed or finished again."""
+        return cls(Path(path), read_manifest(Path(path)))
+
+    @property
+    def points(self) -> tuple[PointDirectory, ...]:
+        return tuple(
+            PointDirectory(self.path / p.path, p.index, p.label) for p in self.manifest.points
+        )
+
+    def add_point(self, index: int, label: str) -> PointDirectory:
+        """The point's directory, made and listed; the same one when it is already there."""
+        for point in self.points:
+            if point.index == index:
+                return point
+        entry = PointEntry(index, label, f"points/{index:03d}-{label}")
+        path = self.path / entry.path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            sync_directory(path.parent)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        point = PointDirectory(path, index, label)
+        point.update_meta(index=index, label=label, status="running")
+        self._write(replace(self.manifest, points=(*self.manifest.points, entry)))
+        return point
+
+    def write_json(self, name: str, value: Any) -> None:
+        """A file of the whole run, such as summary.json."""
+        write_json(self.path / name, value)
+
+    def finish(self, status: RunStatus) -> None:
+        """Digest every file into the manifest. Call it again after adding files."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        files = digest_files(self.path)
+        self._write(replace(self.manifest, status=status, finished_utc=now, files=files))
+        _point_latest(self.path)
+
+    def _write(self, manifest: Manifest) -> None:
+        manifest.write(self.path)
+        self.manifest = manifest
+
+
+def _point_latest(run_dir: Path) -> None:
+    """`latest` beside the run: a symlink, or a file with its name where links cannot be made."""
+    latest = run_dir.parent / LATEST
+    aside = run_dir.parent / f".{LATEST}.{os.getpid()}.tmp"
+    aside.unlink(missing_ok=True)
+    try:
+        os.symlink(run_dir.name, aside, target_is_directory=True)
+        os.replace(aside, latest)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        write_bytes(latest, run_dir.name.encode() + b"\n")
