@@ -1,14 +1,14 @@
 """What may still be drawn: min_p, top_k and top_p as masks over scores, in that order.
 
 Each sets losers to -inf. Thresholds are values, so tokens that tie with the last one kept are kept
-too, and a row's result does not depend on its batch mates or on how a sort breaks ties.
+too, and a row's result depends neither on its batch mates nor on how a sort breaks ties.
+Selection runs in numpy: its SIMD sort takes a tenth of the time of torch's on a CPU.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-
-MAX_SELECTED = 1024  # up to here one topk is cheaper than a sort
 
 
 def filter_min_p(scores: torch.Tensor, min_p: torch.Tensor) -> None:
@@ -20,15 +20,10 @@ def filter_min_p(scores: torch.Tensor, min_p: torch.Tensor) -> None:
 def filter_top_k(scores: torch.Tensor, top_k: torch.Tensor) -> None:
     """Keep the k likeliest. scores [N, V], top_k [N] int64, 0 = off."""
     vocab_size = scores.shape[1]
-    k = torch.where(top_k > 0, top_k, vocab_size).clamp_(max=vocab_size)
-    is_on = k < vocab_size
-    largest = int(torch.where(is_on, k, 1).max())
-    if largest <= MAX_SELECTED:
-        ranked = scores.topk(largest, dim=-1).values
-    else:
-        ranked = scores.sort(dim=-1, descending=True).values
-    threshold = ranked.gather(1, (k.clamp(max=ranked.shape[1]) - 1).unsqueeze(1))
-    scores.masked_fill_((scores < threshold) & is_on.unsqueeze(1), -torch.inf)
+    # The k-th largest stands at index V - k of the ascending order; off: at 0, the smallest.
+    places = (vocab_size - torch.where(top_k > 0, top_k, vocab_size)).clamp_(min=0)
+    ranked = torch.from_numpy(np.partition(scores.numpy(), sorted(set(places.tolist())), axis=-1))
+    scores.masked_fill_(scores < ranked.gather(1, places.unsqueeze(1)), -torch.inf)
 
 
 def filter_top_p(scores: torch.Tensor, top_p: torch.Tensor) -> None:
@@ -36,15 +31,10 @@ def filter_top_p(scores: torch.Tensor, top_p: torch.Tensor) -> None:
 
     scores [N, V], top_p [N], 1 = off. Probabilities are those left after earlier filters.
     """
-    log_mass = scores.logsumexp(dim=-1, keepdim=True)
-    wanted = top_p.to(scores.dtype).unsqueeze(1)
-    num_ranked = min(MAX_SELECTED // 4, scores.shape[1])
-    ranked = scores.topk(num_ranked, dim=-1).values
-    reached = (ranked - log_mass).exp_().cumsum(dim=-1)
-    if bool(((reached[:, -1:] < wanted) & (wanted < 1)).any()):
-        ranked = scores.sort(dim=-1, descending=True).values
-        reached = (ranked - log_mass).exp_().cumsum(dim=-1)
+    wanted = top_p.unsqueeze(1)
+    ranked = torch.from_numpy(np.sort(scores.numpy(), axis=-1)).flip(-1)
+    reached = ranked.softmax(dim=-1).cumsum_(dim=-1)
     # The last token kept is the first at which the mass reaches p.
-    last = (reached < wanted).sum(dim=-1, keepdim=True).clamp_(max=ranked.shape[1] - 1)
-    threshold = ranked.gather(1, last)
-    scores.masked_fill_((scores < threshold) & (wanted < 1), -torch.inf)
+    last = (reached < wanted).sum(dim=-1, keepdim=True).clamp_(max=scores.shape[1] - 1)
+    is_lost = (scores < ranked.gather(1, last)) & (wanted < 1)
+    scores.masked_fill_(is_lost, -torch.inf)

@@ -1,0 +1,303 @@
+"""The scheduler's rules, one test each, against a runner of three lines and a counted clock."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import zlib
+
+import pytest
+
+from engine_under_test.kv_cache import KVCacheManager
+from engine_under_test.request import (
+    FinishReason,
+    Request,
+    RequestOutput,
+    RequestStatus,
+    SamplingParams,
+)
+from engine_under_test.scheduler import SampledTokens, Scheduler, SchedulerOutput
+
+BLOCK = 4
+EOS = 99
+
+
+class Clock:
+    """One tick a call."""
+
+    now_ns = 0
+
+    def __call__(self) -> int:
+        self.now_ns += 1
+        return self.now_ns
+
+
+def scheduler(num_blocks: int = 100, **settings: int) -> Scheduler:
+    limits = {"max_num_seqs": 8, "max_num_batched_tokens": 32, "max_model_len": 200, **settings}
+    kv = KVCacheManager(num_blocks, BLOCK)
+    return Scheduler(kv, eos_ids=(EOS,), clock_ns=Clock(), **limits)
+
+
+def request(name: str, num_prompt: int = 4, max_tokens: int = 5, priority: int = 0) -> Request:
+    prompt = [first_token(name) + i for i in range(num_prompt)]
+    return Request(name, prompt, SamplingParams(max_tokens=max_tokens), priority=priority)
+
+
+def first_token(name: str) -> int:
+    """Prompts of different requests share nothing."""
+    return 1000 * (zlib.crc32(name.encode()) % 1_000_000)
+
+
+def draw(out: SchedulerOutput, token: int = 7) -> SampledTokens:
+    return SampledTokens([[token] if seq.is_sampled else [] for seq in out.seqs])
+
+
+def step(s: Scheduler, token: int = 7) -> tuple[dict[str, int], list[RequestOutput]]:
+    """One step of a runner that always draws `token`: tokens computed by request, and outputs."""
+    out = s.schedule()
+    assert out is not None
+    outputs = s.update(out, draw(out, token))
+    s.kv.check_integrity()
+    return {seq.request.request_id: seq.num_new for seq in out.seqs}, outputs
+
+
+def drain(s: Scheduler) -> dict[str, RequestOutput]:
+    last: dict[str, RequestOutput] = {}
+    while s.has_work:
+        for output in step(s)[1]:
+            last[output.request_id] = output
+    return last
+
+
+def test_running_goes_before_waiting_and_first_come_is_first_served() -> None:
+    s = scheduler(max_num_batched_tokens=10)
+    for name in "abc":
+        s.add(request(name, 4))
+    assert step(s)[0] == {"a": 4, "b": 4, "c": 2}
+    s.add(request("d", 4))
+    assert step(s)[0] == {"a": 1, "b": 1, "c": 2, "d": 4}
+
+
+def test_lower_priority_numbers_are_admitted_first() -> None:
+    s = scheduler(max_num_seqs=1)
+    for name, priority in (("batch", 5), ("late", 0), ("urgent", -1)):
+        s.add(request(name, 4, max_tokens=1, priority=priority))
+    order = []
+    while s.has_work:
+        order += step(s)[0]
+    assert order == ["urgent", "late", "batch"]
+
+
+def test_a_chunk_is_bounded_by_need_threshold_and_budget_and_only_the_last_is_sampled() -> None:
+    s = scheduler(max_num_batched_tokens=16, long_prefill_threshold=6)
+    s.add(request("long", 15))
+    s.add(request("other", 40))
+    plans = []
+    for _ in range(3):
+        out = s.schedule()
+        assert out is not None
+        plans.append([(x.request.request_id, x.num_new, x.is_sampled) for x in out.seqs])
+        s.update(out, draw(out))
+    assert plans == [
+        [("long", 6, False), ("other", 6, False)],
+        [("long", 6, False), ("other", 6, False)],
+        [("long", 3, True), ("other", 6, False)],
+    ]
+
+
+def test_the_newest_of_lowest_priority_is_preempted_and_the_step_admits_nobody() -> None:
+    s = scheduler(num_blocks=7)  # six usable blocks of four
+    for name, priority in (("a", 0), ("low", 1), ("b", 0)):
+        s.add(request(name, 7, max_tokens=12, priority=priority))
+    assert set(step(s)[0]) == {"a", "b", "low"}  # two blocks each
+    s.add(request("waiting", 1, max_tokens=1))
+    step(s)
+    out = s.schedule()  # position 8 needs a third block
+    assert out is not None
+    assert out.preempted_ids == ["low"]
+    assert out.released_ids == ["low"]
+    assert {x.request.request_id for x in out.seqs} == {"a", "b"}
+    s.update(out, draw(out))
+
+
+def test_a_preempted_request_resumes_from_the_cache_and_keeps_its_tokens() -> None:
+    s = scheduler(num_blocks=7)
+    a, b = request("a", 9, max_tokens=8), request("b", 9, max_tokens=8)
+    s.add(a)
+    s.add(b)
+    last = drain(s)
+    assert b.timings.preemptions > 0
+    assert a.timings.preemptions == 0
+    assert b.timings.preempted_ns > 0
+    assert b.token_ids[9:] == [7] * 8
+    assert {name: out.finish_reason for name, out in last.items()} == {
+        "a": FinishReason.LENGTH,
+        "b": FinishReason.LENGTH,
+    }
+    # Resume was cheap: a's end freed blocks before b's own were all reused.
+    assert s.counters.num_prefix_query_tokens == 18
+
+
+def test_a_victim_already_scheduled_gives_its_budget_back() -> None:
+    s = scheduler(num_blocks=5, max_num_batched_tokens=8)  # four usable blocks of four
+    s.add(request("low", 5, max_tokens=9, priority=1))
+    step(s)
+    s.add(request("high", 7, max_tokens=9))
+    assert step(s)[0] == {"low": 1, "high": 7}
+    assert step(s)[0] == {"low": 1, "high": 1}
+    out = s.schedule()  # low has a slot left and comes first; high then needs a third block
+    assert out is not None
+    assert out.preempted_ids == ["low"]
+    assert [(x.request.request_id, x.num_new) for x in out.seqs] == [("high", 1)]
+    assert out.num_tokens == 1
+    s.update(out, draw(out))
+    drain(s)
+
+
+def test_admission_keeps_one_percent_of_blocks_free_but_not_from_a_lone_request() -> None:
+    s = scheduler(num_blocks=201, max_num_batched_tokens=2000, max_model_len=2000)
+    s.add(request("a", 4 * 150, max_tokens=1))
+    s.add(request("b", 4 * 49, max_tokens=1))  # would leave 1 of 200; 2 are reserved
+    assert set(step(s)[0]) == {"a"}
+    assert set(step(s)[0]) == {"b"}
+    s.add(request("c", 4 * 200, max_tokens=1))
+    assert step(s)[0] == {"c": 800}
+
+
+def test_max_tokens_is_not_reserved() -> None:
+    s = scheduler(num_blocks=11)
+    for name in "abcde":
+        s.add(request(name, 4, max_tokens=100))
+    assert len(step(s)[0]) == 5
+
+
+def test_a_lone_request_that_outgrows_the_cache_fails_and_others_go_on() -> None:
+    s = scheduler(num_blocks=4)
+    s.add(request("big", 10, max_tokens=50))
+    s.add(request("next", 4, max_tokens=2))
+    last = drain(s)
+    assert last["big"].finish_reason is FinishReason.ERROR
+    assert "outgrew the KV cache" in last["big"].error
+    assert last["next"].finish_reason is FinishReason.LENGTH
+    assert s.kv.usage == 0
+
+
+def test_rejected_drafts_are_not_computed_and_their_blocks_not_published() -> None:
+    s = scheduler()
+    r = request("a", 6, max_tokens=50)
+    s.add(r)
+    step(s)
+    r.draft_ids = [1, 2, 3, 4]
+    out = s.schedule()
+    assert out is not None
+    assert out.seqs[0].num_new == 5
+    s.update(out, SampledTokens([[1, 50]]))  # one draft accepted, then the target's own token
+    assert r.token_ids[6:] == [7, 1, 50]
+    assert r.num_computed == r.num_tokens - 1 == 8
+    assert r.draft_ids == []
+    follower = Request("f", [*r.prompt_ids, 7, 1, 2, 3, 4, 5, 6], SamplingParams())
+    assert s.kv.match_prefix(follower) == 8
+    assert len(s.kv.pool.published) == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "tokens", "expected"),
+    [
+        (SamplingParams(max_tokens=9), [1, EOS, 2], ([1, EOS], FinishReason.STOP)),
+        (SamplingParams(max_tokens=3, ignore_eos=True), [EOS] * 9, ([EOS] * 3, "length")),
+        (SamplingParams(max_tokens=9, stop_token_ids=(5,)), [4, 5, 6], ([4, 5], "stop")),
+        (SamplingParams(max_tokens=3, min_tokens=2), [EOS, 1, EOS], ([EOS, 1, EOS], "stop")),
+        (SamplingParams(max_tokens=99), [3] * 99, ([3] * 6, "length")),  # the context window
+    ],
+)
+def test_endings(
+    params: SamplingParams, tokens: list[int], expected: tuple[list[int], FinishReason]
+) -> None:
+    s = scheduler(max_model_len=10)
+    s.add(Request("a", [1, 2, 3, 4], params))
+    got, reason = [], None
+    for token in tokens:
+        for output in step(s, token)[1]:
+            got += output.new_token_ids
+            reason = output.finish_reason
+        if reason is not None:
+            break
+    assert (got, reason) == expected
+    assert not s.has_work
+
+
+def test_tokens_after_an_ending_are_dropped() -> None:
+    s = scheduler()
+    r = request("a", 4, max_tokens=50)
+    s.add(r)
+    step(s)
+    r.draft_ids = [1, EOS, 2]
+    out = s.schedule()
+    assert out is not None
+    (output,) = s.update(out, SampledTokens([[1, EOS, 2, 3]]))
+    assert output.new_token_ids == [1, EOS]
+    s.kv.check_integrity()
+
+
+def test_abort_frees_at_once_in_every_state() -> None:
+    s = scheduler(max_num_seqs=1)
+    running, waiting = request("running"), request("waiting")
+    s.add(running)
+    s.add(waiting)
+    step(s)
+    s.abort("waiting")
+    assert waiting.status is RequestStatus.FINISHED
+    out = s.schedule()
+    assert out is not None
+    s.abort("running")  # while its step is in flight
+    assert s.update(out, draw(out)) == []
+    assert (s.has_work, s.kv.usage, s.num_waiting) == (False, 0, 0)
+    s.abort("unknown")
+    s.add(request("running"))  # the id is free again
+    assert step(s)[0] == {"running": 4}
+
+
+def test_timings_add_up() -> None:
+    s = scheduler(max_num_batched_tokens=8, max_num_seqs=1)
+    r = request("a", 20, max_tokens=4)
+    s.add(r)
+    last = drain(s)["a"]
+    assert last.timings is r.timings
+    t = r.timings
+    assert (t.prefill_steps, t.decode_steps) == (3, 3)
+    assert 0 < t.scheduled_ns < t.first_ns < t.last_ns
+    assert (s.counters.num_prompt_tokens, s.counters.num_generation_tokens) == (20, 4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nobody_starves(seed: int) -> None:
+    """Random load over a small cache: every request ends, in time linear in the work there is."""
+    rng = random.Random(seed)
+    budget = rng.choice((8, 16, 32))
+    s = scheduler(
+        num_blocks=rng.randint(18, 30),
+        max_num_seqs=rng.randint(1, 8),
+        max_num_batched_tokens=budget,
+        long_prefill_threshold=rng.choice((2, 8, 32)),
+    )
+    requests = [
+        request(f"r{i}", rng.randint(1, 40), rng.randint(1, 24), rng.choice((0, 0, 1)))
+        for i in range(30)
+    ]
+    pending, done, num_steps = list(requests), set(), 0
+    while pending or s.has_work:
+        if pending:
+            s.add(pending.pop())
+        num_tokens, outputs = step(s)
+        assert sum(num_tokens.values()) <= budget
+        assert num_tokens or outputs or not s.running, "a step with work did nothing"
+        done |= {o.request_id for o in outputs if o.finish_reason is FinishReason.LENGTH}
+        num_steps += 1
+        assert num_steps < 30 * 2 * 64, "livelock"
+    assert len(done) == 30
+
+
+def test_the_scheduler_needs_no_torch() -> None:
+    code = "import sys, engine_under_test.scheduler as s; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
