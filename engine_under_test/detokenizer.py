@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 REPLACEMENT = "\ufffd"
 
@@ -68,8 +67,7 @@ class WindowDetokenizer:
         return self._decode(self._ids[self._prefix :])[len(before) :]
 
 
-@dataclass(frozen=True, slots=True)
-class StopMatch:
+class StopMatch(NamedTuple):
     """Text that may be given out now, and the stop string that ended it (None: go on)."""
 
     text: str

@@ -6,7 +6,8 @@ which tokens the engine computed in vain after that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 
 from ..detokenizer import StopChecker
 from ..request import FinishReason, Request, RequestOutput, TokenLogprob
@@ -18,7 +19,7 @@ class Delta:
     """What one step adds to one choice. finish_reason is set once, on its last visible part."""
 
     text: str = ""
-    logprobs: list[TokenLogprob] = field(default_factory=list)
+    logprobs: Seq[TokenLogprob] = ()
     finish_reason: str | None = None
 
     @property
@@ -38,7 +39,6 @@ class Sequence:
     ) -> None:
         self.request = request
         self.index = index
-        self.text = ""
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: str | None = None
         self.stop_reason: str | int | None = None
@@ -48,8 +48,14 @@ class Sequence:
         self.error = ""
         self.is_closed = False
         self._detokenizer = tokenizer.detokenizer()
-        self._checker = StopChecker(stops)
+        self._checker = StopChecker(stops) if stops else None
+        self._pieces: list[str] = []
         self._pending_logprobs: list[TokenLogprob] = []
+
+    @property
+    def text(self) -> str:
+        """All that was shown."""
+        return "".join(self._pieces)
 
     @property
     def is_over(self) -> bool:
@@ -101,7 +107,7 @@ class Sequence:
         return text
 
     def _check(self, piece: str) -> str:
-        if self.num_tokens <= self.request.params.min_tokens:
+        if self._checker is None or self.num_tokens <= self.request.params.min_tokens:
             return piece
         match = self._checker.push(piece)
         if match.stop is not None:
@@ -110,12 +116,14 @@ class Sequence:
 
     def _flush(self) -> str:
         text = self._check(self._detokenizer.flush())
-        return text if self.is_over else text + self._checker.flush()
+        if self._checker is None or self.is_over:
+            return text
+        return text + self._checker.flush()
 
     def _delta(self, text: str) -> Delta:
         """Log-probabilities travel with the text their tokens became part of."""
-        self.text += text
-        delta = Delta(text, finish_reason=self.finish_reason)
+        self._pieces.append(text)
+        delta = Delta(text, (), self.finish_reason)
         if self._pending_logprobs and not delta.is_empty:
             delta.logprobs, self._pending_logprobs = self._pending_logprobs, []
             self.logprobs += delta.logprobs
