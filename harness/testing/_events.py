@@ -1,0 +1,229 @@
+"""The JSON of every chunk of an answer, as templates that take the stamps when they are sent.
+
+A template is bytes with four holes in a fixed order (id, recv_ns, due_ns, send_ns) of fixed width,
+so that its length is known before its stamps are. Templates of token chunks depend on their place
+only and are kept: a server at 50,000 chunks/s formats stamps and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from harness.testing._ask import Ask
+from harness.testing._words import token_text
+from harness.testing.script import Behaviour
+
+STAMPS = '"recv_ns":%19d,"due_ns":%19d,"send_ns":%19d'
+CREATED = 1_700_000_000  # a fixed time: same script, same bytes
+
+
+class Event(NamedTuple):
+    """One SSE event.
+
+    at: the token chunk whose due time it shares; -1: due with the headers, and between -1 and 0
+    that share of the way to the first token. is_stamped: whether data has the four holes.
+    is_tail: comes after the last token.
+    """
+
+    data: bytes
+    at: float
+    is_stamped: bool = True
+    is_tail: bool = False
+
+
+class Answer:
+    """One answer's content: how many tokens, in which chunks, with which usage.
+
+    cache: templates by place, shared by all answers of one behaviour and dialect.
+    """
+
+    def __init__(
+        self, behaviour: Behaviour, ask: Ask, model: str, cache: dict[object, bytes]
+    ) -> None:
+        self.behaviour, self.ask, self.model, self._cache = behaviour, ask, model, cache
+        tokens = behaviour.tokens
+        asked = tokens.output
+        if asked is None:
+            asked = ask.max_tok if ask.max_tok is not None else tokens.output_default
+        self.output_tok = max(0, asked + tokens.output_delta)
+        self.prompt_tok = round(tokens.prompt_slope * ask.prompt_words) + tokens.prompt_fixed
+        self.token_chunks = _in_chunks(behaviour, self.output_tok)
+
+    @property
+    def finish_reason(self) -> str:
+        chunks = self.behaviour.chunks
+        if chunks.finish_reason is not None:
+            return chunks.finish_reason
+        if chunks.kind == "tools":
+            return "tool_calls"
+        return "length" if self.output_tok == self.ask.max_tok else "stop"
+
+    @property
+    def _sends_usage(self) -> bool:
+        usage = self.behaviour.usage
+        return usage.where != "absent" and (usage.always or self.ask.wants_usage)
+
+    def events(self) -> Iterator[Event]:
+        """Every event in order, without the errors and breaks of a script."""
+        behaviour = self.behaviour
+        chunks = behaviour.chunks
+        last = len(self.token_chunks) - 1
+        k = 0
+        if self.ask.is_chat and chunks.role_first:
+            yield Event(self._chunk(k, {"role": "assistant", "content": ""}), -1)
+            k += 1
+        for i in range(chunks.empty_deltas):
+            yield Event(self._chunk(k, {"content": ""}), (i + 1) / (chunks.empty_deltas + 1) - 1)
+            k += 1
+        is_last_finish = chunks.finish == "last_token"
+        for i, tokens in enumerate(self.token_chunks):
+            yield Event(self._token_chunk(k, tokens, i == last and is_last_finish), i)
+            k += 1
+        yield from self._tail(
+            k, max(last, 0), chunks.finish == "own" or (is_last_finish and last < 0)
+        )
+
+    def _tail(self, k: int, at: int, has_finish: bool) -> Iterator[Event]:
+        """What follows the last token: finish, usage, the end marker and what comes after it."""
+        sse, where = self.behaviour.sse, self.behaviour.usage.where
+        if has_finish:
+            finish = self._chunk(k, {}, self.finish_reason, self.output_tok)
+            yield Event(finish, at, is_tail=True)
+            k += 1
+        if self._sends_usage and where == "final":
+            yield Event(self._usage_chunk(k), at, is_tail=True)
+            k += 1
+        if sse.done:
+            yield Event(b"[DONE]", at, is_stamped=False, is_tail=True)
+        if self._sends_usage and where == "after_done":
+            yield Event(self._usage_chunk(k), at, is_tail=True)
+        if sse.after_done is not None:
+            yield Event(sse.after_done.encode(), at, is_stamped=False, is_tail=True)
+
+    def _token_chunk(self, k: int, tokens: range, is_finish: bool) -> bytes:
+        is_plain = not is_finish and self.behaviour.usage.where != "every"
+        key = (k, tokens.start, tokens.stop)
+        if is_plain and key in self._cache:
+            return self._cache[key]
+        reason = self.finish_reason if is_finish else None
+        template = self._chunk(k, self._delta(tokens), reason, tokens.stop)
+        if is_plain and len(self._cache) < 50_000 and self.behaviour.chunks.kind != "tools":
+            self._cache[key] = template
+        return template
+
+    def _delta(self, tokens: range) -> dict[str, Any]:
+        """What a chunk adds: a part of the reasoning, a tool call, the refusal or the text."""
+        chunks = self.behaviour.chunks
+        if chunks.kind == "tools":
+            return {"tool_calls": [self._call_delta(tokens)]}
+        delta: dict[str, Any] = {}
+        thought = range(tokens.start, min(tokens.stop, chunks.reasoning_tok))
+        if thought:
+            delta[chunks.reasoning_field] = self._text(thought)
+        spoken = range(max(tokens.start, chunks.reasoning_tok), tokens.stop)
+        if spoken:
+            delta["refusal" if chunks.kind == "refusal" else "content"] = self._text(spoken)
+        return delta
+
+    def _text(self, tokens: range) -> str:
+        return "".join(token_text(i, self.behaviour.chunks.text) for i in tokens)
+
+    def _call_delta(self, tokens: range) -> dict[str, Any]:
+        """Token 0 is the name; the arguments are `{"q":"..."}` over the others."""
+        pieces = [self._argument(i) for i in tokens]
+        if tokens.start:
+            return {"index": 0, "function": {"arguments": "".join(pieces)}}
+        function = {"name": "look_up", "arguments": "".join(pieces)}
+        return {"index": 0, "id": "call_0", "type": "function", "function": function}
+
+    def _argument(self, i: int) -> str:
+        if i == 0:
+            return ""
+        opening = '{"q":"' if i == 1 else ""
+        closing = '"}' if i == self.output_tok - 1 else ""
+        return opening + token_text(i, self.behaviour.chunks.text) + closing
+
+    def _chunk(
+        self, k: int, delta: dict[str, Any], reason: str | None = None, num_tok: int = 0
+    ) -> bytes:
+        choice: dict[str, Any] = {"index": 0}
+        if self.ask.is_chat:
+            choice["delta"] = delta
+        else:
+            choice["text"] = delta.get("content", "")
+        choice |= {"logprobs": None, "finish_reason": reason}
+        return self._render(k, [choice], self._usage_of_chunk(num_tok, reason is not None))
+
+    def _usage_of_chunk(self, num_tok: int, is_finish: bool) -> dict[str, Any]:
+        usage = self.behaviour.usage
+        has_one = usage.where == "every" or (usage.where == "finish" and is_finish)
+        if self._sends_usage and has_one:
+            return {"usage": self.usage(num_tok)}
+        if self.ask.wants_usage_always and self._sends_usage and usage.where == "final":
+            return {"usage": self.usage(num_tok)}
+        return {"usage": None} if usage.null_before else {}
+
+    def _usage_chunk(self, k: int) -> bytes:
+        return self._render(k, [], {"usage": self.usage(self.output_tok)})
+
+    def usage(self, num_tok: int) -> dict[str, Any] | None:
+        """The usage object as the script spells it, after num_tok tokens."""
+        usage = self.behaviour.usage
+        if usage.values == "null":
+            return None
+        prompt, output = self.prompt_tok, num_tok
+        if usage.values == "zero":
+            prompt = output = 0
+        elif usage.values == "echo_max":
+            output = self.ask.max_tok or 0
+        elif usage.values == "wrong":
+            output += usage.wrong_by
+        counts: dict[str, Any] = {
+            "prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output
+        }  # fmt: skip
+        if usage.cached_tok is not None and usage.cached_field == "details":
+            counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tok}
+        elif usage.cached_tok is not None:
+            counts["prompt_cache_hit_tokens"] = usage.cached_tok
+        return counts
+
+    def _render(self, k: int, choices: list[dict[str, Any]], extra: dict[str, Any]) -> bytes:
+        prefix, name = ("chatcmpl", "chat.completion.chunk") if self.ask.is_chat else (
+            "cmpl", "text_completion")  # fmt: skip
+        body = {"object": name, "created": CREATED, "model": self.model, "choices": choices} | extra
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).replace("%", "%%")
+        holes = f',"x_script":{{"k":{k},{STAMPS}}}}}'
+        return (f'{{"id":"{prefix}-%b",' + text[1:-1] + holes).encode()
+
+    def whole(self) -> bytes:
+        """The answer without a stream, as one JSON template with the same holes."""
+        chunks = self.behaviour.chunks
+        every = range(self.output_tok)
+        choice: dict[str, Any] = {"index": 0}
+        delta = self._delta(every) if every else {}
+        if self.ask.is_chat:
+            choice["message"] = {"role": "assistant", "content": None} | delta
+            for call in choice["message"].get("tool_calls", ()):
+                call.pop("index")
+        else:
+            choice["text"] = delta.get("content", "")
+        choice |= {
+            "logprobs": None,
+            "finish_reason": None if chunks.finish == "none" else self.finish_reason,
+        }
+        usage = {} if self.behaviour.usage.where == "absent" else {
+            "usage": self.usage(self.output_tok)}  # fmt: skip
+        body = self._render(0, [choice], usage)
+        return body.replace(b'"chat.completion.chunk"', b'"chat.completion"', 1)
+
+
+def _in_chunks(behaviour: Behaviour, output_tok: int) -> list[range]:
+    """The tokens of each chunk, by position."""
+    chunks = behaviour.chunks
+    size = chunks.tok_per_chunk
+    first = min(chunks.first_chunk_tok or size, output_tok)
+    heads = [range(first)] if first else []
+    rest = range(first, output_tok, size)
+    return heads + [range(i, min(i + size, output_tok)) for i in rest]
