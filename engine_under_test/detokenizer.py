@@ -79,7 +79,6 @@ class StopChecker:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
-        self._longest = max((len(s) for s in self._stops), default=0)
         self._held = ""
 
     def push(self, text: str) -> StopMatch:
@@ -95,7 +94,7 @@ class StopChecker:
             _, at, stop = min(hits)
             self._held = ""
             return StopMatch(buffer[:at], stop)
-        keep = self._possible_prefix(buffer)
+        keep = max(prefix_at_end(buffer, stop) for stop in self._stops)
         self._held = buffer[len(buffer) - keep :]
         return StopMatch(buffer[: len(buffer) - keep])
 
@@ -103,10 +102,10 @@ class StopChecker:
         text, self._held = self._held, ""
         return text
 
-    def _possible_prefix(self, buffer: str) -> int:
-        """Length of the longest tail of buffer that begins some stop string."""
-        for length in range(min(self._longest - 1, len(buffer)), 0, -1):
-            tail = buffer[-length:]
-            if any(stop.startswith(tail) for stop in self._stops):
-                return length
-        return 0
+
+def prefix_at_end(text: str, word: str) -> int:
+    """Length of the longest proper prefix of word that text ends with."""
+    for length in range(min(len(word) - 1, len(text)), 0, -1):
+        if text.endswith(word[:length]):
+            return length
+    return 0

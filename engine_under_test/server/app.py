@@ -17,7 +17,7 @@ from ..faults import FaultPlan, RequestFault
 from ..metrics import EngineMetrics
 from ..tokenizer import Tokenizer
 from .answer import Answer, Wishes
-from .chat import ChatDialect, prompt_text
+from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
 from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
@@ -124,7 +124,8 @@ class App:
         # The template writes its own special tokens.
         ids = await encode(tokenizer, text, add_special_tokens=False)
         max_tokens = body.max_completion_tokens or body.max_tokens
-        dialect = ChatDialect(self._envelope("chatcmpl", body), tokenizer)
+        wording = ToolChatDialect if body.callable_tools else ChatDialect
+        dialect = wording(self._envelope("chatcmpl", body), tokenizer)
         await self._generate(exchange, body, [ids], max_tokens, dialect, received_ns)
 
     async def complete(self, exchange: Exchange) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections import defaultdict
 from collections.abc import Sequence as Seq
 from typing import Any
 
@@ -9,8 +11,9 @@ from ..request import TokenLogprob
 from ..tokenizer import BadTemplate, Tokenizer
 from .errors import bad_request
 from .protocol import ChatBody
-from .sequence import Sequence
-from .sse import Dialect, quote
+from .sequence import Delta, Sequence
+from .sse import Dialect, Envelope, compact, quote
+from .tools import CallDelta, ToolCallParser
 
 
 def prompt_text(body: ChatBody, tokenizer: Tokenizer) -> str:
@@ -21,6 +24,7 @@ def prompt_text(body: ChatBody, tokenizer: Tokenizer) -> str:
     try:
         return tokenizer.chat_template.render(
             messages,
+            tools=body.callable_tools,
             add_generation_prompt=body.add_generation_prompt,
             variables=body.chat_template_kwargs,
         )
@@ -88,3 +92,64 @@ class ChatDialect(Dialect):
             "logprob": logprob,
             "bytes": list(self.tokenizer.token_bytes(token_id)),
         }
+
+
+class ToolChatDialect(ChatDialect):
+    """The same where the client offered tools: calls in the model's text become tool_calls."""
+
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer) -> None:
+        super().__init__(envelope, tokenizer)
+        self._parsers: dict[int, ToolCallParser] = defaultdict(ToolCallParser)
+
+    def chunk(self, sequence: Sequence, delta: Delta, usage: dict[str, Any] | None) -> str:
+        """Empty while the parser holds everything back and nothing else is due."""
+        parser = self._parsers[sequence.index]
+        parts = parser.push(delta.text)
+        content, reason = parts.content, delta.finish_reason
+        if reason is not None:
+            content += parser.flush().content
+            reason = _finish_reason(reason, parser.num_calls)
+        if not (content or parts.calls or reason or delta.logprobs or usage is not None):
+            return ""
+        member: dict[str, Any] = {"content": content} if content or not parts.calls else {}
+        if parts.calls:
+            member["tool_calls"] = [_call_delta(call) for call in parts.calls]
+        shown = Delta(content, delta.logprobs, reason)
+        return self._event(sequence, f'"delta":{compact(member)}', shown, usage)
+
+    def whole(self, sequences: Seq[Sequence], extras: dict[str, Any]) -> dict[str, Any]:
+        answer = super().whole(sequences, extras)
+        for choice in answer["choices"]:
+            calls = choice["message"].get("tool_calls", [])
+            choice["finish_reason"] = _finish_reason(choice["finish_reason"], len(calls))
+        return answer
+
+    def whole_field(self, text: str) -> dict[str, Any]:
+        parser = ToolCallParser()
+        parts = parser.push(text)
+        content = parts.content + parser.flush().content
+        calls: list[dict[str, Any]] = []
+        for delta in parts.calls:
+            if delta.name is not None:
+                calls.append(_call_delta(delta))
+                del calls[-1]["index"]
+            else:
+                calls[delta.index]["function"]["arguments"] += delta.arguments
+        message: dict[str, Any] = {"role": "assistant", "content": content or None}
+        return {"message": {**message, "tool_calls": calls} if calls else message}
+
+
+def _call_delta(call: CallDelta) -> dict[str, Any]:
+    """A call's first piece brings its id and name, later ones only argument text."""
+    if call.name is None:
+        return {"index": call.index, "function": {"arguments": call.arguments}}
+    return {
+        "index": call.index,
+        "id": f"call_{uuid.uuid4().hex}",
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+
+
+def _finish_reason(reason: str, num_calls: int) -> str:
+    return "tool_calls" if num_calls and reason == "stop" else reason

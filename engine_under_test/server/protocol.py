@@ -8,12 +8,13 @@ holds its neutral value, else a 400 naming it), or unknown (a warning once, or a
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..request import SamplingParams
 from .errors import bad_request
+from .tools import is_tool
 
 log = logging.getLogger(__name__)
 TokenId = Annotated[int, Field(ge=0)]
@@ -139,6 +140,20 @@ class ChatBody(GenerationBody):
     top_logprobs: int = Field(0, ge=0, le=20)
     add_generation_prompt: bool = True
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    tools: list[dict[str, Any]] = Field(default_factory=list, max_length=128)
+    tool_choice: Literal["auto", "none"] = "auto"  # the others need a grammar
+
+    @field_validator("tools")
+    @classmethod
+    def _functions_only(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not all(map(is_tool, value)):
+            raise ValueError("each tool must be {'type': 'function', 'function': {'name': ...}}")
+        return value
+
+    @property
+    def callable_tools(self) -> list[dict[str, Any]]:
+        """The tools the model is shown, and whose calls are parsed."""
+        return self.tools if self.tool_choice == "auto" else []
 
     @property
     def num_logprobs(self) -> int | None:
@@ -171,7 +186,7 @@ class BodyParser:
         if not isinstance(raw, dict):
             raise bad_request("the body must be a JSON object")
         given = {k: v for k, v in raw.items() if v is not None and k not in HARMLESS}
-        for name in [k for k in given if k in NEUTRAL]:
+        for name in [k for k in given if k in NEUTRAL and k not in model.model_fields]:
             if given.pop(name) not in NEUTRAL[name]:
                 raise bad_request(
                     f"'{name}' is not supported by this server at the value given",

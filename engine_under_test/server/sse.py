@@ -87,12 +87,7 @@ class Dialect(ABC):
 
     def chunk(self, sequence: Sequence, delta: Delta, usage: dict[str, Any] | None) -> str:
         """One event. usage is given only where this very chunk must carry it."""
-        start = f'{self._head}{{"index":{sequence.index},{self.delta_field(delta.text)}'
-        if usage is None and delta.finish_reason is None and not delta.logprobs:
-            return start + self._plain_tail
-        rows = compact(self.logprobs(delta.logprobs)) if delta.logprobs else "null"
-        finish = _finish_fields(sequence, delta)
-        return f'{start},"logprobs":{rows},{finish}}}{self.envelope.tail(usage)}'
+        return self._event(sequence, self.delta_field(delta.text), delta, usage)
 
     def last(self, extras: dict[str, Any]) -> str:
         """The chunk with empty choices that carries usage, timings, or both."""
@@ -111,6 +106,17 @@ class Dialect(ABC):
             for s in sequences
         ]
         return {**self.envelope.fields(self.whole_kind), "choices": choices, **extras}
+
+    def _event(
+        self, sequence: Sequence, member: str, delta: Delta, usage: dict[str, Any] | None
+    ) -> str:
+        """A chunk around the JSON member that carries what is new."""
+        start = f'{self._head}{{"index":{sequence.index},{member}'
+        if usage is None and delta.finish_reason is None and not delta.logprobs:
+            return start + self._plain_tail
+        rows = compact(self.logprobs(delta.logprobs)) if delta.logprobs else "null"
+        finish = _finish_fields(sequence, delta)
+        return f'{start},"logprobs":{rows},{finish}}}{self.envelope.tail(usage)}'
 
 
 def error_event(body: dict[str, Any]) -> bytes:
