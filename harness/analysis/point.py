@@ -1,14 +1,33 @@
 """From the records of a point to its summary. Reads like the summary itself.
 
-Pure: the tables come in, a PointSummary goes out. A stage of a point is analysed by the same
-function with the stage's own window in its meta.
+Pure: the tables come in, a PointSummary goes out; the bootstrap draws from the point's own seed. A
+stage of a point is analysed by the same function with the stage's own window in its meta.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
 import pyarrow as pa
 
-from harness.analysis.summary import PointMeta, PointSummary
+from harness.analysis import availability, tallies
+from harness.analysis._evidence import Evidence
+from harness.analysis.censoring import estimate_censored
+from harness.analysis.client_health import ClientHealth, read_health
+from harness.analysis.curves import NINES, cdf_curve, nines_curve
+from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
+from harness.analysis.goodput import Goodness, goodput_pairs, judge_requests
+from harness.analysis.latency import end_samples, latency_samples
+from harness.analysis.quantiles import Pair, Sample, estimate_quantiles
+from harness.analysis.series import time_series
+from harness.analysis.steady_state import steady_state
+from harness.analysis.summary import Check, Curve, PointMeta, PointSummary
+from harness.analysis.throughput import throughput_pairs
+from harness.analysis.tokens import Gaps, chunk_gaps, gap_pairs, max_stall_s, token_samples, tpot_s
+from harness.analysis.validity import run_checks
+from harness.estimate import Estimate, Outcome
 
 
 def analyse_point(requests: pa.Table, clients: pa.Table, meta: PointMeta) -> PointSummary:
@@ -17,4 +36,148 @@ def analyse_point(requests: pa.Table, clients: pa.Table, meta: PointMeta) -> Poi
     requests: rows of the whole point (all phases, all stages: throughput and in-flight need those
     around the window).  clients: the load workers' one-second rows.
     """
-    raise NotImplementedError
+    frame = read_frame(requests, meta.t0_ns, meta.t1_ns)
+    health = read_health(clients, meta.t0_ns, meta.t1_ns)
+    steady = steady_state(frame, meta.kind, _dispersion(meta))
+    checks = run_checks(Evidence(frame, health, meta, steady))
+    gaps = chunk_gaps(frame)
+    goodness = judge_requests(frame, _request_values(frame, gaps), meta.slo, meta.class_slos)
+    windows = availability.uptime_windows(frame, meta.slo.uptime)
+    scopes = ("all", *(meta.classes if len(meta.classes) > 1 else ()))
+    samples = {scope: _samples(frame, gaps, scope) for scope in scopes}
+    pairs = [
+        *_pairs(frame, gaps, goodness, samples, meta),
+        *availability.uptime_pairs(frame, windows),
+        *_receive_lag(health),
+    ]
+    return PointSummary(
+        meta=meta,
+        estimates=_withhold((pair.shown for pair in pairs), checks),
+        bounds=_withhold((pair.bound for pair in pairs), checks),
+        checks=(*checks, *_skipped(goodness, frame)),
+        validity=_validity(checks),
+        is_stable=not steady.is_unstable,
+        backlog=steady.backlog,
+        counts={**tallies.count_requests(frame), **_skip_counts(goodness)},
+        errors=tallies.error_rows(frame),
+        class_rows=tallies.class_rows(frame, meta.classes),
+        series=time_series(frame, meta.stage_index),
+        curves=_curves(frame, gaps, samples["all"], checks),
+        uptime_windows=windows,
+    )
+
+
+def _samples(frame: Frame, gaps: Gaps, scope: str) -> list[Sample]:
+    return [*latency_samples(frame, scope), *token_samples(frame, gaps, scope)]
+
+
+def _pairs(
+    frame: Frame,
+    gaps: Gaps,
+    goodness: Goodness,
+    samples: dict[str, list[Sample]],
+    meta: PointMeta,
+) -> Iterable[Pair]:
+    """Every estimate of every scope."""
+    rng = np.random.default_rng([meta.seed, meta.index, meta.stage_index, meta.repeat])
+    for scope, own in samples.items():
+        for sample in own:
+            yield from estimate_quantiles(sample)
+        for censored in end_samples(frame, scope):
+            yield from estimate_censored(censored)
+        yield from gap_pairs(frame, gaps, scope)
+        yield from throughput_pairs(frame, scope, rng)
+        yield from goodput_pairs(frame, goodness, scope, rng)
+        yield from availability.rate_pairs(frame, scope)
+
+
+def _request_values(frame: Frame, gaps: Gaps) -> dict[str, FloatArray]:
+    """What the limits of a good request are held against."""
+    return {
+        "ttft": elapsed_s(frame.first_token_s, frame.intended_s),
+        "ttfv": elapsed_s(frame.first_visible_s, frame.intended_s),
+        "tpot": tpot_s(frame),
+        "e2e_latency": elapsed_s(frame.end_s, frame.intended_s),
+        "max_stall": max_stall_s(frame, gaps),
+    }
+
+
+def _receive_lag(health: ClientHealth) -> list[Pair]:
+    if health.receive_lag_p99_s is None:
+        return []
+    row = Estimate(
+        metric="receive_lag",
+        stat="p99",
+        unit="s",
+        value=health.receive_lag_p99_s,
+        n=health.num_rows,
+        method="pooled from one-second rows",
+        population="receives",
+    )
+    return [Pair(row, row)]
+
+
+def _withhold(rows: Iterable[Estimate], checks: tuple[Check, ...]) -> tuple[Estimate, ...]:
+    """Take away the value of every metric that a check withholds, leaving the reason."""
+    reasons = {metric: check.sentence for check in reversed(checks) for metric in check.withholds}
+    return tuple(
+        replace(row, value=None, low=None, high=None, reason=reasons[row.metric])
+        if row.metric in reasons
+        else row
+        for row in rows
+    )
+
+
+def _validity(checks: tuple[Check, ...]) -> Outcome:
+    is_invalid = any(check.status == "invalid" for check in checks)
+    return Outcome.INVALID if is_invalid else Outcome.PASS
+
+
+def _skip_counts(goodness: Goodness) -> dict[str, int]:
+    return {f"skipped_{metric}": n for metric, n in goodness.num_skipped.items()}
+
+
+def _skipped(goodness: Goodness, frame: Frame) -> list[Check]:
+    """Limits that some successes could not have, with the share of successes they skipped."""
+    total = int((frame.is_measured & frame.is_success).sum())
+    checks = []
+    for metric, count in goodness.num_skipped.items():
+        share = count / total if total else 0.0
+        told = f"{count} of {total} successes have no {metric}: its limit was skipped for them"
+        checks.append(
+            Check(
+                code=f"skipped_{metric}",
+                title=f"successes without {metric}",
+                value=share,
+                unit="ratio",
+                limit_notice=0.0,
+                limit_invalid=None,
+                status="notice" if count else "ok",
+                sentence=told if count else "",
+            )
+        )
+    return checks
+
+
+def _curves(
+    frame: Frame, gaps: Gaps, samples: list[Sample], checks: tuple[Check, ...]
+) -> tuple[Curve, ...]:
+    """Curves of every metric that no check withholds."""
+    withheld = {metric for check in checks for metric in check.withholds}
+    ends = [censored.sample for censored in end_samples(frame, "all") if not censored.is_cut.any()]
+    curves = [
+        nines_curve(sample)
+        for sample in [*samples, *ends]
+        if sample.population == "valid" and sample.metric in NINES
+    ]
+    for sample in samples:
+        if (sample.metric, sample.population) == ("ttft", "success"):
+            curves.append(cdf_curve("ttft", "s", "success", sample.values))
+    chosen = (frame.is_measured & frame.is_success)[gaps.owner]
+    curves.append(cdf_curve("icl", "s", "gaps", gaps.gap_s[chosen]))
+    return tuple(c for c in curves if c is not None and c.metric not in withheld)
+
+
+def _dispersion(meta: PointMeta) -> float | None:
+    value = meta.realised.get("dispersion")
+    return None if value is None else float(value)

@@ -1,0 +1,93 @@
+"""Failures: error_rate, throttle_rate, and uptime by its three definitions.
+
+    error_rate      failures without 429 / valid         throttle_rate   429 / valid
+    uptime ratio    W: share of windows whose bad share is at most 1 - good (the SLO's definition)
+    uptime requests R: 1 - bad / valid over the period
+    uptime mean     A: mean over windows of 1 - bad share
+
+Population: intended in the window, all but cancelled, cut and client faults. Bad for availability
+is an answer the target should have given and did not: client errors (4xx), throttling and unfit
+answers are not. The three definitions disagree, so all are reported. Windows without a request are
+left out and counted; a last, incomplete window is not one. One-token answers are answers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from harness.analysis.frame import BoolArray, Frame
+from harness.analysis.quantiles import Pair
+from harness.analysis.shares import share_pair
+from harness.analysis.summary import UptimeWindow
+from harness.estimate import Estimate
+from harness.scenario.slo import UptimeLimit
+
+WINDOW_S, GOOD_SHARE = 300.0, 0.95
+
+
+def is_bad(frame: Frame) -> BoolArray:
+    """[n] failures that count against availability."""
+    return frame.is_failed & ~frame.is_class("http_4xx", "throttled", "invalid_output")
+
+
+def rate_pairs(frame: Frame, scope: str) -> list[Pair]:
+    """error_rate and throttle_rate of one scope."""
+    members = frame.is_measured & frame.is_valid & frame.scope(scope)
+    throttled = frame.is_class("throttled")
+    return [
+        share_pair("error_rate", (frame.is_failed & ~throttled)[members], scope=scope),
+        share_pair("throttle_rate", throttled[members], scope=scope),
+    ]
+
+
+def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindow, ...]:
+    """The whole windows inside the measured one, in order."""
+    length_s = limit.window if limit else WINDOW_S
+    good = limit.good if limit else GOOD_SHARE
+    num = math.floor(frame.window_s / length_s + 1e-9)
+    index = np.floor(frame.intended_s / length_s).astype(np.int64)
+    chosen = frame.is_measured & frame.is_valid & (index < num)
+    valid = np.bincount(index[chosen], minlength=num)
+    bad = np.bincount(index[chosen & is_bad(frame)], minlength=num)
+    return tuple(
+        UptimeWindow(
+            start_s=i * length_s,
+            num_valid=int(valid[i]),
+            num_bad=int(bad[i]),
+            # an error share of exactly 1 - good is still up, whatever 1 - 0.95 is in binary
+            is_up=bool(bad[i] <= (1 - good) * valid[i] + 1e-9) if valid[i] else None,
+        )
+        for i in range(num)
+    )
+
+
+def uptime_pairs(frame: Frame, windows: tuple[UptimeWindow, ...]) -> list[Pair]:
+    """The three definitions, over the whole point."""
+    seen = [w for w in windows if w.is_up is not None]
+    up = np.array([bool(w.is_up) for w in seen], dtype=np.bool_)
+    members = frame.is_measured & frame.is_valid
+    nothing = "the measured window holds no whole uptime window with a request"
+    return [
+        share_pair("uptime", up, scope="all", population="windows", nothing=nothing),
+        share_pair("uptime", ~is_bad(frame)[members], scope="all", stat="requests"),
+        _mean_of_windows(seen, nothing),
+    ]
+
+
+def _mean_of_windows(seen: list[UptimeWindow], nothing: str) -> Pair:
+    """A: without an interval, windows of a single run being too few for one."""
+    shares = [1 - w.num_bad / w.num_valid for w in seen]
+    row = Estimate(
+        metric="uptime",
+        stat="mean",
+        unit="ratio",
+        value=math.fsum(shares) / len(shares) if shares else None,
+        n=len(shares),
+        n_eff=float(len(shares)),
+        method="mean over windows",
+        reason="" if shares else nothing,
+        population="windows",
+    )
+    return Pair(row, row)

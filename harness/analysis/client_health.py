@@ -1,0 +1,130 @@
+"""The load generator's own health over the window, from its workers' one-second rows.
+
+A worker that was late, busy or interrupted would be blamed on the target; these are the numbers
+that acquit it. None where no row tells. Judges nothing: validity.py holds the limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from harness.analysis.frame import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHealth:
+    """Worst worker where workers differ; ratios 0-1. num_rows: rows inside the window.
+
+    cpu_ratio, steal_ratio: mean over the window.  receive_lag_p99_s: over all receives.
+    num_blocked: arrivals held by max_in_flight up to the window's end.
+    """
+
+    num_rows: int
+    cpu_ratio: float | None = None
+    steal_ratio: float | None = None
+    receive_lag_p99_s: float | None = None
+    hub_lag_p99_s: float | None = None
+    gc_pause_max_s: float | None = None
+    clock_step_s: float | None = None
+    slew_ppm: float | None = None
+    retransmit_ratio: float | None = None
+    num_blocked: int = 0
+
+
+def read_health(clients: pa.Table, t0_ns: int, t1_ns: int) -> ClientHealth:
+    """Rows stamped inside the window; for the blocked count, those before it too."""
+    rows = {name: _column(clients, name) for name in clients.column_names}
+    if not clients.num_rows:
+        return ClientHealth(0)
+    inside = (rows["t_ns"] >= t0_ns) & (rows["t_ns"] <= t1_ns + 1e9)
+    worker = rows["worker"][inside]
+
+    def column(name: str) -> FloatArray:
+        return rows[name][inside] if name in rows else np.full(int(inside.sum()), np.nan)
+
+    receives = np.nan_to_num(column("num_receives"))
+    retransmits = np.nan_to_num(column("tcp_retransmits"))
+    return ClientHealth(
+        num_rows=int(inside.sum()),
+        cpu_ratio=_worst_mean(column("cpu_ratio"), worker),
+        steal_ratio=_worst_mean(column("steal_ratio"), worker),
+        receive_lag_p99_s=pooled_p99_s(
+            column("recv_lag_p50_ns") / 1e9,
+            column("recv_lag_p99_ns") / 1e9,
+            column("recv_lag_max_ns") / 1e9,
+            receives,
+        ),
+        hub_lag_p99_s=_middle(column("hub_lag_p99_ns"), 1e9),
+        gc_pause_max_s=_most(column("gc_pause_max_ns"), 1e9),
+        clock_step_s=_most(np.abs(column("clock_step_ns")), 1e9),
+        slew_ppm=_most(np.abs(column("slew_ppm")), 1.0),
+        retransmit_ratio=float(retransmits.sum() / receives.sum()) if receives.sum() else None,
+        num_blocked=_blocked(rows, t1_ns),
+    )
+
+
+def pooled_p99_s(
+    p50_s: FloatArray, p99_s: FloatArray, max_s: FloatArray, counts: FloatArray
+) -> float | None:
+    """p99 of all receives together, from each second's p50, p99, max and count.
+
+    A percentile of percentiles would be none. Each second's tail is taken as straight on a log
+    scale of probability between its three known points; the pooled tail is solved for 1 %.
+    """
+    known = np.isfinite(p50_s) & np.isfinite(p99_s) & np.isfinite(max_s) & (counts > 0)
+    if not known.any():
+        return None
+    p50, p99, top, n = p50_s[known], p99_s[known], max_s[known], counts[known]
+    low, high = 0.0, float(top.max())
+    for _ in range(40):
+        middle = (low + high) / 2
+        if float((n * _tail(middle, p50, p99, top, n)).sum()) > 0.01 * float(n.sum()):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _tail(x: float, p50: FloatArray, p99: FloatArray, top: FloatArray, n: FloatArray) -> FloatArray:
+    """Share of each row's receives that lag more than x."""
+    last = np.minimum(1 / np.maximum(n, 1.0), 0.01)
+    body = np.clip((x - p50) / np.maximum(p99 - p50, 1e-12), 0, 1)
+    end = np.clip((x - p99) / np.maximum(top - p99, 1e-12), 0, 1)
+    near = np.exp(np.log(0.5) + body * (np.log(0.01) - np.log(0.5)))
+    far = np.exp(np.log(0.01) + end * (np.log(last) - np.log(0.01)))
+    return np.asarray(
+        np.where(x >= top, 0.0, np.where(x >= p99, far, np.where(x < p50, 1.0, near)))
+    )
+
+
+def _column(clients: pa.Table, name: str) -> FloatArray:
+    column = clients[name].combine_chunks()
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+
+
+def _worst_mean(values: FloatArray, worker: FloatArray) -> float | None:
+    means = [values[(worker == w) & np.isfinite(values)] for w in np.unique(worker)]
+    return max((float(m.mean()) for m in means if len(m)), default=None)
+
+
+def _middle(values: FloatArray, scale: float) -> float | None:
+    """The median second: one pause shows in `send_lag`, a busy hub shows here."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) / scale if len(finite) else None
+
+
+def _most(values: FloatArray, scale: float) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) / scale if len(finite) else None
+
+
+def _blocked(rows: dict[str, FloatArray], t1_ns: int) -> int:
+    """Cumulative counters: each worker's last value up to the window's end."""
+    if "num_blocked" not in rows:
+        return 0
+    before = (rows["t_ns"] <= t1_ns + 1e9) & np.isfinite(rows["num_blocked"])
+    workers = np.unique(rows["worker"][before])
+    return int(sum(rows["num_blocked"][before & (rows["worker"] == w)].max() for w in workers))

@@ -1,0 +1,223 @@
+"""The request table as arrays: one view that every metric reads, in order of intended send.
+
+Stamps become float seconds from the window's start (NaN where the request never got that far);
+the subtraction is done in integers first, since nanoseconds since boot do not fit a float. Chunks
+stay flat, with offsets. Missing columns (an older schema) read as null. Computes no metric.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.records.schema import NOT_VALID
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+TextArray = npt.NDArray[np.object_]
+
+_NULL_NS = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Frame:
+    """n requests and their m token-bearing chunks.
+
+    *_s: [n] seconds from t0, NaN for null (dns_s, tcp_s, tls_s are durations).  n_in .. cached_tok:
+    [n] tokens, NaN for null.  chunk_s, chunk_tok, chunk_is_uncertain: [m]; request i owns the
+    chunks offsets[i] .. offsets[i+1].  error_class: empty on success.
+    """
+
+    window_s: float
+    intended_s: FloatArray
+    released_s: FloatArray
+    sent_s: FloatArray
+    first_token_s: FloatArray
+    first_visible_s: FloatArray
+    last_token_s: FloatArray
+    end_s: FloatArray
+    connect_s: FloatArray
+    n_in: FloatArray
+    n_out: FloatArray
+    n_first: FloatArray
+    asked_in: FloatArray
+    asked_out: FloatArray
+    cached_tok: FloatArray
+    class_name: TextArray
+    error_class: TextArray
+    error_detail: TextArray
+    tok_source: TextArray
+    fault: TextArray
+    stage: IntArray
+    is_first_uncertain: BoolArray
+    offsets: IntArray
+    chunk_s: FloatArray
+    chunk_tok: FloatArray
+    chunk_is_uncertain: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.intended_s)
+
+    @cached_property
+    def num_chunks(self) -> IntArray:
+        """[n] chunks of each request."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def chunk_owner(self) -> IntArray:
+        """[m] index of the request a chunk belongs to."""
+        return np.repeat(np.arange(len(self)), self.num_chunks)
+
+    @cached_property
+    def is_measured(self) -> BoolArray:
+        """Intended in [t0, t1)."""
+        return (self.intended_s >= 0) & (self.intended_s < self.window_s)
+
+    @cached_property
+    def is_success(self) -> BoolArray:
+        return np.asarray(self.error_class == "", dtype=np.bool_)
+
+    @cached_property
+    def is_out(self) -> BoolArray:
+        """Outside every rate: cancelled, cut, or our own fault."""
+        return self.is_class(*NOT_VALID)
+
+    @cached_property
+    def is_valid(self) -> BoolArray:
+        return np.logical_not(self.is_out)
+
+    @cached_property
+    def is_failed(self) -> BoolArray:
+        """The target's failures, 429 among them."""
+        return self.is_valid & ~self.is_success
+
+    @cached_property
+    def is_cut(self) -> BoolArray:
+        """Still running when the run ended: censored."""
+        return self.is_class("cut")
+
+    @cached_property
+    def was_sent(self) -> BoolArray:
+        """Left the dispatcher; a refused connection was attempted all the same."""
+        return np.isfinite(self.sent_s) | np.isfinite(self.released_s)
+
+    def is_class(self, *error_classes: str) -> BoolArray:
+        return np.isin(self.error_class.astype(str), error_classes)
+
+    def scope(self, name: str) -> BoolArray:
+        """Requests of a traffic class; every request for `all`."""
+        if name == "all":
+            return np.ones(len(self), dtype=np.bool_)
+        return np.asarray(self.class_name == name, dtype=np.bool_)
+
+
+def elapsed_s(later_s: FloatArray, earlier_s: FloatArray) -> FloatArray:
+    """later - earlier, to the nanosecond the stamps have; equal waits stay equal."""
+    return np.asarray(np.round(later_s - earlier_s, 9))
+
+
+def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
+    """The table in order of intended send (ties keep their order); rows never intended are left."""
+    table = requests.combine_chunks()
+    table = table.filter(pc.is_valid(table["intended_ns"]))
+    order = np.argsort(table["intended_ns"].to_numpy(), kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        table = table.take(pa.array(order)).combine_chunks()
+    offsets, chunk_ns = _lists(table, "chunk_ns", pa.int64())
+    _, chunk_tok = _lists(table, "chunk_tok", pa.float32())
+    _, uncertain = _lists(table, "chunk_uncertain", pa.bool_())
+    stamps = {
+        f"{name}_s": _stamp(table, f"{name}_ns", t0_ns)
+        for name in (
+            "intended", "released", "sent", "first_token", "first_visible", "last_token", "end",
+        )
+    }  # fmt: skip
+    return Frame(
+        window_s=(t1_ns - t0_ns) / 1e9,
+        **stamps,
+        connect_s=sum(
+            (_duration(table, f"{k}_ns") for k in ("dns", "tcp", "tls")), start=_zeros(table)
+        ),
+        **{
+            name: _number(table, name)
+            for name in ("n_in", "n_out", "n_first", "asked_in", "asked_out", "cached_tok")
+        },
+        class_name=_text(table, "class"),
+        error_class=_text(table, "error_class"),
+        error_detail=_text(table, "error_detail"),
+        tok_source=_text(table, "tok_source"),
+        fault=_text(table, "fault"),
+        stage=np.nan_to_num(_number(table, "stage")).astype(np.int64),
+        is_first_uncertain=_number(table, "first_uncertain") == 1,
+        offsets=offsets,
+        chunk_s=(chunk_ns.astype(np.int64, copy=False) - t0_ns) / 1e9,
+        chunk_tok=_match(chunk_tok, len(chunk_ns)),
+        chunk_is_uncertain=_match(uncertain, len(chunk_ns)) == 1,
+    )
+
+
+def _column(table: pa.Table, name: str) -> pa.Array | None:
+    if name not in table.column_names:
+        return None
+    column = table[name].combine_chunks()
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _zeros(table: pa.Table) -> FloatArray:
+    return np.zeros(table.num_rows)
+
+
+def _stamp(table: pa.Table, name: str, t0_ns: int) -> FloatArray:
+    column = _column(table, name)
+    if column is None:
+        return np.full(table.num_rows, np.nan)
+    raw = pc.fill_null(column, _NULL_NS).to_numpy(zero_copy_only=False)
+    is_null = raw == _NULL_NS
+    seconds = (np.where(is_null, t0_ns, raw) - t0_ns) / 1e9
+    return np.where(is_null, np.nan, seconds)
+
+
+def _duration(table: pa.Table, name: str) -> FloatArray:
+    return np.nan_to_num(_number(table, name)) / 1e9
+
+
+def _number(table: pa.Table, name: str) -> FloatArray:
+    column = _column(table, name)
+    if column is None:
+        return np.full(table.num_rows, np.nan)
+    return np.asarray(
+        pc.fill_null(column.cast(pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
+    )
+
+
+def _text(table: pa.Table, name: str) -> TextArray:
+    column = _column(table, name)
+    if column is None:
+        return np.full(table.num_rows, "", dtype=object)
+    return np.asarray(pc.fill_null(column.cast(pa.string()), "").to_numpy(zero_copy_only=False))
+
+
+def _lists(
+    table: pa.Table, name: str, kind: pa.DataType
+) -> tuple[IntArray, npt.NDArray[np.generic]]:
+    """(offsets [n+1], values); a null list is empty, a null entry 0."""
+    column = _column(table, name)
+    if column is None or table.num_rows == 0:
+        return np.zeros(table.num_rows + 1, dtype=np.int64), np.zeros(0, kind.to_pandas_dtype())
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    values = pc.fill_null(column.flatten(), False if kind == pa.bool_() else 0)
+    return offsets, np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def _match(values: npt.NDArray[np.generic], length: int) -> FloatArray:
+    """The list as floats; zeros where the column was not written beside chunk_ns."""
+    if len(values) != length:
+        return np.zeros(length)
+    return values.astype(np.float64)

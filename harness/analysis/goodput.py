@@ -1,0 +1,111 @@
+"""Good requests: slo_attainment (their share) and goodput_req_per_s (their rate).
+
+A request is good when it succeeded and kept every limit it can have. Denominators: `valid`
+requests intended in the window; the window. A failure is a miss, never a missing row. A limit on a
+metric the request does not have (tpot of a one-token answer) is skipped, and the share of such
+requests is reported. Limits: `good_request`, else the highest-percentile limit of each metric; a
+class's own limits replace them by metric name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.analysis.frame import BoolArray, FloatArray, Frame
+from harness.analysis.quantiles import Pair
+from harness.analysis.shares import share_pair
+from harness.analysis.throughput import Bins, rate_pair
+from harness.estimate import Estimate
+from harness.scenario.slo import GoodRequest, Slo
+
+REQUEST_METRICS = ("ttft", "ttfv", "tpot", "e2e_latency", "max_stall")
+_HIGHEST_FIRST = ("max", "p99", "p95", "p90", "p50")
+NO_LIMIT = "the scenario sets no limit that a single request could keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """is_good: [n] over all requests.  num_skipped: metric -> measured successes without it.
+
+    has_limit: [n] whether the request's class sets any limit.
+    """
+
+    is_good: BoolArray
+    has_limit: BoolArray
+    num_skipped: dict[str, int]
+
+
+def effective_slo(base: Slo, own: Slo | None) -> Slo:
+    """The limits of a class: its own replace the scenario's by metric name."""
+    if own is None:
+        return base
+    changed = {k: v for k in Slo.model_fields if (v := getattr(own, k)) is not None}
+    if own.good_request is not None and base.good_request is not None:
+        given = own.good_request.model_dump(exclude_none=True)
+        limits = {
+            metric: getattr(own.good_request if metric in given else base.good_request, metric)
+            for metric in GoodRequest.model_fields
+        }
+        changed["good_request"] = GoodRequest.model_construct(**limits)
+    return base.model_copy(update=changed)
+
+
+def request_limits(slo: Slo) -> dict[str, float]:
+    """Metric -> largest value in seconds that a good request may have."""
+    if slo.good_request is not None:
+        limits = {m: getattr(slo.good_request, m) for m in REQUEST_METRICS}
+        return {m: limit for m, limit in limits.items() if limit is not None}
+    found: dict[str, float] = {}
+    for metric in REQUEST_METRICS:
+        block = getattr(slo, metric)
+        given = [getattr(block, q) for q in _HIGHEST_FIRST] if block is not None else []
+        given = [limit for limit in given if limit is not None]
+        if given:
+            found[metric] = given[0]
+    return found
+
+
+def judge_requests(
+    frame: Frame, values: dict[str, FloatArray], slo: Slo, class_slos: dict[str, Slo]
+) -> Goodness:
+    """values: metric -> [n], NaN where the request does not have it."""
+    is_good = frame.is_success.copy()
+    has_limit = np.zeros(len(frame), dtype=np.bool_)
+    skipped: dict[str, int] = {}
+    for name in sorted(set(frame.class_name.tolist())):
+        members = frame.scope(name)
+        limits = request_limits(effective_slo(slo, class_slos.get(name)))
+        has_limit |= members & bool(limits)
+        for metric, limit in limits.items():
+            is_missing = np.isnan(values[metric])
+            with np.errstate(invalid="ignore"):
+                is_good &= ~members | is_missing | (values[metric] <= limit)
+            lacking = members & is_missing & frame.is_success & frame.is_measured
+            skipped[metric] = skipped.get(metric, 0) + int(lacking.sum())
+    return Goodness(is_good, has_limit, skipped)
+
+
+def goodput_pairs(
+    frame: Frame, goodness: Goodness, scope: str, rng: np.random.Generator
+) -> list[Pair]:
+    """slo_attainment and goodput_req_per_s of one scope."""
+    members = frame.is_measured & frame.is_valid & frame.scope(scope)
+    if members.any() and not goodness.has_limit[members].any():
+        return [
+            _absent("slo_attainment", "ratio", scope),
+            _absent("goodput_req_per_s", "rate", scope),
+        ]
+    bins = Bins.over(frame.window_s)
+    good = frame.intended_s[members & goodness.is_good]
+    return [
+        share_pair("slo_attainment", goodness.is_good[members], scope=scope),
+        rate_pair("goodput_req_per_s", "req/s", bins.count(good), bins, frame, scope, rng, "valid"),
+    ]
+
+
+def _absent(metric: str, stat: str, scope: str) -> Pair:
+    unit = "ratio" if stat == "ratio" else "req/s"
+    row = Estimate(metric, stat, unit, None, reason=NO_LIMIT, scope=scope, population="valid")
+    return Pair(row, row)
