@@ -1,0 +1,17 @@
+"""A run -> HTML, Markdown, JUnit. Renderers load lazily: matplotlib is imported when drawing."""
+
+from __future__ import annotations
+
+from reports.build import RunFacts, build_view
+from reports.junit import render_junit
+from reports.markdown import render_markdown
+from reports.view import View
+
+__all__ = ["RunFacts", "View", "build_view", "render_html", "render_junit", "render_markdown"]
+
+
+def render_html(view: View) -> str:
+    """One self-contained HTML file."""
+    from reports.html import render_html as render
+
+    return render(view)

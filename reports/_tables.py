@@ -69,10 +69,16 @@ def _rule_name(verdict: Verdict) -> str:
 
 def latency_table(summary: PointSummary, suffix: str) -> Table | None:
     """Latency quantiles of one point, over successes, with intervals under the medians."""
+    taken = {e.stat for e in summary.estimates if e.metric in LATENCIES and not e.is_absent}
+    # up to p99 always, so that a withheld quantile is seen to be withheld
+    last = max((i for i, q in enumerate(QUANTILES) if q in taken), default=0)
+    quantiles = QUANTILES[: max(last, 3) + 1]
     rows = []
     for metric in LATENCIES:
-        found = [summary.find(metric, q, population="success") for q in QUANTILES]
-        found = [e or summary.find(metric, q) for e, q in zip(found, QUANTILES, strict=True)]
+        found = [
+            summary.find(metric, q, population="success") or summary.find(metric, q)
+            for q in quantiles
+        ]
         if all(e is None or e.is_absent for e in found):
             continue
         median = found[0]
@@ -81,7 +87,7 @@ def latency_table(summary: PointSummary, suffix: str) -> Table | None:
         rows.append(Row(tuple(cells), f"latency-{metric}{suffix}"))
     if not rows:
         return None
-    columns = [("over successes", LEFT), *((q, RIGHT) for q in QUANTILES)]
+    columns = [("over successes", LEFT), *((q, RIGHT) for q in quantiles)]
     columns += [("p50, 95% interval", RIGHT), ("n", RIGHT)]
     withheld = any(c.text == "not reported" for row in rows for c in row.cells)
     note = "Latency counts from the intended send." + (

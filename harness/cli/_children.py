@@ -30,7 +30,10 @@ class Child:
 
     def __init__(self, command: Sequence[str], name: str) -> None:
         self.name = name
-        self._log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")
+        # lives as long as the child: closed in close()
+        self._log = tempfile.TemporaryFile(  # noqa: SIM115
+            mode="w+", encoding="utf-8", errors="replace"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-m", *command, "--exit-with-parent"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,

@@ -54,7 +54,7 @@ def scale_x(axes: Axes, scale: Scale, values: list[float]) -> None:
     if scale == "nines":
         axes.set_xscale("log")
         smallest = min(finite, default=0.01)
-        axes.set_xlim(1.0, smallest / 1.25)
+        axes.set_xlim(max(finite, default=1.0) * 1.2, smallest / 1.25)
         shown = [(x, name) for x, name in NINES if x >= smallest / 1.3]
         axes.xaxis.set_major_locator(FixedLocator([x for x, _ in shown]))
         names = dict(shown)

@@ -1,0 +1,104 @@
+"""The live display of a point: four lines on a terminal, one plain line every ten seconds off it.
+
+It reads the load process's snapshots, one a second, never the records: showing costs the
+measurement nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from harness.cli._options import Voice
+from harness.load import Pulse
+from harness.units import format_seconds, significant
+
+PLAIN_EVERY_S = 10.0
+BAR_WIDTH = 24
+
+
+class Display:
+    """Shows pulses until it is left. Silent with `-q` and `--progress none`."""
+
+    def __init__(self, voice: Voice, title: str) -> None:
+        self._title = title
+        wanted = voice.progress
+        if voice.level < 0:
+            wanted = "none"
+        elif wanted == "auto":
+            wanted = "bar" if sys.stderr.isatty() else "plain"
+        self._mode = wanted
+        self._next_plain_s = 0.0
+        self._live: Live | None = None
+        if wanted == "bar":
+            console = Console(stderr=True, no_color=not voice.is_colored, highlight=False)
+            self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        self._next_plain_s = time.monotonic() + PLAIN_EVERY_S
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if self._live:
+            self._live.stop()
+
+    def note(self, text: str) -> None:
+        """A line that stays, such as what Ctrl-C did."""
+        if self._live:
+            self._live.console.print(text)
+        elif self._mode != "none":
+            click.echo(text, err=True)
+
+    def show(self, pulse: Pulse) -> None:
+        if self._live:
+            self._live.update(Text("\n".join(lines(self._title, pulse))))
+        elif self._mode == "plain" and time.monotonic() >= self._next_plain_s:
+            self._next_plain_s += PLAIN_EVERY_S
+            click.echo(plain(self._title, pulse), err=True)
+
+
+def lines(title: str, pulse: Pulse) -> list[str]:
+    """The four lines of the bar."""
+    total = pulse.elapsed_s + pulse.remaining_s
+    share = min(1.0, pulse.elapsed_s / total) if total > 0 else 1.0
+    filled = round(share * BAR_WIDTH)
+    bar = "=" * filled + "-" * (BAR_WIDTH - filled)
+    left = f"{format_seconds(pulse.remaining_s)} left" if pulse.remaining_s > 0 else pulse.phase
+    stage = f"  {pulse.stage}" if pulse.stage != "main" else ""
+    blocked = f"  blocked {pulse.num_blocked}" if pulse.num_blocked else ""
+    return [
+        f"{title}{stage}  {pulse.phase:<9} {bar} {share:4.0%}  {left}",
+        f" sent {pulse.sent}  in flight {pulse.in_flight}  ok {pulse.ok}  429 {pulse.throttled}"
+        f"  failed {pulse.failed}{blocked}",
+        f" TTFT p50 {_ms(pulse.ttft_p50_s)} p99 {_ms(pulse.ttft_p99_s)} ms"
+        f"   TPOT p50 {_ms(pulse.tpot_p50_s)} p99 {_ms(pulse.tpot_p99_s)} ms"
+        f"   out {significant(pulse.out_tok_per_s)} tok/s",
+        f" client cpu {pulse.client_cpu:.0%}  loop lag p99 {_ms(pulse.loop_lag_p99_s)} ms"
+        f"  workers {pulse.workers}",
+    ]
+
+
+def plain(title: str, pulse: Pulse) -> str:
+    """One line for logs."""
+    return (
+        f"{title} {pulse.stage} {pulse.phase} {pulse.elapsed_s:.0f}s: sent {pulse.sent},"
+        f" in flight {pulse.in_flight}, ok {pulse.ok}, 429 {pulse.throttled},"
+        f" failed {pulse.failed}, TTFT p50 {_ms(pulse.ttft_p50_s)} ms,"
+        f" TPOT p50 {_ms(pulse.tpot_p50_s)} ms, out {significant(pulse.out_tok_per_s)} tok/s"
+    )
+
+
+def _ms(value_s: float | None) -> str:
+    return "-" if value_s is None else significant(value_s * 1e3)

@@ -1,0 +1,109 @@
+"""A scenario's targets as running endpoints: started if they are ours, probed and calibrated.
+
+Everything that can refuse us does so here, before a run directory exists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from harness.cli._children import Child, start_reference, start_scripted
+from harness.cli._options import Voice
+from harness.errors import TargetError, UsageError
+from harness.load import TargetFacts, calibrate, probe_target
+from harness.scenario import Materials
+from harness.scenario.document import (
+    EnvValue,
+    OpenAITarget,
+    ReferenceTarget,
+    Scenario,
+    Target,
+)
+from harness.traffic import TokenPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One target, ready for load. child: the process, where it is ours."""
+
+    name: str
+    base_url: str
+    api_key_env: str | None
+    facts: TargetFacts
+    token_plan: TokenPlan
+    child: Child | None = None
+
+
+def open_endpoint(
+    name: str, document: Scenario, materials: Materials, stack: ExitStack, voice: Voice
+) -> Endpoint:
+    """Start (if ours), probe and calibrate one target. Children end with the stack.
+
+    Raises TargetError (unreachable, refused) and UsageError (key missing, engine not installed).
+    """
+    target = document.targets[name]
+    child = _start(target, stack, voice)
+    base_url = child.base_url if child else _url(target)
+    key_env = target.api_key_env if isinstance(target, OpenAITarget) else None
+    key = _key(key_env)
+    headers = _headers(target)
+    # our own endpoints serve one model, whatever it is called
+    model = target.model if isinstance(target, OpenAITarget) else "auto"
+    api = document.traffic[0].api
+    try:
+        facts = probe_target(base_url, model, key, headers, target.timeout, api)
+        plan = calibrate(
+            base_url, key, headers, target.timeout, facts, document.tokens, materials
+        )  # fmt: skip
+    except TargetError as error:
+        if child and not child.is_alive:
+            raise TargetError(
+                error.what, where=error.where, why=f"it ended: {child.log_tail()}", do=error.do
+            ) from error
+        raise
+    voice.say(
+        f"target {name}: {facts.model} at {base_url}, round trip"
+        f" {facts.rtt_ns / 1e6:.2f} ms, lengths {plan.kind}"
+    )
+    return Endpoint(name, base_url, key_env, facts, plan, child)
+
+
+def _start(target: Target, stack: ExitStack, voice: Voice) -> Child | None:
+    if isinstance(target, OpenAITarget):
+        return None
+    if isinstance(target, ReferenceTarget):
+        voice.say(f"starting the reference engine with model {target.model}")
+        return stack.enter_context(start_reference(target.model, target.flags))
+    script = target.script if isinstance(target.script, Mapping) else {}
+    return stack.enter_context(start_scripted(script))
+
+
+def _url(target: Target) -> str:
+    assert isinstance(target, OpenAITarget)
+    return target.url.rstrip("/")
+
+
+def _key(name: str | None) -> str | None:
+    """The key's value; never printed, stored or passed on by message."""
+    if name is None:
+        return None
+    if not os.environ.get(name):
+        raise UsageError(
+            f"the environment variable {name} is not set",
+            where="targets, api_key_env",
+            why="the scenario takes its API key from there",
+            do=f"export {name}=...",
+        )
+    return os.environ[name]
+
+
+def _headers(target: Target) -> dict[str, str]:
+    if not isinstance(target, OpenAITarget):
+        return {}
+    return {
+        name: (_key(value.env) or "") if isinstance(value, EnvValue) else value
+        for name, value in target.headers.items()
+    }

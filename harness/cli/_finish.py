@@ -1,0 +1,179 @@
+"""What a run leaves behind and prints at its end: summaries, reports, verdict, next command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+import reports
+from harness.cli._judge import Judgement
+from harness.cli._options import Voice
+from harness.notices import Notice
+from harness.records import Run, write_atomically
+from harness.scenario import Scenario
+from reports.view import Table, View
+
+FILES = {"html": "report.html", "markdown": "summary.md", "junit": "junit.xml"}
+STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta"}
+STYLES |= {"ok": "green", "notice": "yellow", "absent": "yellow"}
+
+
+def make_view(
+    run: Run, document: Scenario, judgement: Judgement, notices: Sequence[Notice]
+) -> View:
+    """The View of a judged run."""
+    found = {(p.meta["target"], p.meta["facts"]["model"], p.meta["base_url"]) for p in run.points}
+    facts = reports.RunFacts(
+        run_id=run.run_id,
+        scenario=document.name,
+        description=document.description,
+        status=run.status,
+        manifest=run.manifest,
+        given_text=run.given_text,
+        resolved_text=run.resolved_text,
+        targets=tuple(sorted(found)),
+        duration_s=run.duration_s,
+        reproduce=reproduce_command(run),
+    )
+    return reports.build_view(
+        facts, judgement.summaries, judgement.verdicts, judgement.outcome, judgement.headlines,
+        notices,
+    )  # fmt: skip
+
+
+def reproduce_command(run: Run) -> str:
+    """The command that repeats the run from its own resolved scenario."""
+    return f"harness run {run.path.name}/scenario.resolved.yaml"
+
+
+def write_reports(run: Run, view: View, judgement: Judgement, formats: Sequence[str]) -> list[Path]:
+    """summary.json always (run and points), then the asked formats; each replaced in one step."""
+    for summary in judgement.summaries:
+        name = "summary.json" if summary.meta.stage_index == 0 else (
+            f"summary-{summary.meta.stage_index}.json"
+        )  # fmt: skip
+        _write_json(run.point_path(summary.meta.index) / name, summary.to_json())
+    written = [_write_json(run.path / "summary.json", run_summary(judgement, view))]
+    for name in formats:
+        path = run.path / FILES[name]
+        write_atomically(path, render(view, name).encode())
+        written.append(path)
+    return written
+
+
+def render(view: View, name: str) -> str:
+    """The View in one format."""
+    if name == "html":
+        return reports.render_html(view)
+    return reports.render_markdown(view) if name == "markdown" else reports.render_junit(view)
+
+
+def write_one(run: Run, view: View, judgement: Judgement, name: str, output: Path) -> None:
+    """One format to a file, or to stdout for `-`."""
+    text = (
+        json.dumps(run_summary(judgement, view), indent=1, ensure_ascii=False)
+        if name == "json"
+        else render(view, name)
+    )
+    if str(output) == "-":
+        click.echo(text)
+    else:
+        write_atomically(output, text.encode())
+
+
+def run_summary(judgement: Judgement, view: View) -> dict[str, Any]:
+    """summary.json: what the embedded data says, and the sentences."""
+    return {
+        "schema": "harness/run-summary/v1",
+        "sentences": [s.text for s in view.sentences],
+        "exit_code": int(judgement.exit_code),
+        **view.data,
+    }
+
+
+def append_step_summary(view: View) -> None:
+    """Where a CI system offers a job summary, the Markdown goes there too."""
+    target = os.environ.get("GITHUB_STEP_SUMMARY")
+    if target:
+        with Path(target).open("a", encoding="utf-8") as file:
+            file.write(reports.render_markdown(view))
+
+
+def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> None:
+    """Verdict, tables, paths and the next command; or one JSON document with --json."""
+    if voice.as_json:
+        data = run_summary(judgement, view) | {"run_dir": str(run.path)}
+        voice.result("", data)
+        return
+    is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
+    console = Console(
+        no_color=is_plain, force_terminal=True if voice.color == "always" else None,
+        highlight=False, soft_wrap=False,
+    )  # fmt: skip
+    for sentence in view.sentences:
+        text = Text(sentence.answer, style=f"bold {STYLES.get(sentence.outcome, '')}".strip())
+        console.print(text.append(f" {sentence.detail}", style="not bold default"))
+    shown = ([_verdict_columns(view.verdict_table)] if view.verdict_table else []) + list(
+        view.headline
+    )
+    for table in shown:
+        console.print(_rich_table(table))
+    for severity, notice in view.notices:
+        console.print(Text(f"{severity}: {notice}", style="yellow"))
+    report = run.path / FILES["html"]
+    if report.exists():
+        console.print(f"report   {_short(report)}", soft_wrap=True)
+    console.print(f"records  {_short(run.path)}", soft_wrap=True)
+    console.print(f"next     {next_command(judgement)}", soft_wrap=True)
+
+
+def next_command(judgement: Judgement) -> str:
+    """What to type now."""
+    if judgement.status != "complete":
+        return "harness run --resume latest"
+    if judgement.exit_code == 4:
+        return "read 'Measurement quality' in the report, fix its first row, run again"
+    if judgement.exit_code == 3:
+        return "run again with a longer window: --set load.duration=5min"
+    return "harness run sweep    (where does it stop keeping its limits?)"
+
+
+def _verdict_columns(table: Table) -> Table:
+    """The rules without their long reasons; those are in the report."""
+    keep = [i for i, (name, _) in enumerate(table.columns) if name != "why"]
+    rows = tuple(type(row)(tuple(row.cells[i] for i in keep), row.id) for row in table.rows)
+    return Table(table.id, table.caption, tuple(table.columns[i] for i in keep), rows)
+
+
+def _rich_table(table: Table) -> RichTable:
+    shape = RichTable(
+        title=table.caption, title_justify="left", title_style="bold", box=None, pad_edge=False,
+        padding=(0, 2, 0, 0), header_style="dim",
+    )  # fmt: skip
+    for name, align in table.columns:
+        shape.add_column(name, justify=align, no_wrap=align == "right")
+    for row in table.rows:
+        shape.add_row(*(Text(c.text, style=STYLES.get(c.outcome, "")) for c in row.cells))
+    return shape
+
+
+def _short(path: Path) -> str:
+    """Relative to where the user stands, when that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> Path:
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+    return path

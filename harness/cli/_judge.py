@@ -1,0 +1,127 @@
+"""A stored run, analysed and judged: the same for a run that just ended and for `report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analysis import PointMeta, PointSummary, analyse_point
+from harness.decisions import Headline, headlines, judge_slo
+from harness.errors import ExitCode, strongest
+from harness.estimate import Outcome, Verdict, overall
+from harness.records import PointRecords, Run
+from harness.scenario import Point
+
+CODES = {
+    Outcome.PASS: ExitCode.OK,
+    Outcome.FAIL: ExitCode.FAILED,
+    Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Outcome.INVALID: ExitCode.INVALID,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a run came to."""
+
+    summaries: tuple[PointSummary, ...]
+    verdicts: tuple[Verdict, ...]
+    headlines: tuple[Headline, ...]
+    outcome: Outcome
+    status: str
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Interrupted wins over every verdict; nothing measured is never 0."""
+        codes = [CODES[self.outcome]]
+        if self.status == "interrupted":
+            codes.append(ExitCode.INTERRUPTED)
+        elif self.status != "complete" or not self.summaries:
+            codes.append(ExitCode.INVALID)
+        return strongest(codes)
+
+
+def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
+    """Analyse every point that has records, judge every rule.
+
+    points: the scenario's, in order; a point without records has no verdict and is left out.
+    """
+    summaries: list[PointSummary] = []
+    verdicts: list[Verdict] = []
+    for records in run.points:
+        point = points[records.index]
+        for meta in stage_metas(point, records):
+            summary = analyse_point(records.requests(), records.clients(), meta)
+            summaries.append(summary)
+            verdicts += judge_slo(summary, point.slo)
+    parts = [v.outcome for v in verdicts] + [s.validity for s in summaries]
+    outcome = overall(parts) if summaries else Outcome.INVALID
+    lines = headlines(summaries, verdicts, run.status)
+    return Judgement(tuple(summaries), tuple(verdicts), lines, outcome, run.status)
+
+
+def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
+    """One setting a stage whose window has begun; a stage never reached has none."""
+    facts = records.meta
+    windows = {stage["index"]: stage for stage in records.stages}
+    realised = facts["realised"]
+    metas = []
+    for index, stage in enumerate(facts["stages"]):
+        window = windows.get(index)
+        if window is None or not window.get("t0_ns"):
+            continue
+        metas.append(_meta(point, records, index, stage, window, realised[index]))
+    return metas
+
+
+def _meta(
+    point: Point,
+    records: PointRecords,
+    index: int,
+    stage: dict[str, Any],
+    window: dict[str, Any],
+    realised: dict[str, Any],
+) -> PointMeta:
+    facts = records.meta
+    return PointMeta(
+        index=point.index,
+        label=point.label,
+        target=point.target_name,
+        kind=stage["kind"],
+        t0_ns=window["t0_ns"],
+        t1_ns=window.get("t1_ns") or _last_seen(records, window["t0_ns"]),
+        classes=tuple(c.name for c in point.traffic),
+        swept=dict(point.swept),
+        offered_req_per_s=stage.get("offered_req_per_s"),
+        concurrency=stage.get("concurrency"),
+        stage_index=index,
+        stage_name=stage["name"],
+        slo=point.slo,
+        class_slos={c.name: c.slo for c in point.traffic if c.slo is not None},
+        validity=point.validity,
+        realised=realised,
+        num_scheduled=stage.get("num_scheduled"),
+        unique_classes=tuple(c.name for c in point.traffic if _is_unique(c)),
+        rtt_s=facts["facts"]["rtt_ns"] / 1e9,
+        seed=point.seed,
+        repeat=point.repeat,
+        is_partial=facts["status"] != "complete",
+        stamp_source=window.get("stamp_source", "kernel"),
+        tokens_kind=facts["token_plan"]["kind"],
+    )
+
+
+def _is_unique(traffic_class: Any) -> bool:
+    """Whether each prompt opens with its own salt, so that a cache should not know it."""
+    workload = traffic_class.workload
+    if workload.kind == "chat":
+        return traffic_class.prefix is None
+    return workload.kind == "dataset" and bool(workload.salt)
+
+
+def _last_seen(records: PointRecords, t0_ns: int) -> int:
+    """The end of a window that was cut short: the last stamp on record."""
+    import pyarrow.compute as pc
+
+    last = pc.max(records.requests()["end_ns"]).as_py() if len(records.requests()) else None
+    return max(last or 0, t0_ns + 1)

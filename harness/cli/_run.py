@@ -1,0 +1,135 @@
+"""The steps of `harness run`, each a function the verb reads out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cli import _finish
+from harness.cli._endpoints import Endpoint, open_endpoint
+from harness.cli._judge import judge
+from harness.cli._measure import measure_point
+from harness.cli._options import Voice
+from harness.load import LoadProcess
+from harness.notices import Notice
+from harness.records import Run, RunDirectory, provenance
+from harness.scenario import (
+    LoadedScenario,
+    Materials,
+    Point,
+    expand,
+    load_resolved,
+    load_scenario,
+    read_materials,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be measured. directory: an earlier run that is continued, else None."""
+
+    loaded: LoadedScenario
+    points: tuple[Point, ...]
+    materials: Materials
+    out: Path
+    directory: RunDirectory | None = None
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        return self.loaded.notices
+
+    @property
+    def missing(self) -> tuple[Point, ...]:
+        """The points without complete records."""
+        if self.directory is None:
+            return self.points
+        return tuple(p for p in self.points if not self.directory.is_complete(p.index))
+
+
+def new_job(
+    scenario: str,
+    overrides: Sequence[str],
+    *,
+    url: str | None,
+    model: str | None,
+    api_key_env: str | None,
+    seed: int | None,
+    out: Path | None,
+) -> Job:
+    """Load, expand and read everything the scenario names. Raises ScenarioError."""
+    loaded = load_scenario(
+        scenario, overrides=overrides, url=url, model=model, api_key_env=api_key_env, seed=seed,
+        env=os.environ,
+    )  # fmt: skip
+    return _job(loaded, out)
+
+
+def resumed_job(run: str, out: Path | None) -> Job:
+    """The stored scenario of an earlier run, and its directory."""
+    root = _out(out)
+    directory = RunDirectory.open(run, out_root=root)
+    loaded = load_resolved(directory.path / "scenario.resolved.yaml")
+    return _job(loaded, root, directory)
+
+
+def open_endpoints(job: Job, stack: ExitStack, voice: Voice) -> Mapping[str, Endpoint]:
+    """Every target that a missing point needs."""
+    document = job.loaded.document
+    names = dict.fromkeys(p.target_name for p in job.missing)
+    return {name: open_endpoint(name, document, job.materials, stack, voice) for name in names}
+
+
+def measure(
+    job: Job,
+    endpoints: Mapping[str, Endpoint],
+    workers: int | None,
+    stack: ExitStack,
+    voice: Voice,
+) -> Run:
+    """Drive the missing points one after the other; stop early when the user does."""
+    directory = job.directory or RunDirectory.create(
+        job.out,
+        job.loaded.document.name,
+        given_text=job.loaded.given_text,
+        resolved_yaml=job.loaded.resolved_yaml(),
+        provenance=provenance(),
+    )
+    num_workers = workers or max(1, (os.cpu_count() or 2) - 1)
+    status = "complete"
+    if job.missing:
+        load = stack.enter_context(LoadProcess(workers=num_workers))
+        for point in job.missing:
+            endpoint = endpoints[point.target_name]
+            done = measure_point(load, directory, point, endpoint, job.materials, voice)
+            if done.status != "complete":
+                status = done.status
+                voice.say(f"point {point.label}: {done.status}, {done.reason}")
+            if done.status == "interrupted":
+                break
+    directory.finish(status)
+    return Run.open(directory.path)
+
+
+def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voice) -> int:
+    """Judge, write, print; the exit code."""
+    document = job.loaded.document
+    judgement = judge(run, job.points)
+    view = _finish.make_view(run, document, judgement, job.notices)
+    formats = document.output.reports if has_reports else ()
+    _finish.write_reports(run, view, judgement, formats)
+    RunDirectory.open(run.path).finish(run.status)
+    _finish.append_step_summary(view)
+    _finish.print_result(run, view, judgement, voice)
+    return int(judgement.exit_code)
+
+
+def _job(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | None = None) -> Job:
+    materials = read_materials(loaded.document, loaded.search_paths)
+    return Job(loaded, expand(loaded.document), materials, _out(out), directory)
+
+
+def _out(out: Path | None) -> Path:
+    return out or Path(os.environ.get("HARNESS_OUT") or "runs")

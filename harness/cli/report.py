@@ -1,0 +1,51 @@
+"""`harness report`: renders runs again from their records; no target is needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from harness.cli._options import Voice, voice_options
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True)
+@click.option(
+    "--format", "formats", multiple=True,
+    type=click.Choice(["html", "markdown", "junit", "json"]),
+    help="Repeatable; the scenario's own choice when left out.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="Write one format there instead of into the run; - is stdout.",
+)  # fmt: skip
+@voice_options
+def command(
+    runs: tuple[str, ...], formats: tuple[str, ...], output: Path | None, voice: Voice
+) -> int:
+    """Render RUNS again: directories, or `latest`. Works on partial runs."""
+    from harness.cli import _finish
+    from harness.cli._judge import judge
+    from harness.errors import ExitCode, strongest
+    from harness.records import Run
+    from harness.scenario import expand, load_resolved
+
+    if output is not None and (len(formats) != 1 or len(runs) != 1):
+        raise click.UsageError("-o takes one RUN and one --format")
+    root = Path(os.environ.get("HARNESS_OUT") or "runs")
+    codes = []
+    for name in runs:
+        run = Run.open(name, out_root=root)
+        document = load_resolved(run.path / "scenario.resolved.yaml").document
+        judgement = judge(run, expand(document))
+        view = _finish.make_view(run, document, judgement, ())
+        codes.append(judgement.exit_code)
+        if output is not None:
+            _finish.write_one(run, view, judgement, formats[0], output)
+            continue
+        chosen = [f for f in (formats or document.output.reports) if f != "json"]
+        _finish.write_reports(run, view, judgement, chosen)
+        _finish.print_result(run, view, judgement, voice)
+    return int(strongest([ExitCode(code) for code in codes]))

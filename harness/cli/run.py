@@ -1,0 +1,57 @@
+"""`harness run`: measure, judge, report."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from harness.cli._options import Voice, set_option, voice_options
+
+
+@click.command()
+@click.argument("scenario", required=False)
+@click.option("-u", "--url", help="Aim at this OpenAI-compatible endpoint (up to /v1).")
+@click.option("-m", "--model", help="Model id; the endpoint's first when left out.")
+@click.option("--api-key-env", metavar="NAME", help="Variable that holds the API key.")
+@click.option("--seed", type=click.IntRange(min=0), help="Replace the scenario's seed.")
+@click.option("--workers", type=click.IntRange(min=1), help="Load processes (cores but one).")
+@click.option("--resume", metavar="RUN", help="Measure the points that RUN still misses.")
+@click.option("--no-report", is_flag=True, help="Records and summary only.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
+@set_option
+@voice_options
+def command(
+    scenario: str | None, url: str | None, model: str | None, api_key_env: str | None,
+    seed: int | None, workers: int | None, resume: str | None, no_report: bool,
+    out: Path | None, overrides: tuple[str, ...], voice: Voice,
+) -> int:  # fmt: skip
+    """Run SCENARIO: a file, or a name from the library such as `quickstart`.
+
+    \b
+      harness run quickstart --url http://localhost:8000/v1 --model my-model
+      harness run sweep --set load.rate=4/s
+      harness run --resume latest
+    """
+    from harness.cli import _run
+
+    if not scenario and not resume:
+        raise click.UsageError("name a SCENARIO (try: harness run quickstart) or give --resume RUN")
+    if resume and (scenario or url or model or overrides or seed is not None):
+        raise click.UsageError("--resume repeats the stored scenario; give it alone")
+    begin = time.monotonic()
+    with ExitStack() as stack:
+        job = (
+            _run.resumed_job(resume, out)
+            if resume
+            else _run.new_job(
+                scenario or "", overrides, url=url, model=model, api_key_env=api_key_env,
+                seed=seed, out=out,
+            )
+        )  # fmt: skip
+        voice.notices(job.notices)
+        endpoints = _run.open_endpoints(job, stack, voice)
+        run = _run.measure(job, endpoints, workers, stack, voice)
+    return _run.conclude(run, job, not no_report, time.monotonic() - begin, voice)
