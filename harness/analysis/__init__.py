@@ -9,7 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.analysis.glossary import GLOSSARY, Entry
+    from harness.analysis.goodput import effective_slo, request_limits
     from harness.analysis.point import analyse_point
+    from harness.analysis.quantiles import needed_requests
     from harness.analysis.summary import (
         Check,
         ClassRow,
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "GLOSSARY": "glossary",
+    "Entry": "glossary",
+    "effective_slo": "goodput",
+    "needed_requests": "quantiles",
+    "request_limits": "goodput",
     "analyse_point": "point",
     "Check": "summary",
     "ClassRow": "summary",
@@ -34,15 +42,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "GLOSSARY",
     "Check",
     "ClassRow",
     "Curve",
+    "Entry",
     "ErrorRow",
     "PointMeta",
     "PointSummary",
     "Series",
     "UptimeWindow",
     "analyse_point",
+    "effective_slo",
+    "needed_requests",
+    "request_limits",
 ]
 
 
