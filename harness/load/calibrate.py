@@ -11,7 +11,7 @@ from harness.load._probe_http import Target, refuse
 from harness.load.facts import TargetFacts
 from harness.load.probe import FIRST_ANSWER_S, HANG_S
 from harness.scenario import Materials
-from harness.scenario.document import EstimatedTokens, Timeouts, Tokens, TokenizerTokens
+from harness.scenario.document import EstimatedTokens, Timeouts, TokenizerTokens, Tokens
 from harness.traffic import TokenPlan, probe_words
 
 NUM_WORDS = (40, 240)

@@ -1,0 +1,126 @@
+"""Request bytes, made before the start and kept in a memory-mapped file.
+
+A row's body is serialised once; at the send only the salt and the two headers that depend on it are
+added. The file is unlinked at once: it ends with the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.load.dialects import Dialect
+from harness.load.facts import TargetFacts
+from harness.traffic import ContentMaker, Schedule, StageSchedule
+
+NUM_HASHED = 256
+_NO_TAIL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPlan:
+    """How one traffic class speaks. head: the request's fixed lines, up to `Content-Length: `."""
+
+    name: str
+    dialect: Dialect
+    model: str
+    head: bytes
+    secret: str
+
+
+def shard_rows(stage: StageSchedule, worker: int, num_workers: int) -> Iterable[int]:
+    """Rows of a stage that this worker may send.
+
+    Open: i mod W. Closed: slot s belongs to s mod W and takes rows s, s + C, ... modulo n; when C
+    does not divide n a slot that wraps meets any row.
+    """
+    if stage.kind == "open":
+        return range(worker, len(stage), num_workers)
+    if len(stage) % stage.concurrency:
+        return range(len(stage))
+    rows = np.arange(len(stage))
+    return map(int, rows[rows % stage.concurrency % num_workers == worker])
+
+
+class Bodies:
+    """Bodies of the rows that a worker may send; `breathe` lets the hub run meanwhile."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        maker: ContentMaker,
+        classes: tuple[ClassPlan, ...],
+        facts: TargetFacts,
+        worker: int,
+        num_workers: int,
+        breathe: Callable[[], None],
+    ) -> None:
+        self._places: list[dict[int, tuple[int, int, int]]] = []
+        with tempfile.TemporaryFile(prefix="harness-bodies-") as file:
+            at = 0
+            for index, stage in enumerate(schedule.stages):
+                places: dict[int, tuple[int, int, int]] = {}
+                for row in shard_rows(stage, worker, num_workers):
+                    content = maker.make(index, row)
+                    plan = classes[content.class_index]
+                    body = plan.dialect.encode(content, facts, plan.model)
+                    tail = body.tail or b""
+                    cut = _NO_TAIL if body.tail is None else len(body.head)
+                    places[row] = (at, len(body.head) + len(tail), cut)
+                    at += file.write(body.head) + file.write(tail)
+                    breathe()
+                self._places.append(places)
+            file.flush()
+            self._map = mmap.mmap(file.fileno(), max(at, 1)) if at else None
+
+    def body(self, stage: int, row: int, salt: str) -> bytes:
+        """The JSON body of a row, salted where it asks for it."""
+        at, size, cut = self._places[stage][row]
+        assert self._map is not None
+        raw = self._map[at : at + size]
+        return raw if cut == _NO_TAIL else raw[:cut] + salt.encode() + raw[cut:]
+
+    def sha256(self) -> str:
+        """Over the first bodies of each stage, without salts."""
+        digest = hashlib.sha256()
+        for stage, places in enumerate(self._places):
+            for row in list(places)[:NUM_HASHED]:
+                digest.update(self.body(stage, row, ""))
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        if self._map is not None:
+            self._map.close()
+
+
+def request_bytes(plan: ClassPlan, body: bytes, request_id: str) -> bytes:
+    """The whole request as it goes on the wire."""
+    return b"%s%d\r\nX-Request-Id: %s\r\n\r\n%s" % (
+        plan.head, len(body), request_id.encode(), body,
+    )  # fmt: skip
+
+
+def request_head(path: str, authority: str, secret: str, headers: dict[str, str]) -> bytes:
+    """Fixed header lines of a class. A header of the scenario replaces ours by name."""
+    lines = {
+        "host": authority,
+        "user-agent": "inference-harness",
+        "accept": "text/event-stream",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "x-harness-timings": "1",
+    }
+    if secret:
+        lines["authorization"] = f"Bearer {secret}"
+    lines |= {name.lower(): value for name, value in headers.items()}
+    for name, value in lines.items():
+        if any(c in value for c in "\r\n\0") or any(c in name for c in "\r\n\0: "):
+            raise ValueError(f"header {json.dumps(name)} holds a line break")
+    text = "".join(f"{name.title()}: {value}\r\n" for name, value in lines.items())
+    return f"POST {path} HTTP/1.1\r\n{text}Content-Length: ".encode("latin-1")

@@ -1,0 +1,113 @@
+"""The error taxonomy: what the wire and the answer say together becomes one class.
+
+Order: what ended the exchange from outside (connection, limit, cut) before what the server said,
+what it said before what it left out.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from harness.load.answer import Answer
+from harness.load.faults import WireFault
+from harness.load.http1 import ResponseReader
+
+_ERROR_REASONS = ("error", "failed", "abort", "aborted")
+
+
+class Outcome(NamedTuple):
+    """error_class: a member of ERROR_CLASSES, empty on success. detail: not yet redacted."""
+
+    error_class: str
+    detail: str
+
+
+def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) -> Outcome:
+    """The class of an exchange that is over."""
+    status = reader.status
+    if status >= 300:
+        # the status stands even where the body that explains it broke off
+        return _status_class(status, _said(bytes(reader.body)))
+    if fault is not None and fault.error_class not in ("truncated", "malformed"):
+        return Outcome(fault.error_class, fault.detail)
+    if answer.error is not None:
+        return Outcome("stream_error", _message(answer.error))
+    if reader.has_head:
+        problem = _unfit_headers(reader)
+        if problem:
+            return problem
+    if fault is not None:
+        return Outcome(fault.error_class, fault.detail)
+    if answer.finish in _ERROR_REASONS:
+        return Outcome("stream_error", f"finish_reason is '{answer.finish}'")
+    if answer.num_bad:
+        return Outcome("malformed", f"{answer.num_bad} events are not JSON of the right shape")
+    if not answer.finish:
+        return Outcome("truncated", "the answer ended without a finish_reason")
+    if not answer.chunk_end:
+        return Outcome("empty", "the answer finished without a token")
+    return Outcome("", "")
+
+
+def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds of a Retry-After header, from a number or a date; None where it says neither."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+
+
+def _status_class(status: int, said: str) -> Outcome:
+    name = "throttled" if status == 429 else "http_5xx" if status >= 500 else "http_4xx"
+    return Outcome(name, f"status {status}: {said}" if said else f"status {status}")
+
+
+def _unfit_headers(reader: ResponseReader) -> Outcome | None:
+    """A stream was asked for, uncompressed: anything else is malformed, or an error in a 200."""
+    coding = reader.headers.get("content-encoding", "identity").lower()
+    if coding != "identity":
+        return Outcome("malformed", f"content-encoding {coding} though identity was asked for")
+    kind = reader.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return None
+    if kind == "application/json":
+        error = _error_of(bytes(reader.body))
+        if error is not None:
+            return Outcome("stream_error", _message(error))
+        return Outcome("malformed", "plain JSON instead of an event stream")
+    return Outcome("malformed", f"content type {kind} instead of an event stream")
+
+
+def _error_of(body: bytes) -> Any:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    return value.get("error") if isinstance(value, dict) else None
+
+
+def _said(body: bytes) -> str:
+    """An error body in one line: its message where it is the usual JSON."""
+    error = _error_of(body)
+    return _message(error) if error is not None else body[:2000].decode("utf-8", "replace").strip()
+
+
+def _message(error: Any) -> str:
+    if isinstance(error, dict):
+        if isinstance(error.get("error"), dict):
+            error = error["error"]
+        parts = [str(error[k]) for k in ("type", "code", "message") if error.get(k) is not None]
+        return ": ".join(parts) or json.dumps(error)
+    return str(error)

@@ -1,0 +1,92 @@
+"""What a dialect is: the path, the body of a request, and the meaning of one event of an answer.
+
+A dialect knows nothing of time, sockets or records. `read` gets one decoded event and says what
+text of which kind it carries; whether that makes a token-bearing chunk is decided by the reader.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from harness.load.facts import TargetFacts
+from harness.traffic import SALT_MARK, Content
+
+# A non-empty string of a kind that counts as a token; only to see, unparsed, whether a stream lives
+TOKEN_PATTERN = re.compile(
+    rb'"(?:content|reasoning_content|reasoning|refusal|text|arguments|name)"\s*:\s*"[^"]'
+)
+
+
+class Delta(NamedTuple):
+    """What one event adds. finish: the finish reason, empty where there is none yet.
+
+    visible: content or refusal.  hidden: reasoning.  call: tool name and arguments.
+    """
+
+    visible: str
+    hidden: str
+    call: str
+    finish: str
+
+
+NOTHING = Delta("", "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A serialised request around the place of its salt; no salt where tail is None."""
+
+    head: bytes
+    tail: bytes | None
+
+
+class Dialect(Protocol):
+    """One endpoint of the OpenAI family."""
+
+    path: str
+
+    def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
+        """The JSON body, streaming asked for, with only those fields the endpoint takes."""
+        ...
+
+    def read(self, event: dict[str, Any]) -> Delta:
+        """What the event adds. Raises KeyError, TypeError, AttributeError on another shape."""
+        ...
+
+
+def common_fields(content: Content, facts: TargetFacts, model: str) -> dict[str, Any]:
+    """Fields that all text dialects share."""
+    body: dict[str, Any] = {"model": model, "stream": True}
+    if facts.takes_stream_options:
+        body["stream_options"] = {"include_usage": True}
+        if facts.takes_continuous_usage:
+            body["stream_options"]["continuous_usage_stats"] = True
+    if content.max_tokens is not None:
+        name = "max_completion_tokens" if facts.uses_max_completion_tokens else "max_tokens"
+        body[name] = content.max_tokens
+    sampling = content.sampling
+    for field in ("temperature", "top_p", "seed"):
+        value = getattr(sampling, field)
+        if value is not None:
+            body[field] = value
+    wants_full_length = sampling.ignore_eos is True or (
+        sampling.ignore_eos == "auto" and content.max_tokens is not None
+    )
+    if wants_full_length and (facts.takes_ignore_eos or sampling.ignore_eos is True):
+        body["ignore_eos"] = True
+    elif wants_full_length and facts.takes_min_tokens:
+        body["min_tokens"] = content.max_tokens
+    return body
+
+
+def split_at_salt(body: dict[str, Any], is_salted: bool) -> Body:
+    """Serialise, and cut where the salt goes."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    if not is_salted:
+        return Body(text, None)
+    head, mark, tail = text.partition(SALT_MARK.encode())
+    assert mark, "a salted prompt carries the mark"
+    return Body(head, tail)

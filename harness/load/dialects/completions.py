@@ -1,0 +1,25 @@
+"""/completions: one prompt in, text out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.load.dialects.base import NOTHING, Body, Delta, common_fields, split_at_salt
+from harness.load.facts import TargetFacts
+from harness.traffic import Content
+
+
+class Completions:
+    path = "/completions"
+
+    def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
+        body = common_fields(content, facts, model) | {"prompt": content.prompt or ""}
+        return split_at_salt(body, content.salted)
+
+    def read(self, event: dict[str, Any]) -> Delta:
+        choices = event.get("choices")
+        if not choices:
+            return NOTHING
+        text = "".join(choice.get("text") or "" for choice in choices)
+        finish = next((c["finish_reason"] for c in choices if c.get("finish_reason")), "")
+        return Delta(text, "", "", finish)

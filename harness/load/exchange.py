@@ -1,0 +1,234 @@
+"""One request and its reply on the wire, in a greenlet of its own, woken once when it is over.
+
+While the answer streams nothing runs here: the connection's hub callback stores bytes and stamps.
+No retries, no redirects. Whatever goes wrong becomes a fault on the exchange, never an exception.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from bisect import bisect_left
+from time import monotonic_ns
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import gevent
+from gevent.hub import Waiter
+
+from harness.load.answer import Answer
+from harness.load.dialects import TOKEN_PATTERN
+from harness.load.faults import ClientFault, CutFault, TimeoutFault, WireFault
+from harness.load.http1 import ResponseReader
+from harness.load.pool import Pool
+from harness.load.wire import NUM_STAMPS, Connection
+
+if TYPE_CHECKING:
+    from harness.load.bodies import ClassPlan
+
+
+class Arrival(NamedTuple):
+    """A request that is due. slot: -1 for an open stage."""
+
+    stage: int
+    row: int
+    ordinal: int
+    intended_ns: int
+    phase: str
+    slot: int = -1
+
+
+class Limits(NamedTuple):
+    """Nanoseconds, but connect and send, which are seconds."""
+
+    connect_s: float
+    send_s: float
+    first_byte_ns: int
+    token_idle_ns: int
+    total_ns: int
+
+
+class Owner(Protocol):
+    """Who made the exchange and wants to know of its progress."""
+
+    limits: Limits
+
+    def request_of(self, exchange: Exchange) -> bytes: ...
+    def on_sent(self, exchange: Exchange) -> None: ...
+    def on_end(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """Stamps are ns on CLOCK_MONOTONIC, 0 where that never happened."""
+
+    __slots__ = (
+        "_connection",
+        "_scanned",
+        "_waiter",
+        "answer",
+        "arrival",
+        "asked_in",
+        "asked_out",
+        "connection_reused",
+        "dns_ns",
+        "end_ns",
+        "fault",
+        "greenlet",
+        "head_row",
+        "is_over",
+        "is_started",
+        "last_token_ns",
+        "owner",
+        "plan",
+        "pool",
+        "reader",
+        "receives",
+        "released_ns",
+        "request_id",
+        "sent_last_ns",
+        "sent_ns",
+        "tcp_ns",
+        "tls_ns",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: Owner, arrival: Arrival, plan: ClassPlan, pool: Pool, request_id: str
+    ) -> None:
+        self.owner, self.arrival, self.plan, self.pool = owner, arrival, plan, pool
+        self.request_id = request_id
+        self.asked_in = self.asked_out = -1
+        self.released_ns = self.sent_ns = self.sent_last_ns = self.end_ns = 0
+        self.dns_ns = self.tcp_ns = self.tls_ns = 0
+        self.connection_reused = self.is_started = self.is_over = False
+        self.fault: WireFault | None = None
+        self.reader, self.receives, self.head_row = ResponseReader(), array("q"), -1
+        self.answer: Answer | None = None  # filled by the parser, early for long streams
+        self.greenlet: gevent.Greenlet | None = None
+        self.last_token_ns = 0
+        self._connection: Connection | None = None
+        self._waiter: Waiter | None = None
+        self._scanned = 0
+
+    def start(self) -> None:
+        self.released_ns = monotonic_ns()
+        self.greenlet = gevent.spawn(self._run)
+
+    def stop(self, fault: WireFault) -> None:
+        """End it from outside: a limit, or the end of the run."""
+        if self.is_over or self.greenlet is None:
+            return
+        if self.is_started:
+            self.greenlet.kill(fault, block=False)
+        else:
+            self.greenlet.kill(block=False)
+            self.fault = fault
+            self._finish()
+
+    def on_answer_end(self, fault: WireFault | None) -> None:
+        """Called in the hub by the connection."""
+        self.fault = self.fault or fault
+        if self.end_ns == 0:
+            self.end_ns = monotonic_ns()
+        if self._waiter is not None:
+            gevent.get_hub().loop.run_callback(self._waiter.switch, None)
+
+    def _run(self) -> None:
+        self.is_started = True
+        try:
+            self._speak()
+        except WireFault as fault:
+            self.fault = self.fault or fault
+        except gevent.GreenletExit:
+            self.fault = self.fault or CutFault("the run ended")
+        except Exception as error:
+            self.fault = ClientFault(f"{type(error).__name__}: {error}")
+        self._finish()
+
+    def _speak(self) -> None:
+        connection = self.pool.take()
+        self._connection = connection
+        self.connection_reused = connection.num_uses > 0
+        if not self.connection_reused:
+            self.dns_ns, self.tcp_ns = connection.dns_ns, connection.tcp_ns
+            self.tls_ns = connection.tls_ns
+        connection.begin(self)
+        self.reader, self.receives = connection.reader, connection.receives
+        request = self.owner.request_of(self)
+        self._waiter = Waiter()
+        self.sent_ns = monotonic_ns()
+        self.sent_ns, self.sent_last_ns = connection.send(request, self.owner.limits.send_s)
+        self.owner.on_sent(self)
+        if self.end_ns == 0:
+            self._waiter.get()
+
+    def _finish(self) -> None:
+        self.is_over = True
+        self.end_ns = self.end_ns or monotonic_ns()
+        connection, self._connection = self._connection, None
+        self._waiter = self.greenlet = None
+        if connection is not None:
+            self.head_row = connection.head_row
+            if self.fault is not None or not self.reader.is_done:
+                connection.listener = None
+                connection.close()
+            self.pool.give(connection)
+        self.owner.on_end(self)
+
+    def on_deadline(self, now_ns: int) -> int:
+        """Stop it where a limit has passed; else the next time to look."""
+        limits = self.owner.limits
+        if self.is_over or self.end_ns:
+            return 0
+        total_ns = self.sent_ns + limits.total_ns
+        if now_ns >= total_ns:
+            self.stop(TimeoutFault(f"no end within {limits.total_ns / 1e9:g} s", "timeout_total"))
+            return 0
+        if not self.receives or self.receives[-1] == 0:
+            first_ns = self.sent_ns + limits.first_byte_ns
+            if now_ns >= first_ns:
+                said = f"no body byte within {limits.first_byte_ns / 1e9:g} s"
+                self.stop(TimeoutFault(said, "timeout_first_byte"))
+                return 0
+            return min(first_ns, total_ns)
+        idle_ns = self._last_sign_ns() + limits.token_idle_ns
+        if now_ns >= idle_ns:
+            said = f"no token for {limits.token_idle_ns / 1e9:g} s"
+            self.stop(TimeoutFault(said, "stalled"))
+            return 0
+        return min(idle_ns, total_ns)
+
+    def _last_sign_ns(self) -> int:
+        """When the last token came, or the first body byte before any. Looks only at bytes that
+        came since it was asked last, so a healthy stream costs nothing."""
+        reader, base = self.reader, self.reader.body_base
+        ends = self.receives[NUM_STAMPS - 1 :: NUM_STAMPS]
+        if self.last_token_ns == 0:
+            self.last_token_ns = self.receives[bisect_left(ends, 1) * NUM_STAMPS + 1]
+        begin = max(0, self._scanned - base - 64)  # a token may lie across the last look
+        last = None
+        for match in TOKEN_PATTERN.finditer(reader.body, begin):
+            last = match.end() + base
+        if last is not None and last > self._scanned:
+            self.last_token_ns = self.receives[bisect_left(ends, last) * NUM_STAMPS + 1]
+        self._scanned = base + len(reader.body)
+        return self.last_token_ns
+
+
+class Deadlines:
+    """Exchanges by the next time to look at their limits; checked by a slow tick."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Exchange]] = []
+        self._count = 0
+
+    def add(self, at_ns: int, exchange: Exchange) -> None:
+
+        self._count += 1
+        heapq.heappush(self._heap, (at_ns, self._count, exchange))
+
+    def check(self, now_ns: int) -> None:
+
+        while self._heap and self._heap[0][0] <= now_ns:
+            _, _, exchange = heapq.heappop(self._heap)
+            next_ns = exchange.on_deadline(now_ns)
+            if next_ns:
+                self.add(next_ns, exchange)

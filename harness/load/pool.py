@@ -1,0 +1,118 @@
+"""Kept connections of one endpoint, the last used first; unbounded, dropped after 4 s idle.
+
+Servers commonly close after 5 s; the last used is the least likely to be closed just now. A
+connection is checked before it is used again. The name is resolved once a point.
+"""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic_ns
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+
+from harness.load.faults import DnsFault, WireFault
+from harness.load.wire import Connection, Polls, open_connection
+
+IDLE_NS = 4_000_000_000
+MAX_WARM_AT_ONCE = 64
+
+
+class Pool:
+    """Connections to one scheme, host and port."""
+
+    def __init__(self, base_url: str, connect_timeout_s: float, polls: Polls) -> None:
+        parts = urlsplit(base_url)
+        self.is_tls = parts.scheme == "https"
+        self.host = parts.hostname or ""
+        self.port = parts.port or (443 if self.is_tls else 80)
+        self.path = parts.path.rstrip("/")
+        self._timeout_s, self._polls = connect_timeout_s, polls
+        self._idle: list[Connection] = []  # the last used at the end
+        self._addresses: list[tuple[int, tuple[Any, ...]]] = []
+        self.num_opened = 0
+
+    @property
+    def authority(self) -> str:
+        """The Host header."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.is_tls else 80
+        return name if self.port == default else f"{name}:{self.port}"
+
+    def resolve(self) -> int:
+        """Look the name up where that has not been done; the time it took, ns."""
+        if self._addresses:
+            return 0
+        begin_ns = monotonic_ns()
+        try:
+            rows = gevent.get_hub().resolver.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM
+            )
+        except (OSError, UnicodeError) as error:
+            raise DnsFault(f"the name has no address: {error}") from None
+        self._addresses = [(int(row[0]), row[4]) for row in rows]
+        return monotonic_ns() - begin_ns
+
+    def take(self) -> Connection:
+        """A connection for one exchange. Raises a WireFault when none can be made."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return self._open()
+
+    def give(self, connection: Connection) -> None:
+        """Keep it for the next exchange."""
+        connection.end()
+        if connection.is_closed:
+            return
+        connection.on_idle_close = self._forget
+        self._idle.append(connection)
+
+    def warm(self, count: int) -> None:
+        """Open connections beforehand; what fails here will fail, and be counted, in the load."""
+        count -= len(self._idle)
+        while count > 0:
+            batch = [gevent.spawn(self._warm_one) for _ in range(min(count, MAX_WARM_AT_ONCE))]
+            gevent.joinall(batch)
+            if not any(greenlet.value for greenlet in batch):
+                return
+            count -= len(batch)
+
+    def drop_idle(self) -> None:
+        """Close what nobody used for 4 s."""
+        limit_ns = monotonic_ns() - IDLE_NS
+        old = [c for c in self._idle if c.idle_since_ns < limit_ns]
+        if old:
+            self._idle = [c for c in self._idle if c.idle_since_ns >= limit_ns]
+            for connection in old:
+                connection.close()
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def _open(self) -> Connection:
+        dns_ns = self.resolve()
+        connection = open_connection(
+            self._addresses, self.host, self.is_tls, self._timeout_s, self._polls
+        )
+        connection.dns_ns = dns_ns
+        connection.watch()
+        self.num_opened += 1
+        return connection
+
+    def _warm_one(self) -> bool:
+        try:
+            self.give(self._open())
+        except WireFault:
+            return False
+        return True
+
+    def _forget(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)

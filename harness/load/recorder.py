@@ -1,0 +1,141 @@
+"""Finished exchanges to rows to batches, in slices of at most a millisecond of the hub's time.
+
+A greenlet parses what has ended; once a second the rows made so far become Arrow batches for the
+master. Batches are kept until the master has them on disk and are sent again if it does not say so.
+Long streams are parsed early, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic_ns
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from harness.load.counters import Counters
+from harness.load.exchange import Exchange
+from harness.load.record import RecordContext, absorb, make_record
+from harness.load.rows import request_batch, to_bytes
+
+SLICE_NS = 1_000_000
+RESEND_NS = 10_000_000_000
+EARLY_BYTES = 256 * 1024
+MOST_ROWS = 64
+MOST_CHUNKS = 40_000
+Tell = Callable[[str, dict[str, Any]], None]
+Fire = Callable[[dict[str, Any]], None]
+
+
+class Breather:
+    """Lets the hub run once a slice of work has taken a millisecond."""
+
+    def __init__(self) -> None:
+        self._since_ns = monotonic_ns()
+
+    def __call__(self) -> None:
+        if monotonic_ns() - self._since_ns > SLICE_NS:
+            gevent.sleep(0)
+            self._since_ns = monotonic_ns()
+
+    def rest(self) -> None:
+        """A new slice begins."""
+        self._since_ns = monotonic_ns()
+
+
+class Recorder:
+    """fire: told of each row, for locust's own statistics. prompt_of: a request's body, for
+    redaction; asked only when it failed."""
+
+    def __init__(
+        self, context: RecordContext, counters: Counters, tell: Tell, fire: Fire,
+        prompt_of: Callable[[Exchange], str],
+    ) -> None:  # fmt: skip
+        self._context, self._counters = context, counters
+        self._tell, self._fire, self._prompt_of = tell, fire, prompt_of
+        self._queue: deque[Exchange] = deque()
+        self._wake = Event()
+        self._rows: list[dict[str, Any]] = []
+        self._samples: list[dict[str, Any]] = []
+        self._unacknowledged: dict[int, tuple[int, dict[str, Any]]] = {}
+        self._breathe = Breather()
+        self._num_rows = self.seq = 0
+        self._is_busy = False
+        self._greenlet = gevent.spawn(self._work)
+
+    def put(self, exchange: Exchange) -> None:
+        self._queue.append(exchange)
+        self._wake.set()
+
+    def acknowledge(self, seq: int) -> None:
+        """The master has batch seq on disk."""
+        self._unacknowledged.pop(seq, None)
+
+    def flush(self) -> None:
+        """Send what is ready as batches of at most about 1 MiB; blocks its greenlet in slices."""
+        while self._rows:
+            size, chunks = 0, 0
+            while size < min(MOST_ROWS, len(self._rows)) and chunks < MOST_CHUNKS:
+                chunks += len(self._rows[size]["chunk_ns"])
+                size += 1
+            rows, self._rows = self._rows[:size], self._rows[size:]
+            samples, self._samples = self._samples, []
+            raw = to_bytes(request_batch(rows))
+            self.seq += 1
+            message = {"seq": self.seq, "rows": len(rows), "raw": raw, "samples": samples}
+            self._unacknowledged[self.seq] = (monotonic_ns(), message)
+            self._tell("batch", message)
+            gevent.sleep(0)
+        limit_ns = monotonic_ns() - RESEND_NS
+        for seq, (sent_ns, message) in list(self._unacknowledged.items()):
+            if sent_ns < limit_ns:
+                self._unacknowledged[seq] = (monotonic_ns(), message)
+                self._tell("batch", message)
+
+    def absorb_long(self, in_flight: Iterable[Exchange]) -> None:
+        """Parse what long streams hold so far."""
+        for exchange in list(in_flight):
+            if len(exchange.reader.body) > EARLY_BYTES and not exchange.is_over:
+                absorb(exchange, self._context, _no_breath, is_final=False)
+                gevent.sleep(0)
+
+    def finish(self) -> int:
+        """Parse and send all that is left, wait until it is on disk; the number of rows."""
+        while self._queue or self._is_busy:
+            gevent.sleep(0.002)
+        self._greenlet.kill()
+        self.flush()
+        while self._unacknowledged:
+            gevent.sleep(0.01)
+            self.flush()
+        return self._num_rows
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            self._is_busy = True
+            self._breathe.rest()
+            while self._queue:
+                self._record(self._queue.popleft())
+                self._breathe()
+            self._is_busy = False
+
+    def _record(self, exchange: Exchange) -> None:
+        is_suspect = exchange.fault is not None or exchange.reader.status != 200
+        is_suspect = is_suspect or b"error" in exchange.reader.body
+        prompt = self._prompt_of(exchange) if is_suspect else ""
+        record = make_record(exchange, self._context, self._breathe, prompt)
+        self._rows.append(record.row)
+        self._num_rows += 1
+        if record.sample is not None:
+            self._samples.append(record.sample)
+        self._counters.take_row(record.row)
+        self._counters.recv_lag_s.extend(record.recv_lag_ns / 1e9)
+        self._fire(record.row)
+
+
+def _no_breath() -> None:
+    """Early parsing must not be interleaved with the parse of the same stream's end."""

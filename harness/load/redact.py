@@ -1,0 +1,29 @@
+"""Error texts are kept, secrets and prompts are not."""
+
+from __future__ import annotations
+
+import re
+
+MAX_DETAIL = 240
+NUM_SHARED_WORDS = 3
+_KEY = re.compile(r"(?i)(bearer\s+\S+|\b(?:sk|pk|hf|gsk|xai|key)[-_][\w-]{6,}|api[-_]?key\S*)")
+
+
+def redact(text: str, secret: str = "", prompt: str = "") -> str:
+    """One line of at most 240 characters without the key, key-like words, or the prompt's words.
+
+    A run of three words that also stands in the prompt is taken for a quotation of it.
+    """
+    if secret:
+        text = text.replace(secret, "***")
+    words = _KEY.sub("***", text).split()[:80]
+    if prompt:
+        haystack = " ".join(prompt.replace("\\n", " ").split())
+        quoted = set()
+        for k in range(len(words) - NUM_SHARED_WORDS + 1):
+            run = " ".join(words[k : k + NUM_SHARED_WORDS]).strip("'\".,:;()[]{}")
+            if run in haystack:
+                quoted.update(range(k, k + NUM_SHARED_WORDS))
+        kept = [word if k not in quoted else "" for k, word in enumerate(words)]
+        words = [w or "…" for k, w in enumerate(kept) if w or not k or kept[k - 1]]
+    return " ".join(words)[:MAX_DETAIL]

@@ -1,0 +1,156 @@
+"""From a PointPlan to what one worker needs to send its shard: schedule, bodies, pools, limits.
+
+Every worker rebuilds the whole schedule from the resolved scenario, so that only a path and a
+seed travel; the digests it returns prove that all built the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.load.bodies import Bodies, ClassPlan, request_head
+from harness.load.dialects import DIALECTS
+from harness.load.exchange import Limits
+from harness.load.plan import PointPlan
+from harness.load.pool import Pool
+from harness.load.wire import Polls
+from harness.scenario import Point, expand, load_resolved, read_materials
+from harness.scenario.document import EnvValue, OpenAITarget, Target, Timeouts
+from harness.traffic import ContentMaker, Schedule, build_schedule
+
+SPARE_DESCRIPTORS = 256
+MOST_WARM = 256
+
+
+@dataclass(slots=True)
+class Shard:
+    """All of one worker's inputs for one point."""
+
+    plan: PointPlan
+    point: Point
+    schedule: Schedule
+    classes: tuple[ClassPlan, ...]
+    bodies: Bodies
+    salt_words: tuple[str, ...]
+    pool: Pool
+    limits: Limits
+    max_in_flight: int
+    num_to_warm: int
+    sampled: frozenset[tuple[int, int]]  # (stage, row) whose text is kept
+
+
+def prepare(
+    plan: PointPlan, worker: int, num_workers: int, polls: Polls, breathe: Callable[[], None]
+) -> Shard:
+    """Read, build and serialise; `breathe` lets heartbeats through. Raises HarnessError."""
+    loaded = load_resolved(Path(plan.resolved_scenario))
+    point = expand(loaded.document)[plan.point_index]
+    materials = read_materials(loaded.document, loaded.search_paths)
+    schedule = build_schedule(point, materials)
+    maker = ContentMaker(point, schedule, materials, plan.token_plan, plan.run_id)
+    timeouts = point.target.timeout
+    pool = Pool(plan.base_url, timeouts.connect, polls)
+    classes = _classes(plan, point, pool)
+    bodies = Bodies(schedule, maker, classes, plan.facts, worker, num_workers, breathe)
+    cap = point.load.max_in_flight or descriptor_limit() - SPARE_DESCRIPTORS
+    shard = Shard(
+        plan=plan,
+        point=point,
+        schedule=schedule,
+        classes=classes,
+        bodies=bodies,
+        salt_words=tuple(maker.salt_words),
+        pool=pool,
+        limits=_limits(timeouts),
+        max_in_flight=max(1, cap // num_workers + (worker < cap % num_workers)),
+        num_to_warm=_expected_concurrency(schedule, num_workers),
+        sampled=_sampled(schedule, plan.samples, point.seed),
+    )
+    gc.collect()
+    gc.freeze()
+    return shard
+
+
+def descriptor_limit() -> int:
+    """Raised to the hard limit; locust does that only in its own main."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 1 << 20) if hard != resource.RLIM_INFINITY else 1 << 20
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)
+
+
+def _classes(plan: PointPlan, point: Point, pool: Pool) -> tuple[ClassPlan, ...]:
+    headers = target_headers(point.target)
+    plans = []
+    for traffic in point.traffic:
+        dialect = DIALECTS[traffic.api]
+        secret = _secret(traffic.api_key_env or plan.api_key_env)
+        head = request_head(pool.path + dialect.path, pool.authority, secret, headers)
+        plans.append(ClassPlan(traffic.name, dialect, traffic.model or plan.model, head, secret))
+    return tuple(plans)
+
+
+def target_headers(target: Target) -> dict[str, str]:
+    """Extra headers of a target, values from the environment where it says so."""
+    if not isinstance(target, OpenAITarget):
+        return {}
+    return {
+        name: _secret(value.env) if isinstance(value, EnvValue) else value
+        for name, value in target.headers.items()
+    }
+
+
+def _secret(name: str | None) -> str:
+    if not name:
+        return ""
+    value = os.environ.get(name, "")
+    if not value:
+        raise UsageError(
+            f"the environment variable {name} is not set",
+            why="a traffic class or a header takes its key from it",
+            do=f"export {name}=...",
+        )
+    return value
+
+
+def _limits(timeouts: Timeouts) -> Limits:
+    first, idle, total = (
+        int(value * 1e9) for value in (timeouts.first_byte, timeouts.token_idle, timeouts.total)
+    )
+    return Limits(timeouts.connect, timeouts.send, first, idle, total)
+
+
+def _expected_concurrency(schedule: Schedule, num_workers: int) -> int:
+    """Connections worth opening beforehand: all slots, or a second of arrivals."""
+    first = schedule.stages[0]
+    if first.kind == "closed":
+        wanted = first.concurrency
+    else:
+        wanted = int(np.searchsorted(first.intended_ns, 1_000_000_000))
+    return min(MOST_WARM, -(-wanted // num_workers))
+
+
+def _sampled(schedule: Schedule, count: int, seed: int) -> frozenset[tuple[int, int]]:
+    """A seeded choice of rows, at most `count` over all stages."""
+    if not count:
+        return frozenset()
+    rng = np.random.default_rng(seed)
+    each = max(1, count // len(schedule.stages))
+    chosen = set()
+    for index, stage in enumerate(schedule.stages):
+        rows = np.arange(len(stage))
+        if stage.kind == "open":
+            offset = stage.intended_ns - stage.warmup_ns
+            rows = rows[(offset >= 0) & (offset < stage.window_ns)]
+        picked = rng.choice(rows, min(each, len(rows)), replace=False)
+        chosen |= {(index, int(row)) for row in picked}
+    return frozenset(chosen)

@@ -1,0 +1,373 @@
+"""One connection: bytes and stamps, nothing else. The receive path runs in the hub, a few us long.
+
+Each receive leaves four numbers: the kernel's stamp of its last segment (REALTIME, 0 where there is
+none), our own stamp (MONOTONIC) taken before any work on the bytes, the time of the poll before
+the one that reported it, and the body offset reached. What they mean is parse.py's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from array import array
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, Protocol
+
+import gevent
+from gevent import monkey
+
+from harness.load.faults import (
+    ClientFault,
+    ConnectFault,
+    StaleFault,
+    TimeoutFault,
+    TlsFault,
+    TruncatedFault,
+    WireFault,
+)  # fmt: skip
+from harness.load.http1 import ResponseReader
+from harness.load.tls import TlsStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the kernel answers with a timespec
+RECV_BYTES = 65_536
+ANCILLARY_BYTES = 64
+NUM_STAMPS = 4  # numbers a receive leaves
+STALE_IDLE_NS = 1_000_000_000
+STALE_FLOOR_NS = 5_000_000  # two round trips, but never less: resets carry no kernel stamp
+_timespec = struct.Struct("qq").unpack
+_OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+_Socket: Any = monkey.get_original("socket", "socket")
+
+
+class Polls:
+    """When the hub last looked at its sockets. One a process; kept by a `check` watcher."""
+
+    __slots__ = ("_watcher", "current_ns", "num", "previous_ns")
+
+    def __init__(self) -> None:
+        self.previous_ns = self.current_ns = monotonic_ns()
+        self._watcher = gevent.get_hub().loop.check()
+        self._watcher.start(self._on_poll)
+
+    def _on_poll(self) -> None:
+        self.previous_ns, self.current_ns = self.current_ns, monotonic_ns()
+
+    def close(self) -> None:
+        self._watcher.stop()
+
+
+def hold_kernel_stamps() -> Any:
+    """An idle UDP socket with stamping on. The kernel enables stamping lazily: without one held
+    for the process's life the first millisecond of every burst has none."""
+    holder = _Socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if sys.platform == "linux":
+        holder.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    return holder
+
+
+class Listener(Protocol):
+    """Who is told, in the hub, that the exchange on a connection is over."""
+
+    def on_answer_end(self, fault: WireFault | None) -> None: ...
+
+
+class Connection:
+    """A keep-alive connection. Made by `open_connection`; used by one exchange at a time."""
+
+    __slots__ = (
+        "_read_watcher",
+        "_recvmsg",
+        "_socket",
+        "_tls",
+        "dns_ns",
+        "head_row",
+        "idle_since_ns",
+        "is_closed",
+        "listener",
+        "num_uses",
+        "on_idle_close",
+        "polls",
+        "reader",
+        "receives",
+        "rtt_ns",
+        "sent_ns",
+        "tcp_ns",
+        "tls_ns",
+    )  # fmt: skip
+
+    def __init__(self, raw: Any, tls: TlsStream | None, polls: Polls) -> None:
+        self._socket, self._tls, self.polls = raw, tls, polls
+        self._recvmsg = raw.recvmsg
+        self.dns_ns = self.tcp_ns = self.tls_ns = self.rtt_ns = 0
+        self.num_uses, self.idle_since_ns, self.sent_ns = 0, monotonic_ns(), 0
+        self.is_closed = False
+        self.listener: Listener | None = None
+        self.on_idle_close: Callable[[Connection], None] | None = None
+        self.reader = ResponseReader()
+        self.receives = array("q")
+        self.head_row = -1
+        self._read_watcher = gevent.get_hub().loop.io(raw.fileno(), 1)
+
+    def watch(self) -> None:
+        """Start to read; from now on bytes that come while idle close the connection."""
+        self._read_watcher.start(self._on_readable)
+
+    def begin(self, listener: Listener) -> None:
+        """Get ready for one exchange."""
+        self.reader, self.receives, self.head_row = ResponseReader(), array("q"), -1
+        self.listener = listener
+        self.num_uses += 1
+
+    def is_usable(self) -> bool:
+        """False when the peer has closed an idle connection or spoken on it."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return not self.is_closed
+        except OSError:
+            return False
+        if self._tls is not None:  # a session ticket is no reason to part
+            self._on_readable()
+            return not self.is_closed
+        return False
+
+    def send(self, request: bytes, timeout_s: float) -> tuple[int, int]:
+        """Write it all; stamps just before the first byte and just after the last. Raises a
+        WireFault. A fault of an exchange already answered is not one: its answer stands."""
+        data = self._tls.encrypt(request) if self._tls else request
+        self.sent_ns = sent_ns = monotonic_ns()
+        deadline_ns = sent_ns + int(timeout_s * 1e9)
+        try:
+            num_sent = self._socket.send(data)
+        except BlockingIOError:
+            num_sent = 0
+        except OSError as error:
+            raise self._send_fault(error) from None
+        while num_sent < len(data):
+            left_s = (deadline_ns - monotonic_ns()) / 1e9
+            if left_s <= 0 or not _wait(self._socket, 2, left_s):
+                raise TimeoutFault("the request could not be written", "timeout_send")
+            try:
+                num_sent += self._socket.send(memoryview(data)[num_sent : num_sent + 262_144])
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._send_fault(error) from None
+        return sent_ns, monotonic_ns()
+
+    def end(self) -> None:
+        """Give the connection back to the pool's care."""
+        self.listener = None
+        self.idle_since_ns = monotonic_ns()
+
+    def close(self) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._read_watcher.stop()
+        self._read_watcher.close()
+        self._socket.close()
+
+    def _on_readable(self) -> None:
+        try:
+            data, ancillary, _, _ = self._recvmsg(RECV_BYTES, ANCILLARY_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._over(self._reset_fault(error))
+            return
+        user_ns = monotonic_ns()
+        listener = self.listener
+        if listener is None:
+            self._idle_event(data)
+            return
+        if ancillary:
+            seconds, nanoseconds = _timespec(ancillary[0][2])
+            kernel_ns = seconds * 1_000_000_000 + nanoseconds
+        else:
+            kernel_ns = 0
+        reader = self.reader
+        try:
+            if not data:
+                is_done = reader.eof()
+                self._over(None if is_done else self._ended_early())
+                return
+            if self._tls is not None:
+                data = self._tls.feed(data)
+            is_done = reader.feed(data) if data else False
+            if self._tls is not None and self._tls.is_closed and not is_done:
+                is_done = reader.eof()
+                if not is_done:
+                    raise TruncatedFault("TLS closed in the middle of the answer")
+        except WireFault as fault:
+            self._over(fault)
+            return
+        finally:
+            if data or self._tls is not None:
+                offset = reader.body_base + len(reader.body)
+                self.receives.extend((kernel_ns, user_ns, self.polls.previous_ns, offset))
+                if self.head_row < 0 and reader.has_head:
+                    self.head_row = len(self.receives) // NUM_STAMPS - 1
+        if is_done:
+            self._over(None)
+
+    def _over(self, fault: WireFault | None) -> None:
+        listener, self.listener = self.listener, None
+        if fault is not None or not self.reader.keeps_alive:
+            self.close()
+        if listener is not None:
+            listener.on_answer_end(fault)
+        elif not self.is_closed:
+            self._idle_event()
+
+    def _idle_event(self, data: bytes = b"") -> None:
+        """The peer closed, reset or spoke while nothing was asked."""
+        if data and self._tls is not None:
+            try:
+                if not self._tls.feed(data) and not self._tls.is_closed:
+                    return  # session tickets and key updates
+            except WireFault:
+                pass
+        self.close()
+        if self.on_idle_close is not None:
+            self.on_idle_close(self)
+
+    def _ended_early(self) -> WireFault:
+        if self._is_stale():
+            return StaleFault("a kept connection was closed as we used it")
+        where = "the answer" if self.reader.has_head else "the headers"
+        return TruncatedFault(f"the connection ended before the end of {where}")
+
+    def _reset_fault(self, error: OSError) -> WireFault:
+        if self._is_stale():
+            return StaleFault("a kept connection was reset as we used it")
+        return TruncatedFault(f"the connection broke: {_name(error)}")
+
+    def _send_fault(self, error: OSError) -> WireFault:
+        if error.errno in _OURS:
+            return ClientFault(f"cannot send: {_name(error)}")
+        return self._reset_fault(error)
+
+    def _is_stale(self) -> bool:
+        """Reset within two round trips of sending on a connection idle for over a second."""
+        return (
+            self.num_uses > 1
+            and not self.receives
+            and self.sent_ns - self.idle_since_ns > STALE_IDLE_NS
+            and monotonic_ns() - self.sent_ns <= max(2 * self.rtt_ns, STALE_FLOOR_NS)
+        )
+
+
+def open_connection(
+    addresses: Iterable[tuple[int, tuple[Any, ...]]],
+    host: str,
+    is_tls: bool,
+    timeout_s: float,
+    polls: Polls,
+) -> Connection:
+    """Connect to the first address that answers; TCP and TLS have timeout_s each.
+
+    Blocks its greenlet. Raises ConnectFault, TlsFault, ClientFault.
+    """
+    begin_ns = monotonic_ns()
+    raw, last = None, ConnectFault("the name has no address")
+    for family, address in addresses:
+        try:
+            raw = _connect(family, address, timeout_s)
+            break
+        except ConnectFault as fault:
+            last = fault
+    if raw is None:
+        raise last
+    tcp_ns = monotonic_ns() - begin_ns
+    try:
+        tls = _secure(raw, host, timeout_s) if is_tls else None
+        connection = Connection(raw, tls, polls)
+    except BaseException:
+        raw.close()
+        raise
+    connection.tcp_ns = connection.rtt_ns = tcp_ns
+    connection.tls_ns = monotonic_ns() - begin_ns - tcp_ns if is_tls else 0
+    return connection
+
+
+def _connect(family: int, address: tuple[Any, ...], timeout_s: float) -> Any:
+    try:
+        raw = _Socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ClientFault(f"no socket: {_name(error)}") from None
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":
+            raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        code = raw.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            if not _wait(raw, 2, timeout_s):
+                raise ConnectFault(f"no connection within {timeout_s:g} s")
+            code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code in _OURS:
+            raise ClientFault(f"cannot connect: {errno.errorcode[code]}")
+        if code:
+            raise ConnectFault(f"cannot connect: {os.strerror(code)}")
+        return raw
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _secure(raw: Any, host: str, timeout_s: float) -> TlsStream:
+    """The TLS handshake, cooperative."""
+    deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
+    tls = TlsStream(host)
+    is_over, out = tls.handshake()
+    while True:
+        while out:
+            try:
+                out = out[raw.send(out) :]
+            except BlockingIOError:
+                _wait_until(raw, 2, deadline_ns)
+            except OSError as error:
+                raise TlsFault(f"the handshake broke: {_name(error)}") from None
+        if is_over:
+            return tls
+        _wait_until(raw, 1, deadline_ns)
+        try:
+            received = raw.recv(RECV_BYTES)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise TlsFault(f"the handshake broke: {_name(error)}") from None
+        if not received:
+            raise TlsFault("the peer closed during the handshake")
+        is_over, out = tls.handshake(received)
+
+
+def _wait_until(raw: Any, events: int, deadline_ns: int) -> None:
+    left_s = (deadline_ns - monotonic_ns()) / 1e9
+    if left_s <= 0 or not _wait(raw, events, left_s):
+        raise TlsFault("the handshake took too long")
+
+
+def _wait(raw: Any, events: int, timeout_s: float) -> bool:
+    """Block this greenlet until the socket is ready (1 read, 2 write); False on timeout."""
+    hub = gevent.get_hub()
+    watcher = hub.loop.io(raw.fileno(), events)
+    try:
+        with gevent.Timeout(timeout_s, False):
+            hub.wait(watcher)
+            return True
+        return False
+    finally:
+        watcher.close()
+
+
+def _name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, type(error).__name__)

@@ -1,0 +1,252 @@
+"""The worker's half: takes a plan, prepares its shard, runs it, reports once a second."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from time import monotonic_ns
+from typing import Any
+
+import gevent
+from gevent.queue import Queue
+
+from harness.errors import HarnessError
+from harness.load.clock import Axis
+from harness.load.counters import Counters
+from harness.load.dispatcher import Dispatcher
+from harness.load.exchange import Exchange
+from harness.load.load import Load
+from harness.load.messages import TO_WORKER, proof, wire_name
+from harness.load.plan import PointPlan
+from harness.load.pulse import Health, Ticker
+from harness.load.record import CountTokens, RecordContext
+from harness.load.recorder import Breather, Recorder
+from harness.load.setup import Shard, prepare
+from harness.load.wire import Polls, hold_kernel_stamps
+
+PULSE_S = 1.0
+
+
+class Worker:
+    """One a process. runner: locust's, whose messages carry ours."""
+
+    def __init__(self, environment: Any, runner: Any) -> None:
+        self._environment, self._runner = environment, runner
+        self._holder, self._polls, self._axis = hold_kernel_stamps(), Polls(), Axis()
+        self._ticker, self._health = Ticker(), Health()
+        self._shard_index, self._num_shards = 0, 1
+        self._load: Load | None = None
+        self._recorder: Recorder | None = None
+        self._counters = Counters()
+        self._outbox: Queue = Queue()
+        self._handlers = {name: getattr(self, f"_on_{name}") for name in TO_WORKER}
+        for name, handler in self._handlers.items():
+            runner.register_message(wire_name(name), partial(self._enqueue, handler))
+        Dispatcher.start_once = staticmethod(self._start_once)
+        gevent.spawn(self._send)
+        gevent.spawn(self._beat)
+
+    def hello(self) -> None:
+        client_id = str(self._runner.client_id)
+        self.tell("hello", {
+            "client_id": client_id, "proof": proof(client_id), "pid": os.getpid(),
+            "boot_id": boot_id(),
+        })  # fmt: skip
+
+    def tell(self, name: str, data: dict[str, Any]) -> None:
+        """Queue a message for the master: one greenlet sends, so that none waits for another."""
+        self._outbox.put((name, data))
+
+    def _send(self) -> None:
+        while True:
+            name, data = self._outbox.get()
+            self._runner.send_message(wire_name(name), data | {"shard": self._shard_index})
+
+    @staticmethod
+    def _enqueue(handler: Callable[[dict[str, Any]], None], *, environment: Any, msg: Any) -> None:
+        """Handlers run in greenlets of their own: locust's receiver is never held up."""
+        gevent.spawn(handler, msg.data)
+
+    def _start_once(self) -> None:
+        if self._load is not None:
+            self._load.start_once()
+
+    def _on_assign(self, data: dict[str, Any]) -> None:
+        self._shard_index, self._num_shards = data["shard"], data["num_shards"]
+
+    def _on_plan(self, data: dict[str, Any]) -> None:
+        breathe = Breather()
+        gc.unfreeze()
+        gc.collect()
+        try:
+            plan = PointPlan.from_json(data["plan"])
+            shard = prepare(plan, self._shard_index, self._num_shards, self._polls, breathe)
+            self._build(plan, shard)
+        except HarnessError as error:
+            self.tell("ready", {"error": error.render()})
+            return
+        except Exception as error:
+            self.tell("ready", {"error": f"{type(error).__name__}: {error}"})
+            return
+        self.tell("ready", {
+            "error": "", "schedule_sha256": shard.schedule.sha256(),
+            "bodies_sha256": shard.bodies.sha256(), "drain_ns": shard.schedule.drain_ns,
+            "stages": [_phases(stage) for stage in shard.schedule.stages],
+        })  # fmt: skip
+
+    def _build(self, plan: PointPlan, shard: Shard) -> None:
+        sampled = shard.sampled
+
+        def is_sampled(exchange: Exchange) -> bool:
+            arrival = exchange.arrival
+            return arrival.ordinal == arrival.row and (arrival.stage, arrival.row) in sampled
+
+        estimates = plan.token_plan.kind == "estimated"
+        context = RecordContext(
+            run_id=plan.run_id,
+            point=plan.point_index,
+            target=shard.point.target_name,
+            attempt=plan.attempt,
+            worker=self._shard_index,
+            axis=self._axis,
+            count_tokens=_counter(plan.token_plan.tokenizer_json),
+            chars_per_token=plan.token_plan.chars_per_token if estimates else 0.0,
+            keep_text=is_sampled,
+        )
+        self._counters = Counters()
+
+        def prompt_of(exchange: Exchange) -> str:
+            return load.body_of(exchange.arrival).decode("utf-8", "replace")
+
+        self._recorder = Recorder(context, self._counters, self.tell, self._fire, prompt_of)
+        load = Load(
+            shard, self._shard_index, self._num_shards, self._recorder, self._counters, self.tell
+        )
+        self._load = load
+
+    def _on_go(self, data: dict[str, Any]) -> None:
+        assert self._load is not None
+        self._load.begin_stage(data["stage"], data["start_ns"])
+        if data["is_first"]:
+            self._load.shard.pool.warm(self._load.shard.num_to_warm)
+
+    def _on_load_end(self, data: dict[str, Any]) -> None:
+        if self._load is not None:
+            self._load.end_stage(data["stage"])
+
+    def _on_drain(self, data: dict[str, Any]) -> None:
+        if self._load is not None:
+            self._load.drain(data["deadline_ns"])
+            self._load.start_once()  # where it never began, it has to say that it is done
+
+    def _on_acknowledge(self, data: dict[str, Any]) -> None:
+        if self._recorder is not None:
+            self._recorder.acknowledge(data["seq"])
+
+    def _fire(self, row: dict[str, Any]) -> None:
+        """One locust event a finished request; never a source of metrics."""
+        begin_ns, error = row["sent_ns"] or row["released_ns"], row["error_class"]
+        self._environment.events.request.fire(
+            request_type="POST", name=row["class"], context={},
+            response_time=(row["end_ns"] - (begin_ns or row["end_ns"])) / 1e6,
+            response_length=row["bytes_in"], exception=RuntimeError(error) if error else None,
+        )  # fmt: skip
+
+    # -- once a second -------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        next_ns = monotonic_ns()
+        while True:
+            next_ns = max(next_ns + int(PULSE_S * 1e9), monotonic_ns())
+            gevent.sleep(max(0.0, (next_ns - monotonic_ns()) / 1e9))
+            step_ns = self._axis.sample()
+            load, recorder = self._load, self._recorder
+            if load is None or recorder is None:
+                self._health.read()
+                self._ticker.take()
+                continue
+            load.shard.pool.drop_idle()
+            recorder.absorb_long(load.in_flight)
+            recorder.flush()
+            self.tell("pulse", self._pulse(load, step_ns))
+
+    def _pulse(self, load: Load, step_ns: int) -> dict[str, Any]:
+        counters, hub = self._counters, self._ticker.take()
+        sketches = counters.take_sketches()
+        send, receive = sketches["send_lag_s"], sketches["recv_lag_s"]
+        streaming = sum(len(x.receives) // 4 for x in load.in_flight)
+        row = self._health.read() | {
+            "worker": self._shard_index,
+            "t_ns": monotonic_ns(),
+            "stage": load.stage,
+            "in_flight": len(load.in_flight),
+            "scheduled": load.num_due,
+            "sent": counters.sent,
+            "finished": counters.finished,
+            "failed": counters.failed,
+            "num_blocked": counters.num_blocked,
+            "blocked_s": counters.blocked_ns / 1e9,
+            "send_lag_p50_ns": _ns(send.quantile(0.5)),
+            "send_lag_p99_ns": _ns(send.quantile(0.99)),
+            "send_lag_max_ns": _ns(send.largest if send.count else None),
+            "recv_lag_p50_ns": _ns(receive.quantile(0.5)),
+            "recv_lag_p99_ns": _ns(receive.quantile(0.99)),
+            "recv_lag_max_ns": _ns(receive.largest if receive.count else None),
+            "hub_lag_p99_ns": _ns(hub.quantile(0.99)),
+            "hub_lag_max_ns": _ns(hub.largest if hub.count else None),
+            "num_receives": counters.num_receives + streaming,
+            "num_coalesced": counters.num_coalesced,
+            "clock_step_ns": step_ns,
+            "slew_ppm": self._axis.slew_ppm(),
+        }
+        return {
+            "row": row,
+            "ok": counters.ok,
+            "throttled": counters.throttled,
+            "tok_per_receive": counters.num_tok / max(1, counters.num_tok_receives),
+            "last_error": counters.last_error,
+            "ttft_s": sketches["ttft_s"].to_json(),
+            "tpot_s": sketches["tpot_s"].to_json(),
+        }
+
+
+def boot_id() -> str:
+    """Tells whether two processes share a monotonic clock."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return sys.platform
+
+
+def _phases(stage: Any) -> dict[str, Any]:
+    return {
+        "index": stage.index,
+        "name": stage.name,
+        "kind": stage.kind,
+        "warmup_ns": int(stage.warmup_ns),
+        "window_ns": int(stage.window_ns),
+        "cooldown_ns": int(stage.cooldown_ns),
+    }
+
+
+def _counter(tokenizer_json: bytes | None) -> CountTokens | None:
+    """Counts an answer's tokens without special ones, in a native thread."""
+    if tokenizer_json is None:
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_buffer(tokenizer_json)
+
+    def count(text: str) -> int:
+        pool = gevent.get_hub().threadpool
+        return int(pool.apply(lambda: len(tokenizer.encode(text, add_special_tokens=False).ids)))
+
+    return count
+
+
+def _ns(value_s: float | None) -> int | None:
+    return None if value_s is None else round(value_s * 1e9)
