@@ -135,7 +135,7 @@ GLOSSARY: dict[str, Entry] = {
     ),
     "uptime": Entry(
         "Uptime",
-        "Share of windows whose share of bad answers is small enough; beside it 1 - bad / valid over"
+        "Share of windows with few enough bad answers; beside it 1 - bad / valid over"
         " the period, and the mean over windows.",
         "ratio",
         "windows with a request",

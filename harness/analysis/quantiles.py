@@ -115,7 +115,7 @@ def estimate_quantiles(sample: Sample) -> list[Pair]:
     """Every quantile of STATS, and the largest observation."""
     ordered = np.sort(sample.values)
     pairs = [_quantile(sample, ordered, name, p) for name, p in STATS.items()]
-    return [*pairs, _largest(sample, ordered)]
+    return [*pairs, largest(sample, ordered)]
 
 
 def pair_at(
@@ -161,7 +161,7 @@ def _quantile(sample: Sample, ordered: FloatArray, name: str, p: float) -> Pair:
     return pair_at(sample, ordered, name, p, n / deff, METHOD)
 
 
-def _largest(sample: Sample, ordered: FloatArray) -> Pair:
+def largest(sample: Sample, ordered: FloatArray) -> Pair:
     """The largest observation; it has no interval, a longer run would see larger ones."""
     n = len(ordered)
     row = Estimate(

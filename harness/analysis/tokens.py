@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.analysis.autocorrelation import design_effect
 from harness.analysis.frame import BoolArray, FloatArray, Frame, IntArray, elapsed_s
-from harness.analysis.quantiles import STATS, Pair, Sample, pair_at, type7
+from harness.analysis.quantiles import STATS, Pair, Sample, largest, pair_at, type7
 
 GAP_METHOD = "type 7 over pooled gaps; order statistics at n_eff, clustered by request"
 ONE_TOKEN_SHARE = 0.95
@@ -111,7 +111,8 @@ def gap_pairs(frame: Frame, gaps: Gaps, scope: str) -> list[Pair]:
         for metric in metrics:
             sample = Sample(metric, "s", kept.gap_s, scope, "gaps")
             pairs.append(pair_at(sample, ordered, name, p, n_eff, GAP_METHOD))
-    return pairs
+    tops = [largest(Sample(m, "s", kept.gap_s, scope, "gaps"), ordered) for m in metrics]
+    return [*pairs, *tops]
 
 
 def _clustered_n_eff(gaps: Gaps, quantile: float) -> float:

@@ -1,0 +1,9 @@
+"""Metrics in, answers out: pass, fail, inconclusive or invalid, each with its reason. Pure."""
+
+from __future__ import annotations
+
+from harness.decisions.headlines import Headline, headlines
+from harness.decisions.slo import judge_slo
+from harness.decisions.verdict import exit_code, verdict_of_run
+
+__all__ = ["Headline", "exit_code", "headlines", "judge_slo", "verdict_of_run"]

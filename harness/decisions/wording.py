@@ -1,0 +1,55 @@
+"""Numbers in words, once: every sentence of a verdict is built from these.
+
+Rounds for people; the number itself stays in the Estimate. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+from harness.estimate import Estimate
+from harness.units import format_seconds, significant
+
+_NAMES = {
+    "ttft": "TTFT", "ttft_service": "TTFT from the actual send", "ttfv": "time to visible text",
+    "tpot": "TPOT", "itl": "ITL", "icl": "inter-chunk latency", "e2e_latency": "E2E latency",
+    "max_stall": "longest stall", "error_rate": "error rate", "throttle_rate": "throttle rate",
+    "slo_attainment": "share of good requests", "goodput_req_per_s": "goodput",
+    "output_tok_per_s": "system output", "request_per_s": "completed requests",
+    "uptime": "uptime",
+}  # fmt: skip
+_QUANTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+
+
+def amount(value: float | None, unit: str) -> str:
+    """`412 ms`, `0.8%`, `9.4 req/s`; "not reached" for infinity, "none" for None."""
+    if value is None:
+        return "none"
+    if math.isinf(value):
+        return "not reached"
+    if unit in ("s", "s/tok"):
+        return format_seconds(value)
+    if unit == "ratio":
+        return f"{_percent(value * 100)}%"
+    return f"{significant(value)} {unit}"
+
+
+def interval(low: float | None, high: float | None, unit: str) -> str:
+    """`95% CI 380 ms to 450 ms`; says so where an end is missing or infinite."""
+    if low is None and high is None:
+        return "no 95% interval"
+    return f"95% CI {amount(low, unit)} to {amount(high, unit)}"
+
+
+def statistic(e: Estimate) -> str:
+    """`TTFT p95`, `error rate`; with the class where it is one."""
+    name = _NAMES.get(e.metric, e.metric)
+    stat = f" {e.stat}" if e.stat in _QUANTILES else ""
+    return f"{name}{stat}" + (f" of {e.scope}" if e.scope != "all" else "")
+
+
+def _percent(value: float) -> str:
+    """Three digits, and never a rounding up to 100 or down to 0 that was not reached."""
+    if 99 < value < 100:
+        return f"{100 - float(f'{100 - value:.2g}'):.10g}"
+    return f"{value:.3g}"
