@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ._atomic import write_bytes
 from .conform import conform
+from .locate import find_run
 from .manifest import Manifest, PointEntry, RunStatus, read_manifest
 from .provenance import provenance, redact
-from .run import PointRecords, Run, find_run
+from .run import PointRecords, Run
 from .run_directory import PointDirectory, RunDirectory
 from .schedule_file import read_schedule, write_schedule
 from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SCHEMA_VERSION
@@ -31,5 +33,6 @@ __all__ = [
     "read_schedule",
     "read_spool",
     "redact",
+    "write_bytes",
     "write_schedule",
 ]

@@ -32,11 +32,13 @@ _QUERY_SECRET = re.compile(r"(?i)([?&][\w-]*(?:key|token|secret|sig|signature)[\
 _COMMAND_S = 5.0
 
 
-def provenance(argv: Sequence[str] = (), *, code_dir: Path | None = None) -> dict[str, Any]:
-    """Plain JSON values. argv: the command line, redacted here. code_dir: whose git state counts;
-    by default that of this package."""
+def provenance(
+    argv: Sequence[str] | None = None, *, code_dir: Path | None = None
+) -> dict[str, Any]:
+    """Plain JSON values. argv: the command line, by default this process's own; it is redacted
+    here. code_dir: whose git state counts, by default that of this package."""
     return {
-        "argv": redact_argv(argv),
+        "argv": redact_argv(sys.argv if argv is None else argv),
         "python": platform.python_version(),
         "packages": _packages(),
         "git": _git(code_dir or Path(__file__).resolve().parent),

@@ -19,8 +19,8 @@ from harness.errors import UsageError
 from harness.traffic import Schedule
 
 from .conform import conform
-from .manifest import MANIFEST, Manifest, read_manifest
-from .run_directory import LATEST
+from .locate import find_run
+from .manifest import Manifest, read_manifest
 from .schedule_file import read_schedule
 from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA
 from .spool import Spool, read_spool
@@ -120,21 +120,6 @@ class Run:
     @property
     def is_partial(self) -> bool:
         return self.manifest.status != "complete" or any(p.is_partial for p in self.points)
-
-
-def find_run(path: Path | str, out_root: Path) -> Path:
-    """The run directory that a user's argument means; symlinks are followed."""
-    for candidate in (Path(path), out_root / path):
-        if candidate.name == LATEST and candidate.is_file():
-            candidate = candidate.parent / candidate.read_text("utf-8").strip()
-        if (candidate / MANIFEST).is_file():
-            return candidate.resolve()
-    raise UsageError(
-        f"there is no run '{path}'",
-        where=str(out_root),
-        why=f"neither it nor {out_root / path} holds a {MANIFEST}",
-        do="name a run directory, or run a scenario first: harness run quickstart",
-    )
 
 
 def _text(path: Path) -> str:

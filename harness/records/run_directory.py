@@ -13,16 +13,16 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from harness.traffic import Schedule
 
 from ._atomic import disk_error, sync_directory, write_bytes, write_json, write_parquet
+from .locate import LATEST
 from .manifest import Manifest, PointEntry, RunStatus, digest_files, read_manifest
 from .schedule_file import write_schedule
 from .spool import SPOOL_DIRECTORY, SpoolWriter, read_spool
 
-LATEST = "latest"
 _NAME_CHARACTERS = 60
 
 
@@ -136,7 +136,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """An existing run, to be resumed or finished again."""
+        """An existing run, to be resumed or finished again. Raises UsageError where it is none."""
         return cls(Path(path), read_manifest(Path(path)))
 
     @property
@@ -166,11 +166,17 @@ class RunDirectory:
         """A file of the whole run, such as summary.json."""
         write_json(self.path / name, value)
 
-    def finish(self, status: RunStatus) -> None:
-        """Digest every file into the manifest. Call it again after adding files."""
+    def finish(self, status: str) -> None:
+        """Digest every file into the manifest. Call it again after adding files.
+
+        status: complete, partial, interrupted or invalid.
+        """
+        if status not in get_args(RunStatus):
+            raise ValueError(f"{status!r} is no status of a run")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         files = digest_files(self.path)
-        self._write(replace(self.manifest, status=status, finished_utc=now, files=files))
+        known = cast(RunStatus, status)
+        self._write(replace(self.manifest, status=known, finished_utc=now, files=files))
         _point_latest(self.path)
 
     def _write(self, manifest: Manifest) -> None:

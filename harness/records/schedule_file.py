@@ -6,13 +6,15 @@ Read back it is the same Schedule, with the same sha256, so offered load can be 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.traffic import Schedule, StageSchedule
+from harness.traffic import ArrivalLaw, Schedule, StageSchedule
 
 from ._atomic import write_parquet
 
@@ -39,6 +41,7 @@ def write_schedule(path: Path, schedule: Schedule) -> None:
     phases = [
         {name: getattr(stage, name) for name in _PHASES}
         | {"slot_start_ns": stage.slot_start_ns.tolist()}
+        | {"law": asdict(stage.law) if stage.law else None}
         for stage in schedule.stages
     ]
     meta = {"drain_ns": schedule.drain_ns, "sha256": schedule.sha256(), "stages": phases}
@@ -56,5 +59,18 @@ def read_schedule(path: Path) -> Schedule:
         rows = np.flatnonzero(stage_of == phases["index"])
         columns = {name: table.column(name).to_numpy()[rows] for name, _ in _ROWS}
         starts = np.array(phases.pop("slot_start_ns"), np.int64)
-        stages.append(StageSchedule(**phases, **columns, slot_start_ns=starts))
+        law = phases.pop("law", None)
+        stages.append(
+            StageSchedule(
+                **phases,
+                **columns,
+                slot_start_ns=starts,
+                law=ArrivalLaw(**{k: _frozen(v) for k, v in law.items()}) if law else None,
+            )
+        )
     return Schedule(tuple(stages), meta["drain_ns"])
+
+
+def _frozen(value: Any) -> Any:
+    """JSON has no tuples."""
+    return tuple(value) if isinstance(value, list) else value

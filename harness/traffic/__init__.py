@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from .build import build_schedule
 from .content import Content, ContentMaker
+from .realised import RealisedClass, RealisedStage, realised
 from .salt import run_salt, salt
-from .schedule import Schedule, StageSchedule
+from .schedule import ArrivalLaw, Schedule, StageSchedule
 from .token_plan import TokenPlan
 from .vocabulary import SALT_MARK, probe_words
 
 __all__ = [
     "SALT_MARK",
+    "ArrivalLaw",
     "Content",
     "ContentMaker",
+    "RealisedClass",
+    "RealisedStage",
     "Schedule",
     "StageSchedule",
     "TokenPlan",
     "build_schedule",
     "probe_words",
+    "realised",
     "run_salt",
     "salt",
 ]

@@ -19,7 +19,7 @@ from harness.units import NS_PER_S
 from ._lengths import Bodies, draw_bodies
 from .arrivals import process_of, rate_profile, trace_arrivals, unit_times
 from .distributions import draw
-from .schedule import Schedule, StageSchedule
+from .schedule import ArrivalLaw, Schedule, StageSchedule
 from .seeds import generator
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class _Times:
 
     ns: IntArray
     window_ns: int
+    law: ArrivalLaw
     row: IntArray | None = None
 
 
@@ -68,7 +69,7 @@ def _open_stage(
     kept = np.flatnonzero(bodies.keep)
     return _stage(
         point, index, stage, bodies, kept,
-        intended_ns=times.ns[kept], window_ns=times.window_ns,
+        intended_ns=times.ns[kept], window_ns=times.window_ns, law=times.law,
         think_ns=np.zeros(len(kept), np.int64), slot_start_ns=np.zeros(0, np.int64),
     )  # fmt: skip
 
@@ -103,7 +104,10 @@ def _process_times(
         window_ns = _ns(stage.duration)
     end_ns = warmup_ns + window_ns + _ns(point.load.cooldown)
     at_ns = arrivals_ns(float(profile.expected(np.array([end_ns / NS_PER_S]))[0]) + 1)
-    return _Times(at_ns[at_ns < end_ns], window_ns)
+    law = ArrivalLaw(
+        arrival.kind, process.cv, tuple(profile.t_s.tolist()), tuple(profile.req_per_s.tolist())
+    )
+    return _Times(at_ns[at_ns < end_ns], window_ns, law)
 
 
 def _window_s(stage: doc.OpenStage) -> float:
@@ -140,7 +144,7 @@ def _trace_times(
     elif stage.requests is not None and measured > stage.requests:
         window_ns = int(at_ns[len(at_ns) - measured + stage.requests]) - warmup_ns
     kept = at_ns < warmup_ns + window_ns + _ns(point.load.cooldown)
-    return _Times(at_ns[kept], window_ns, found.row[kept])
+    return _Times(at_ns[kept], window_ns, ArrivalLaw("trace"), found.row[kept])
 
 
 def _closed_stage(
@@ -183,6 +187,7 @@ def _stage(
     window_ns: int,
     think_ns: IntArray,
     slot_start_ns: IntArray,
+    law: ArrivalLaw | None = None,
 ) -> StageSchedule:
     return StageSchedule(
         index=index,
@@ -200,6 +205,7 @@ def _stage(
         window_ns=window_ns,
         cooldown_ns=_ns(point.load.cooldown),
         num_measured=stage.requests or 0 if stage.duration is None else 0,
+        law=law,
     )
 
 

@@ -18,6 +18,20 @@ Int64Array = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True, slots=True)
+class ArrivalLaw:
+    """The process an open stage was asked to follow; outside the hash, which holds its outcome.
+
+    kind: constant, poisson, gamma or trace.  cv: of the gaps of the unit-rate process.
+    t_s, req_per_s: breakpoints of the rate, linear between, level after the last; empty for trace.
+    """
+
+    kind: str
+    cv: float = 0.0
+    t_s: tuple[float, ...] = ()
+    req_per_s: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StageSchedule:
     """One stage: rows 0..n-1, each a request.
@@ -26,13 +40,15 @@ class StageSchedule:
     Closed: intended_ns is all zero; slot s takes rows s, s+C, s+2C ... and wraps round at n (the
     salt keeps wrapped prompts unique); slot s starts at slot_start_ns[s]; before its t-th request
     it thinks think_ns[row] (0 for none). Concurrency is len(slot_start_ns); 0 for open.
-    class_id: index into the point's traffic classes.  asked_in, asked_out: tokens (asked_out -1:
-    not limited).  content_id: seeds the text, or is the row of a data set or trace.
+    class_id: index into the point's traffic classes.  asked_in, asked_out: tokens (asked_in -1:
+    as the data set has it; asked_out -1: not limited).
+    content_id: seeds the text, or is the row of a data set or trace.
     prefix_group: -1 for none.
     Phases by intended time from the stage's start: warm-up [0, warmup_ns), window [warmup_ns,
     warmup_ns + window_ns), then cool-down of at most cooldown_ns (stopped once every measured
-    request has ended).  num_measured: where the window is a count instead of a time, the window
-    ends after this many measured requests (then window_ns is 0 for closed, exact for open).
+    request has ended).  num_measured: where the window is a count instead of a time, the window ends
+    after this many measured requests: window_ns is 0 for closed; for open it ends, exclusive, at
+    the arrival that comes next.  law: open only.
     """
 
     index: int
@@ -50,6 +66,7 @@ class StageSchedule:
     window_ns: int
     cooldown_ns: int
     num_measured: int = 0
+    law: ArrivalLaw | None = None
 
     def __len__(self) -> int:
         return len(self.class_id)
