@@ -160,9 +160,9 @@ class KVCacheManager:
     def allocate(self, r: Request, num_new_tokens: int, num_cached: int = 0) -> bool:
         """Grow r's table to hold num_computed + num_cached + num_new_tokens: all or nothing."""
         num_tokens = r.num_computed + num_cached + num_new_tokens
-        num_needed = self.num_blocks_for(num_tokens) - len(r.block_ids)
-        if num_needed <= 0:
+        if num_tokens <= len(r.block_ids) * self.block_size:
             return True
+        num_needed = self.num_blocks_for(num_tokens) - len(r.block_ids)
         if self.num_free_after(r, num_tokens, num_cached) < 0:
             return False
         if num_cached:

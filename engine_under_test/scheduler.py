@@ -151,27 +151,29 @@ class Scheduler:
         """Book what a step computed and drew; one RequestOutput a request that gained or ended."""
         now_ns, outputs = self._clock_ns(), out.failed
         logprobs = sampled.logprobs or [None] * len(out.seqs)
-        has_finished = False
+        has_finished, block_size = False, self.kv.block_size
         for seq, tokens, token_logprobs in zip(out.seqs, sampled.token_ids, logprobs, strict=True):
             r = seq.request
             if r.status is not RequestStatus.RUNNING:
                 continue  # aborted while the step ran
-            is_decode = bool(tokens) and r.num_generated > 0 and seq.num_new == len(r.draft_ids) + 1
-            if is_decode:
+            num_drafts = len(r.draft_ids)
+            if tokens and seq.num_new == num_drafts + 1 and r.num_generated:
                 r.timings.decode_steps += 1
             else:
                 r.timings.prefill_steps += 1
             # A rejected draft is a token that was not computed after all.
-            num_rejected = len(r.draft_ids) + 1 - len(tokens) if tokens else 0
+            num_rejected = num_drafts + 1 - len(tokens) if tokens else 0
+            num_before = r.num_computed
             r.num_computed += seq.num_new - num_rejected
             if tokens:
-                r.draft_ids = []
+                r.draft_ids.clear()
                 output = self._extend(r, tokens, token_logprobs, now_ns)
                 outputs.append(output)
                 if output.finish_reason is not None:
                     has_finished = True
                     continue
-            self.kv.commit(r, r.num_computed)
+            if r.num_computed // block_size > num_before // block_size:
+                self.kv.commit(r, r.num_computed)
         if has_finished:
             self.running = [r for r in self.running if r.status is RequestStatus.RUNNING]
         return outputs
@@ -183,7 +185,8 @@ class Scheduler:
                 break
             if r.status is not RequestStatus.RUNNING:
                 continue  # preempted for an earlier one in this very step
-            num_new = self._chunk(r, step.budget)
+            num_missing = len(r.token_ids) + len(r.draft_ids) - r.num_computed
+            num_new = min(num_missing, self._chunk_limit, step.budget)
             while not self.kv.allocate(r, num_new):
                 victim = max(self.running, key=lambda x: (x.priority, x.arrival))
                 if victim is r and len(self.running) == 1:
@@ -194,7 +197,7 @@ class Scheduler:
                 if victim is r:
                     break
             else:
-                self._schedule(r, num_new, step)
+                self._schedule(r, num_new, num_new == num_missing, step)
 
     def _admit_waiting(self, step: _Step, now_ns: int) -> None:
         """Admit in order while rows, budget and blocks last; never overtake the first in line."""
@@ -220,14 +223,10 @@ class Scheduler:
             r.num_computed = num_cached
             self._book_admission(r, num_cached, now_ns)
             self.running.append(r)
-            self._schedule(r, num_new, step)
+            self._schedule(r, num_new, num_cached + num_new == r.num_tokens, step)
 
-    def _chunk(self, r: Request, budget: int) -> int:
-        return min(r.num_tokens + len(r.draft_ids) - r.num_computed, self._chunk_limit, budget)
-
-    def _schedule(self, r: Request, num_new: int, step: _Step) -> None:
+    def _schedule(self, r: Request, num_new: int, is_last: bool, step: _Step) -> None:
         step.budget -= num_new
-        is_last = r.num_computed + num_new >= r.num_tokens + len(r.draft_ids)
         step.seqs[r.request_id] = ScheduledSeq(r, num_new, is_last)
 
     def _book_admission(self, r: Request, num_cached: int, now_ns: int) -> None:
@@ -284,7 +283,8 @@ class Scheduler:
         )
 
     def _finish_reason(self, r: Request, token: int) -> FinishReason | None:
-        p, num_generated = r.params, r.num_generated
+        p = r.params
+        num_generated = len(r.token_ids) - len(r.prompt_ids)
         is_eos = token in self._eos_ids and not p.ignore_eos
         if (is_eos or token in p.stop_token_ids) and num_generated >= p.min_tokens:
             return FinishReason.STOP

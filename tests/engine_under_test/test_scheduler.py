@@ -107,18 +107,19 @@ def test_a_chunk_is_bounded_by_need_threshold_and_budget_and_only_the_last_is_sa
 
 
 def test_the_newest_of_lowest_priority_is_preempted_and_the_step_admits_nobody() -> None:
-    s = scheduler(num_blocks=7)  # six usable blocks of four
-    for name, priority in (("a", 0), ("low", 1), ("b", 0)):
-        s.add(request(name, 7, max_tokens=12, priority=priority))
-    assert set(step(s)[0]) == {"a", "b", "low"}  # two blocks each
+    s = scheduler(num_blocks=9)  # eight usable blocks of four
+    for name, priority, num_prompt in (("a", 0, 7), ("b", 0, 7), ("low", 1, 15)):
+        s.add(request(name, num_prompt, max_tokens=12, priority=priority))
+    assert step(s)[0] == {"a": 7, "b": 7, "low": 15}  # two, two and four blocks
     s.add(request("waiting", 1, max_tokens=1))
     step(s)
-    out = s.schedule()  # position 8 needs a third block
+    out = s.schedule()  # a and b need a third block; low gives four, so two are left over
     assert out is not None
-    assert out.preempted_ids == ["low"]
-    assert out.released_ids == ["low"]
+    assert (out.preempted_ids, out.released_ids) == (["low"], ["low"])
     assert {x.request.request_id for x in out.seqs} == {"a", "b"}
+    assert s.kv.pool.num_free == 2
     s.update(out, draw(out))
+    assert set(step(s)[0]) == {"a", "b", "waiting"}
 
 
 def test_a_preempted_request_resumes_from_the_cache_and_keeps_its_tokens() -> None:
