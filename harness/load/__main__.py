@@ -58,9 +58,9 @@ def _be_worker(host: str, port: int) -> None:
 def _be_master(num_workers: int, bind: str) -> None:
     environment = Environment(user_classes=[Dispatcher])
     if num_workers == 1:
-        runner = environment.create_local_runner()
-        conductor = Conductor(runner, 1, _emit, list)
-        Worker(environment, runner).hello()
+        local = environment.create_local_runner()
+        conductor = Conductor(local, 1, _emit, list)
+        Worker(environment, local).hello()
     else:
         os.environ.setdefault("HARNESS_TOKEN", os.urandom(16).hex())
         runner = environment.create_master_runner(bind, 0)

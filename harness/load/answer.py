@@ -101,9 +101,8 @@ class Answer:
         if hidden:
             self.num_hidden_bytes += len(hidden.encode())
         self.chunk_end.append(event.end)
-        self.chunk_bytes.append(
-            len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-        )
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        self.chunk_bytes.append(size)
         self.chunk_usage.append(self._told)
         if self._keep_text:
             self.visible.append(visible)

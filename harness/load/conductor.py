@@ -290,10 +290,9 @@ class _Run:
             return
         self._spool.append_requests(from_bytes(data["raw"]))
         if data["samples"]:
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in data["samples"]]
             with open(self._folder / "samples.jsonl", "a", encoding="utf-8") as file:
-                file.writelines(
-                    json.dumps(row, ensure_ascii=False) + "\n" for row in data["samples"]
-                )
+                file.writelines(lines)
 
     def _write_stages(self) -> None:
         """stages.json, replaced as a whole: a killed run has the stages that began."""

@@ -9,12 +9,12 @@ import gevent
 from locust import User, task
 
 
-class Dispatcher(User):  # type: ignore[misc]
+class Dispatcher(User):
     """One a worker. start_once: set by the worker before locust starts any user."""
 
     start_once: ClassVar[Callable[[], None]]
 
-    @task  # type: ignore[misc]
+    @task
     def keep_running(self) -> None:
         type(self).start_once()
         gevent.sleep(1.0)

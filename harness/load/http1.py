@@ -66,7 +66,7 @@ class ResponseReader:
         at, size = 0, len(data)
         while True:
             state = self._state
-            if state == _DATA or state == _COUNTED:
+            if state in (_DATA, _COUNTED):
                 take = min(self._left, size - at)
                 self.body += data[at : at + take]
                 at += take
@@ -77,7 +77,7 @@ class ResponseReader:
                     self._finish()
                 else:
                     self._state = _DATA_END
-            elif state == _SIZE or state == _TRAILER:
+            elif state in (_SIZE, _TRAILER):
                 cut = data.find(_CRLF, at)
                 if cut < 0 or cut - at > MAX_LINE_BYTES:
                     return self._keep(data, at, MAX_LINE_BYTES)
@@ -125,7 +125,8 @@ class ResponseReader:
         match = _STATUS.fullmatch(first)
         if not match:
             raise MalformedFault("the status line is not HTTP/1.1")
-        status, fields = int(match[2]), {}
+        status = int(match[2])
+        fields: dict[str, str] = {}
         for line in lines:
             _add_field(fields, line)
         if status < 200 and status != 101:

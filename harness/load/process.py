@@ -26,7 +26,9 @@ class LoadProcess:
 
     def __init__(self, workers: int = 1, bind: str = "127.0.0.1") -> None:
         self.workers = workers
-        self._log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")
+        self._log = tempfile.TemporaryFile(  # noqa: SIM115 - closed by close()
+            mode="w+", encoding="utf-8", errors="replace"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.load", "master", "--workers", str(workers),
              "--bind", bind],

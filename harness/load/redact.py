@@ -19,7 +19,7 @@ def redact(text: str, secret: str = "", prompt: str = "") -> str:
     words = _KEY.sub("***", text).split()[:80]
     if prompt:
         haystack = " ".join(prompt.replace("\\n", " ").split())
-        quoted = set()
+        quoted: set[int] = set()
         for k in range(len(words) - NUM_SHARED_WORDS + 1):
             run = " ".join(words[k : k + NUM_SHARED_WORDS]).strip("'\".,:;()[]{}")
             if run in haystack:
