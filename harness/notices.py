@@ -46,5 +46,11 @@ SENTENCES: dict[str, str] = {
     "unknown_environment": (
         "the environment variable {name} is not one the harness knows; did you mean {nearest}?"
     ),
+    "url_completed": (
+        "target {target} has no path in its URL: /v1 was appended, requests go to {url}"
+    ),
+    "dropped_rows": (
+        "{rows} rows of {file} had failed there (no tokens) and are not replayed"
+    ),
     "skipped_limit": "the limit on {metric} was skipped for class {name}: it cannot have it",
 }

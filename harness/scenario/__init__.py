@@ -1,0 +1,22 @@
+"""Scenarios: the document, its loader, its points and the materials they need."""
+
+from __future__ import annotations
+
+from harness.scenario.comparable import comparability_hash, json_schema
+from harness.scenario.document import Scenario
+from harness.scenario.expand import Point, expand
+from harness.scenario.loader import LoadedScenario, load_resolved, load_scenario
+from harness.scenario.materials import Materials, read_materials
+
+__all__ = [
+    "LoadedScenario",
+    "Materials",
+    "Point",
+    "Scenario",
+    "comparability_hash",
+    "expand",
+    "json_schema",
+    "load_resolved",
+    "load_scenario",
+    "read_materials",
+]

@@ -1,0 +1,150 @@
+"""Plain values -> a valid document, or everything that is wrong with them.
+
+Three passes whose findings are joined: pydantic on the whole, the rules of each block that is
+valid in itself, the rules between blocks. Files are not opened here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import Fault
+from harness.scenario import document as doc
+from harness.scenario._faults import Wrong, explain
+from harness.scenario._paths import PathError, resolve, show
+from harness.scenario._rules import complaints
+from harness.scenario._shape import Shape, fields_of
+from harness.scenario._tree import Where
+
+MOST_POINTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """document is None where anything is wrong."""
+
+    document: doc.Scenario | None
+    wrong: tuple[Wrong, ...]
+
+    def shown(self, data: Any) -> list[Fault]:
+        """The findings without positions."""
+        return [Fault(show(data, w.where), w.message) for w in self.wrong]
+
+
+def check(data: Any) -> Checked:
+    """Validate one whole document of plain values."""
+    if not isinstance(data, dict):
+        return Checked(None, (Wrong((), "expected keys such as schema, name, targets, traffic"),))
+    newer = _other_schema(data.get("schema"))
+    if newer:
+        return Checked(None, (Wrong(("schema",), newer),))
+    document, wrong = _validate(data)
+    taken = {w.where for w in wrong}
+    for found in (*_block_rules(data), *_between(data)):
+        if found.where not in taken:
+            taken.add(found.where)
+            wrong.append(found)
+    return Checked(None if wrong else document, tuple(wrong))
+
+
+def _other_schema(given: Any) -> str:
+    """Why a document of another language or a newer version is not looked at any further."""
+    if given in (None, "harness/v1"):
+        return ""
+    head, _, version = str(given)[:40].rpartition("/v")
+    if head == "harness" and version.isdecimal():
+        return f"{given} is newer than this harness, which reads harness/v1; update the harness"
+    return f"'{str(given)[:40]}' is not known; write harness/v1"
+
+
+def _validate(data: dict[str, Any]) -> tuple[doc.Scenario | None, list[Wrong]]:
+    try:
+        return doc.Scenario.model_validate(data), []
+    except ValidationError as error:
+        return None, explain(doc.Scenario, data, error.errors(include_url=False))
+
+
+def _block_rules(data: dict[str, Any]) -> Iterator[Wrong]:
+    yield from _walk(Shape("block", model=doc.Scenario), data, ())
+
+
+def _walk(shape: Shape | None, value: Any, where: Where) -> Iterator[Wrong]:
+    if shape is None:
+        return
+    model = shape.block(value)
+    if model is not None and isinstance(value, dict):
+        yield from _rules_of(model, value, where)
+        for key, below in fields_of(model).items():
+            if key in value:
+                yield from _walk(below, value[key], (*where, key))
+    elif shape.kind == "leaf" and isinstance(value, bool) and not shape.takes_bool:
+        yield Wrong(where, f"must not be {str(value).lower()}")
+    elif shape.kind == "list" and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(shape.child(value, index), item, (*where, index))
+    elif shape.kind == "names" and isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk(shape.child(value, key), item, (*where, key))
+
+
+def _rules_of(model: type[BaseModel], value: dict[str, Any], where: Where) -> Iterator[Wrong]:
+    if model is doc.Scenario:
+        return
+    try:
+        block = model.model_validate(value)
+    except ValidationError:
+        return
+    for field, message in complaints(block):
+        if field.startswith(("headers.", "over.")):  # keys that may hold dots
+            head, _, rest = field.partition(".")
+            steps: Where = (head, rest)
+        else:
+            steps = tuple(int(p) if p.isdecimal() else p for p in field.split(".") if p)
+        yield Wrong((*where, *steps), message)
+
+
+def _between(data: dict[str, Any]) -> Iterator[Wrong]:
+    """Rules between blocks, on plain values: any block may be broken."""
+    yield from _class_names(data.get("traffic"))
+    sweep, targets = data.get("sweep"), data.get("targets")
+    if isinstance(sweep, dict) and isinstance(targets, dict):
+        names = sweep.get("targets")
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            if name not in targets:
+                legal = ", ".join(targets)
+                yield Wrong(("sweep", "targets", index), f"no target '{name}'; there are {legal}")
+    over = sweep.get("over") if isinstance(sweep, dict) else None
+    if isinstance(over, dict):
+        yield from _swept_paths(data, over, sweep.get("repeat", 1) if sweep else 1)
+
+
+def _class_names(traffic: Any) -> Iterator[Wrong]:
+    seen: set[str] = set()
+    for index, item in enumerate(traffic if isinstance(traffic, list) else ()):
+        name = item.get("name") if isinstance(item, dict) else None
+        if isinstance(name, str):
+            if name in seen:
+                yield Wrong(
+                    ("traffic", index, "name"), f"'{name}' is taken; every class has its own name"
+                )
+            seen.add(name)
+
+
+def _swept_paths(data: dict[str, Any], over: dict[str, Any], repeat: Any) -> Iterator[Wrong]:
+    count = repeat if isinstance(repeat, int) else 1
+    for path, values in over.items():
+        count *= max(1, len(values)) if isinstance(values, list) else 1
+        head = str(path).split(".")[0]
+        if head not in ("traffic", "load", "tokens", "slo", "validity", "seed", "targets"):
+            yield Wrong(("sweep", "over", path), f"'{head}' cannot be swept", at_key=True)
+            continue
+        try:
+            resolve(data, str(path), may_create=True)
+        except PathError as error:
+            yield Wrong(("sweep", "over", path), str(error), at_key=True)
+    if count > MOST_POINTS:
+        yield Wrong(("sweep", "over"), f"makes {count:,} points; at most {MOST_POINTS:,} run")

@@ -1,0 +1,83 @@
+"""Opens the files a valid document names: faults for those that are wrong, and where they lie.
+
+In the document that runs, a file outside the library is written as an absolute path, so that a
+run's resolved scenario can be read again from anywhere; script files are read into the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.notices import Notice
+from harness.scenario import document as doc
+from harness.scenario._faults import Wrong
+from harness.scenario._files import FileFault, find, library_folder
+from harness.scenario._paths import get, put
+from harness.scenario._references import references
+from harness.scenario._tables import QuantileTable
+from harness.scenario._traces import Trace
+from harness.scenario._tree import parse_yaml, read_text
+from harness.scenario.materials import read_reference
+
+
+def pin_files(
+    document: doc.Scenario, data: dict[str, Any], folders: Sequence[Path]
+) -> tuple[list[Wrong], list[Notice]]:
+    """Check every file and write its place into `data`; folders: where to look, in order."""
+    wrong: list[Wrong] = []
+    notices: list[Notice] = []
+    for reference in references(document):
+        try:
+            content = read_reference(reference.owner, folders)
+            put(data, reference.where, _pinned(reference.name, folders))
+        except FileFault as error:
+            wrong.append(Wrong(reference.where, str(error)))
+            continue
+        if isinstance(content, Trace) and content.num_dropped:
+            facts = {"file": Path(reference.name).name, "rows": content.num_dropped}
+            notices.append(Notice("dropped_rows", "info", facts))
+        if isinstance(content, QuantileTable) and content.value[-1] < 1:
+            wrong.append(Wrong(reference.where, "holds no length of one token or more"))
+    for name, target in document.targets.items():
+        if isinstance(target, doc.ScriptedTarget) and isinstance(target.script, str):
+            where = ("targets", name, "script")
+            try:
+                put(data, where, _script(find(target.script, folders)))
+            except FileFault as error:
+                wrong.append(Wrong(where, str(error)))
+    wrong += _pin_swept(data, folders)
+    return wrong, list({str(n): n for n in notices}.values())
+
+
+def _pinned(name: str, folders: Sequence[Path]) -> str:
+    path = find(name, folders).resolve()
+    library = library_folder().resolve()
+    return str(path.relative_to(library)) if path.is_relative_to(library) else str(path)
+
+
+def _pin_swept(data: dict[str, Any], folders: Sequence[Path]) -> list[Wrong]:
+    """Swept file names; what they hold is checked when the points are read."""
+    wrong: list[Wrong] = []
+    over = get(data, ("sweep", "over")) or {}
+    for path, values in over.items():
+        if path.endswith(".file"):
+            for index, name in enumerate(values):
+                try:
+                    values[index] = _pinned(str(name), folders)
+                except FileFault as error:
+                    wrong.append(Wrong(("sweep", "over", path, index), str(error)))
+    return wrong
+
+
+def _script(path: Path) -> dict[str, Any]:
+    text, unreadable = read_text(path)
+    tree = parse_yaml(text) if unreadable is None else None
+    faults = tree.faults if tree else [unreadable] if unreadable else []
+    if faults:
+        place = f"line {faults[0].line} of {path.name}" if faults[0].line else path.name
+        raise FileFault(f"{place}: {faults[0].message}")
+    if tree is None or not isinstance(tree.data, dict):
+        raise FileFault(f"{path.name} holds no script: expected keys")
+    return tree.data

@@ -1,0 +1,46 @@
+"""Every file a document names: where it is named and what it must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from harness.scenario import document as doc
+from harness.scenario._tree import Where
+
+Owner = (
+    doc.Empirical | doc.TraceWorkload | doc.TraceArrival | doc.DatasetWorkload | doc.TokenizerTokens
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """where: the path of the `file` key.  owner: the block that holds it."""
+
+    where: Where
+    owner: Owner
+
+    @property
+    def name(self) -> str:
+        return self.owner.file
+
+
+def references(document: BaseModel, where: Where = ()) -> Iterator[Reference]:
+    """All references of a document or of a block of it, in document order."""
+    if isinstance(document, Owner):
+        yield Reference((*where, "file"), document)
+    for name, info in type(document).model_fields.items():
+        yield from _below(getattr(document, name), (*where, info.alias or name))
+
+
+def _below(value: object, where: Where) -> Iterator[Reference]:
+    if isinstance(value, BaseModel):
+        yield from references(value, where)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _below(item, (*where, index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _below(item, (*where, key))

@@ -1,0 +1,165 @@
+"""Rules between fields of one block, said at the field to change.
+
+They run on every block that is valid in itself, so that they are reported together with the
+faults of other blocks. Rules between blocks are in _check.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from harness.scenario import document as doc
+
+Complaint = tuple[str, str]  # field, message; "" is the block itself
+
+_SECRET_HEADER = re.compile(
+    r"auth|api[-_]?key|access[-_]?key|token|secret|cookie|passw|credential|signature", re.IGNORECASE
+)
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_API_CALLS = ("/chat/completions", "/completions", "/models", "/embeddings")
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header's value is to be named by {env: NAME}, never written."""
+    return bool(_SECRET_HEADER.search(name))
+
+
+def complaints(block: BaseModel) -> Iterator[Complaint]:
+    """What is wrong between the fields of one valid block."""
+    for kind, rule in _RULES:
+        if isinstance(block, kind):
+            yield from rule(block)
+
+
+def _uniform(block: Any) -> Iterator[Complaint]:
+    if block.min > block.max:
+        yield "min", "is above max; swap them"
+
+
+def _lognormal(block: Any) -> Iterator[Complaint]:
+    if block.p95 < block.median:
+        yield "p95", "is below median; 19 of 20 draws lie below p95, half below median"
+    if block.max < block.p95:
+        yield "max", "is below p95; raise max, or use a narrower distribution"
+
+
+def _window(block: doc.OpenStage | doc.ClosedStage) -> Iterator[Complaint]:
+    is_trace = isinstance(block, doc.OpenStage) and isinstance(block.arrival, doc.TraceArrival)
+    if block.duration is not None and block.requests is not None:
+        yield "requests", "give either duration or requests, not both"
+    elif block.duration is None and block.requests is None and not is_trace:
+        yield "duration", "missing; say how long (duration: 60s) or how many (requests: 300)"
+    if block.duration == 0:
+        yield "duration", "must be above 0s"
+
+
+def _open(block: doc.OpenStage) -> Iterator[Complaint]:
+    is_trace = isinstance(block.arrival, doc.TraceArrival)
+    if is_trace and block.rate is not None:
+        yield "rate", "a trace brings its own times; remove rate, slow a trace with arrival.thin"
+    if not is_trace and block.rate is None:
+        yield "rate", "missing; an open load needs one, such as 8/s"
+    if isinstance(block.rate, doc.Ramp) and block.duration is None and not is_trace:
+        yield "duration", "missing; a ramp needs to know how long it takes"
+
+
+def _thin(block: doc.TraceArrival) -> Iterator[Complaint]:
+    if block.thin == 0:
+        yield "thin", "must be above 0%; it is the share of rows that are kept"
+
+
+def _chat(block: doc.ChatWorkload) -> Iterator[Complaint]:
+    system, whole = block.system_tokens, block.input_tokens
+    if (
+        isinstance(system, doc.Fixed)
+        and isinstance(whole, doc.Fixed)
+        and system.value >= whole.value
+    ):
+        yield "system_tokens", "must be shorter than input_tokens, which include it"
+    for name in ("input_tokens", "output_tokens"):
+        lengths = getattr(block, name)
+        if (isinstance(lengths, doc.Fixed) and lengths.value < 1) or (
+            isinstance(lengths, doc.Uniform) and lengths.max < 1
+        ):
+            yield name, "must be at least one token"
+
+
+def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
+    try:
+        url = urlsplit(block.url)
+        port, host = url.port, url.hostname
+    except ValueError:
+        yield "url", "is not a URL; write http://host:port/v1"
+        return
+    if "@" in url.netloc:
+        yield "url", "holds a user or password; name the key's variable in api_key_env instead"
+    elif url.scheme not in ("http", "https"):
+        yield "url", "must start with http:// or https://"
+    elif not host or port == 0:
+        yield "url", "names no host; write http://host:port/v1"
+    elif url.query or url.fragment:
+        yield "url", "must end with its path; a key in a query would be recorded, use api_key_env"
+    else:
+        calls = [call for call in _API_CALLS if url.path.rstrip("/").endswith(call)]
+        if calls:
+            yield "url", f"is one call; give the base URL, without '{calls[0]}'"
+    for name, value in block.headers.items():
+        if is_secret_header(name) and isinstance(value, str):
+            yield f"headers.{name}", "a secret is named, never written: {env: NAME_OF_VARIABLE}"
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            yield f"headers.{name[:40]}", "is not a header name"
+        if isinstance(value, str) and re.search(r"[\r\n]", value):
+            yield f"headers.{name}", "must be one line"
+    yield from _key_name(block)
+
+
+def _key_name(block: doc.OpenAITarget | doc.TrafficClass) -> Iterator[Complaint]:
+    if block.api_key_env is not None and not _ENV_NAME.fullmatch(block.api_key_env):
+        yield "api_key_env", "is the name of a variable such as MY_API_KEY, never the key itself"
+
+
+def _env(block: doc.EnvValue) -> Iterator[Complaint]:
+    if not _ENV_NAME.fullmatch(block.env):
+        yield "env", "is the name of a variable such as MY_API_KEY, never the value itself"
+
+
+def _stages(block: doc.StagedLoad) -> Iterator[Complaint]:
+    seen: set[str] = set()
+    for index, stage in enumerate(block.stages):
+        if stage.name in seen:
+            yield f"stages.{index}.name", f"'{stage.name}' is taken; every stage has its own name"
+        seen.add(stage.name)
+
+
+def _list_sweep(block: doc.ListSweep) -> Iterator[Complaint]:
+    if len(block.over) != 1:
+        yield "over", "a list takes one path; for every combination of several use kind: grid"
+
+
+def _sweep(block: doc.ListSweep | doc.GridSweep) -> Iterator[Complaint]:
+    for path, values in block.over.items():
+        if not values:
+            yield f"over.{path}", "holds no value"
+    if block.targets == ():
+        yield "targets", "is empty; leave it out to use all"
+
+
+_RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
+    ((doc.Uniform, doc.UniformTime), _uniform),
+    ((doc.Lognormal, doc.LognormalTime), _lognormal),
+    ((doc.OpenStage, doc.ClosedStage), _window),
+    (doc.OpenStage, _open),
+    (doc.TraceArrival, _thin),
+    (doc.ChatWorkload, _chat),
+    (doc.OpenAITarget, _openai),
+    (doc.TrafficClass, _key_name),
+    (doc.EnvValue, _env),
+    (doc.StagedLoad, _stages),
+    (doc.ListSweep, _list_sweep),
+    ((doc.ListSweep, doc.GridSweep), _sweep),
+)

@@ -1,0 +1,141 @@
+"""What a scenario asks for and what it can show: expected requests and tokens, and advice.
+
+Floors are the sample sizes from which a two-sided 95 % interval of a quantile exists (order
+statistics, independent requests): correlated requests need more, so this only warns of what
+cannot work at all. Closed load answers as fast as its target, so it has no expected count.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.notices import Notice
+from harness.scenario import document as doc
+from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
+from harness.units import write_seconds
+
+# quantile -> requests; 1 - q**n - n q**(n-1) (1-q) ... see order statistics of a Binomial
+FLOORS = {"p50": 6, "p90": 36, "p95": 72, "p99": 368}
+RECOMMENDED_WARMUP_S = 10.0
+_KNOWN_VARIABLES = ("HARNESS_OUT", "HARNESS_TOKEN", "HARNESS_TRACES")
+_NEED_TWO_TOKENS = ("tpot", "itl", "icl", "max_stall")
+
+
+@dataclass(frozen=True, slots=True)
+class StageBudget:
+    """Expected size of one stage. num_measured: None where only the target decides."""
+
+    name: str
+    warmup_s: float
+    window_s: float | None
+    num_measured: float | None
+
+
+def stage_budget(stage: doc.Stage, load: doc.Load, trace_times: object = None) -> StageBudget:
+    """Warm-up, window and expected measured requests of a stage; None where unknown.
+
+    trace_times: [n] arrival seconds of the stage's trace where it was read.
+    """
+    window_s, requests = stage.duration, stage.requests
+    rate = _mean_rate(stage)
+    if isinstance(stage, doc.OpenStage) and isinstance(stage.arrival, doc.TraceArrival):
+        rate, window_s = _trace_rate(stage, trace_times, load.warmup)
+    num = float(requests) if requests is not None else None
+    if num is None and rate is not None and window_s is not None:
+        num = rate * window_s
+    if window_s is None and rate and num is not None:
+        window_s = num / rate
+    return StageBudget(stage.name, load.warmup, window_s, num)
+
+
+def stages_of(load: doc.Load) -> tuple[doc.Stage, ...]:
+    return load.stages if isinstance(load, doc.StagedLoad) else (load,)
+
+
+def advise(document: doc.Scenario, env: Mapping[str, str]) -> list[Notice]:
+    """Notices about a valid document."""
+    return [*_warmup(document), *_limits(document), *_samples(document), *_variables(env)]
+
+
+def sample_notices(slo: Slo, num_measured: float) -> Iterator[Notice]:
+    """One notice for the highest quantile with a limit that so few requests cannot carry."""
+    asked = {
+        name
+        for metric in Slo.model_fields
+        if isinstance(limits := getattr(slo, metric), LatencyLimits)
+        for name in FLOORS
+        if getattr(limits, name) is not None
+    }
+    short = [name for name in asked if num_measured < FLOORS[name]]
+    if short:
+        worst = max(short, key=FLOORS.__getitem__)
+        facts = {"requests": round(num_measured), "quantile": worst, "needed": FLOORS[worst]}
+        yield Notice("too_few_requests", "warning", facts)
+
+
+def _mean_rate(stage: doc.Stage) -> float | None:
+    if not isinstance(stage, doc.OpenStage) or stage.rate is None:
+        return None
+    rate = stage.rate
+    return (rate.from_ + rate.to) / 2 if isinstance(rate, doc.Ramp) else rate
+
+
+def _trace_rate(
+    stage: doc.OpenStage, times: object, warmup_s: float
+) -> tuple[float | None, float | None]:
+    """Mean rate and window of a replayed trace; the window is its rest after the warm-up."""
+    import numpy as np
+
+    arrival_s = np.asarray(times, np.float64) if times is not None else np.empty(0)
+    if len(arrival_s) < 2 or not isinstance(stage.arrival, doc.TraceArrival):
+        return None, stage.duration
+    span_s = float(arrival_s[-1])
+    rate = len(arrival_s) / span_s * stage.arrival.thin if span_s else None
+    rest_s = max(0.0, span_s - warmup_s)
+    return rate, min(rest_s, stage.duration) if stage.duration is not None else rest_s
+
+
+def _warmup(document: doc.Scenario) -> Iterator[Notice]:
+    if document.load.warmup < RECOMMENDED_WARMUP_S:
+        facts = {
+            "warmup": write_seconds(document.load.warmup),
+            "recommended": write_seconds(RECOMMENDED_WARMUP_S),
+        }
+        yield Notice("short_warmup", "info", facts)
+
+
+def _limits(document: doc.Scenario) -> Iterator[Notice]:
+    """Limits on gaps between tokens, for a class that asks for one token only."""
+    for traffic in document.traffic:
+        workload = traffic.workload
+        if isinstance(workload, doc.TraceWorkload):
+            continue
+        out = workload.output_tokens
+        if isinstance(out, doc.Fixed) and out.value < 2:
+            for metric in _NEED_TWO_TOKENS:
+                if _has_limit(traffic.slo, metric) or _has_limit(document.slo, metric):
+                    facts = {"metric": metric, "name": traffic.name}
+                    yield Notice("skipped_limit", "warning", facts)
+
+
+def _has_limit(slo: Slo | None, metric: str) -> bool:
+    if slo is None:
+        return False
+    good = slo.good_request or GoodRequest()
+    return getattr(slo, metric) is not None or getattr(good, metric, None) is not None
+
+
+def _samples(document: doc.Scenario) -> Iterator[Notice]:
+    for stage in stages_of(document.load):
+        num = stage_budget(stage, document.load).num_measured
+        if num is not None:
+            yield from sample_notices(document.slo, num)
+
+
+def _variables(env: Mapping[str, str]) -> Iterator[Notice]:
+    for name in env:
+        if name.startswith("HARNESS_") and name not in _KNOWN_VARIABLES:
+            near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0.0)[0]
+            yield Notice("unknown_environment", "warning", {"name": name, "nearest": near})

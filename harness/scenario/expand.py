@@ -1,0 +1,162 @@
+"""Sweeps become points: one document each, with the swept values applied and validated.
+
+`list` takes one path, `grid` every combination. Each point runs `repeat` times with other seeds
+and on every target the sweep names. A point's seed does not depend on its load, so that two load
+levels differ in nothing but the load.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import Fault, ScenarioError
+from harness.scenario import document as doc
+from harness.scenario._check import check
+from harness.scenario._paths import PathError, put, resolve
+from harness.scenario.resolved import as_written
+from harness.scenario.slo import Slo
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One load level on one target.
+
+    label: unique in the scenario and safe as a file name.  swept: path -> value as written.
+    document: the whole scenario with those values.  seed: feeds every random stream; equal at all
+    load levels of one repeat.  repeat: 0, 1, ...
+    """
+
+    index: int
+    label: str
+    target_name: str
+    target: doc.Target
+    document: doc.Scenario
+    swept: Mapping[str, Any]
+    seed: int
+    repeat: int
+
+    @property
+    def traffic(self) -> tuple[doc.TrafficClass, ...]:
+        return self.document.traffic
+
+    @property
+    def load(self) -> doc.Load:
+        return self.document.load
+
+    @property
+    def slo(self) -> Slo:
+        return self.document.slo
+
+    @property
+    def validity(self) -> doc.Validity:
+        return self.document.validity
+
+    @property
+    def tokens(self) -> doc.Tokens:
+        return self.document.tokens
+
+    @property
+    def stages(self) -> tuple[doc.Stage, ...]:
+        """The stages in order; one for a load without stages."""
+        load = self.document.load
+        return load.stages if isinstance(load, doc.StagedLoad) else (load,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    swept: dict[str, Any]
+    document: doc.Scenario
+
+
+def expand(document: doc.Scenario) -> tuple[Point, ...]:
+    """Every point of a scenario, in the order they run.
+
+    Raises ScenarioError with every swept path or value that is wrong.
+    """
+    sweep, levels = document.sweep, _levels(document)
+    names = (sweep.targets if sweep else None) or tuple(document.targets)
+    repeats = sweep.repeat if sweep else 1
+    rows = [
+        (level, name, repeat) for repeat in range(repeats) for level in levels for name in names
+    ]
+    if sweep and sweep.order == "shuffled":
+        random.Random(f"order {document.seed}").shuffle(rows)
+    labels = _labels(rows, with_target=len(names) > 1, with_repeat=repeats > 1)
+    return tuple(
+        Point(
+            index=index, label=label, target_name=name, target=level.document.targets[name],
+            document=level.document, swept=level.swept, repeat=repeat,
+            seed=_seed(level.document.seed, repeat),
+        )
+        for index, ((level, name, repeat), label) in enumerate(zip(rows, labels, strict=True))
+    )  # fmt: skip
+
+
+def _seed(seed: int, repeat: int) -> int:
+    """63 bits, the same on every machine; the scenario's own seed for the first repeat would tie
+    repeats to neighbouring seeds (seed 0 repeat 1 = seed 1), so all are hashed."""
+    digest = hashlib.blake2b(f"{seed} {repeat}".encode(), digest_size=8, person=b"harness-point")
+    return int.from_bytes(digest.digest(), "little") >> 1
+
+
+def _levels(document: doc.Scenario) -> list[_Level]:
+    if document.sweep is None:
+        return [_Level({}, document)]
+    plain, faults, levels = as_written(document), [], []
+    for swept in combinations(document.sweep):
+        data = copy.deepcopy(plain)
+        wrong = []
+        for path, value in swept.items():
+            try:
+                put(data, resolve(data, path, may_create=True), value)
+            except PathError as error:
+                wrong.append(Fault(f"sweep.over.{path}", str(error)))
+        checked = check(data)
+        given = ", ".join(f"{path} = {value}" for path, value in swept.items())
+        wrong += [Fault(w.path, f"{w.message} (swept: {given})") for w in checked.shown(data)]
+        faults += wrong
+        if checked.document and not wrong:
+            levels.append(_Level(swept, checked.document))
+    if faults:
+        unique = dict.fromkeys(faults)
+        raise ScenarioError(document.name, tuple(unique))
+    return levels
+
+
+def combinations(sweep: doc.ListSweep | doc.GridSweep) -> Iterator[dict[str, Any]]:
+    """path -> value of every level, the last path varying fastest."""
+    for values in itertools.product(*sweep.over.values()):
+        yield dict(zip(sweep.over, values, strict=True))
+
+
+def _labels(
+    rows: list[tuple[_Level, str, int]], *, with_target: bool, with_repeat: bool
+) -> list[str]:
+    labels: list[str] = []
+    for level, name, repeat in rows:
+        parts = [f"{path.split('.')[-1]}-{_short(value)}" for path, value in level.swept.items()]
+        parts = parts or ["main"]
+        parts += [name] if with_target else []
+        parts += [f"r{repeat + 1}"] if with_repeat else []
+        label = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-.")[:60] or "point"
+        labels.append(label if label.lower() not in {seen.lower() for seen in labels} else "")
+        if not labels[-1]:  # two values that read the same: number them
+            labels[-1] = f"{label}-{len(labels) - 1}"
+    return labels
+
+
+def _short(value: Any) -> str:
+    """`8/s` -> 8; a block by its kind; other values as written."""
+    if isinstance(value, dict):
+        rest = [_short(item) for key, item in value.items() if key != "kind"]
+        return "-".join([str(value.get("kind", "")), *rest])
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).removesuffix("/s").replace("%", "pct").replace("/", "-per-")
