@@ -1,0 +1,58 @@
+"""Arithmetic tasks: addition below 100, sorting, counting in words and digits."""
+
+# ruff: noqa: SIM905 - word lists read better as text
+from __future__ import annotations
+
+from .draw import Chat, Draw, chat
+
+_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen""".split()
+_TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+def in_words(n: int) -> str:
+    """0..99 in English."""
+    if n < 20:
+        return _ONES[n]
+    return _TENS[n // 10] + (f"-{_ONES[n % 10]}" if n % 10 else "")
+
+
+def addition(draw: Draw) -> Chat:
+    """Sums of two numbers, each 0..99; a tenth of the 10,000 sums is held out."""
+
+    def make() -> tuple[int, int]:
+        return draw.number(0, 99), draw.number(0, 99)
+
+    a, b = draw.until(make, lambda p: f"{p[0]}+{p[1]}")
+    ask = draw.pick(["What is {} + {}?", "{} + {} =", "Add {} and {}.", "Compute {} + {}."])
+    return chat("addition", ask.format(a, b), str(a + b))
+
+
+def sorting(draw: Draw) -> Chat:
+    """Three to six numbers 0..99 in rising order."""
+
+    def make() -> list[int]:
+        return [draw.number(0, 99) for _ in range(draw.number(3, 6))]
+
+    numbers = draw.until(make, str)
+    ask = draw.pick(["Sort these numbers: {}.", "Put in order: {}.", "Sort: {}."])
+    listed = ", ".join(map(str, numbers))
+    return chat("sorting", ask.format(listed), ", ".join(map(str, sorted(numbers))))
+
+
+def counting(draw: Draw) -> Chat:
+    """Count up or down between two numbers; pairs are split, up and down alike."""
+
+    def make() -> tuple[int, int]:
+        start = draw.number(0, 90)
+        return start, min(99, start + draw.number(3, 12))
+
+    low, high = draw.until(make, lambda p: f"count {p[0]}-{p[1]}")
+    values = list(range(low, high + 1))
+    if draw.chance(0.3):
+        values.reverse()
+    words = draw.chance(0.6)
+    ends = [in_words(n) if words else str(n) for n in (values[0], values[-1])]
+    ask = draw.pick(["Count from {} to {}.", "Please count from {} to {}."])
+    said = [in_words(n) if words else str(n) for n in values]
+    return chat("counting", ask.format(*ends), ", ".join(said))
