@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -40,15 +41,27 @@ def parse(text: object, table: Mapping[str, float], name: str, examples: str) ->
     match = _NUMBER.match(str(text))
     if not match:
         raise ValueError(f"'{text}' is not a {name}; write {examples}")
-    number, unit = float(match[1]), match[2]
+    number, unit = match[1], match[2]
     if not unit:
         raise ValueError(f"{text} has no unit; write {examples}")
     if unit not in table:
         raise ValueError(f"unknown unit '{unit}' in '{text}'; use one of {', '.join(table)}")
-    value = number * table[unit]
+    value = _scaled(number, table[unit])
     if not math.isfinite(value):
         raise ValueError(f"'{text}' is not finite; write {examples}")
     return value
+
+
+def _scaled(number: str, factor: float) -> float:
+    """number * factor, rounded once, so that what write_* wrote is read back to the bit.
+
+    A factor below 1 stands for a division (1e-3 for 1000), which decimals do exactly.
+    """
+    try:
+        exact = Decimal(number)
+        return float(exact / round(1 / factor) if factor < 1 else exact * round(factor))
+    except (ArithmeticError, OverflowError):
+        return math.inf
 
 
 def parse_seconds(text: object) -> float:
@@ -109,6 +122,7 @@ def significant(value: float, digits: int = 3) -> str:
     """`digits` significant figures without an exponent, thousands separated: `4,210`, `0.0312`."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
+    value = float(f"{value:.{digits - 1}e}")  # first, so that 9.996 reads 10.0, not 10.00
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
 
@@ -118,16 +132,20 @@ def write_seconds(value_s: float) -> str:
     for unit in ("d", "h", "min", "s", "ms", "us"):
         number = value_s / TIME_S[unit]
         if number >= 1 and abs(number - round(number)) < 1e-9:
-            return f"{round(number)}{unit}"
+            text = f"{round(number)}{unit}"
+            if parse_seconds(text) == value_s:
+                return text
     return f"{value_s!r}s" if value_s else "0s"
 
 
 def write_rate(value: float) -> str:
-    return f"{value:.12g}/s"
+    """8.0 -> `8/s`; exact for any float."""
+    return f"{value:.0f}/s" if value.is_integer() and value < 1e15 else f"{value!r}/s"
 
 
 def write_share(value: float) -> str:
-    return f"{value * 100:.12g}%"
+    """0.99 -> `99%`; exact for any float."""
+    return f"{(Decimal(repr(value)) * 100).normalize():f}%"
 
 
 # Fields of a document: the YAML holds `250ms`, the model holds 0.25, a dump writes `250ms` again.

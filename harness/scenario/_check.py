@@ -6,6 +6,7 @@ valid in itself, the rules between blocks. Files are not opened here.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import Fault
 from harness.scenario import document as doc
 from harness.scenario._faults import Wrong, explain
-from harness.scenario._paths import PathError, resolve, show
+from harness.scenario._paths import PathError, get, resolve, show, show_plain
 from harness.scenario._rules import complaints
 from harness.scenario._shape import Shape, fields_of
 from harness.scenario._tree import Where
@@ -122,6 +123,21 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
         yield from _swept_paths(data, over, sweep.get("repeat", 1) if sweep else 1)
 
 
+def unknown_step(data: Any, where: Where) -> str:
+    """Why no document can have a value at `where`, empty where it can."""
+    shape: Shape | None = Shape("block", model=doc.Scenario)
+    for depth, step in enumerate(where):
+        model = shape.block(data) if shape else None
+        if shape is None or (shape.kind in ("block", "choice", "leaf") and model is None):
+            return ""  # its own block is wrong, which is said there
+        if model is not None and step not in fields_of(model):
+            near = difflib.get_close_matches(str(step), list(fields_of(model)), n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            return f"{show_plain(where[:depth])} has no key '{step}'{hint}"
+        shape, data = shape.child(data, step), get(data, (step,))
+    return ""
+
+
 def _class_names(traffic: Any) -> Iterator[Wrong]:
     seen: set[str] = set()
     for index, item in enumerate(traffic if isinstance(traffic, list) else ()):
@@ -143,8 +159,10 @@ def _swept_paths(data: dict[str, Any], over: dict[str, Any], repeat: Any) -> Ite
             yield Wrong(("sweep", "over", path), f"'{head}' cannot be swept", at_key=True)
             continue
         try:
-            resolve(data, str(path), may_create=True)
+            unknown = unknown_step(data, resolve(data, str(path), may_create=True))
         except PathError as error:
-            yield Wrong(("sweep", "over", path), str(error), at_key=True)
+            unknown = str(error)
+        if unknown:
+            yield Wrong(("sweep", "over", path), unknown, at_key=True)
     if count > MOST_POINTS:
         yield Wrong(("sweep", "over"), f"makes {count:,} points; at most {MOST_POINTS:,} run")

@@ -36,9 +36,7 @@ def read_dataset(path: Path, columns: Columns) -> tuple[DatasetRow, ...]:
                 try:
                     rows.append(_row(json.loads(raw), columns))
                 except json.JSONDecodeError as error:
-                    raise FileFault(
-                        f"line {line} of {path.name} is not JSON: {error.msg}"
-                    ) from error
+                    raise FileFault(f"line {line} of {path.name} is not JSON") from error
                 except (ValueError, RecursionError) as error:
                     raise FileFault(f"line {line} of {path.name}: {error}") from error
     if not rows:

@@ -44,6 +44,8 @@ def explain(model: type[BaseModel], data: Any, errors: Iterable[ErrorDetails]) -
     found: dict[Where, Wrong] = {}
     for error in errors:
         spot = _locate(model, data, error["loc"])
+        if error["type"] == "too_short" and spot.value:  # its items are wrong, not their number
+            continue
         if not spot.is_off_branch:
             found.setdefault(spot.where, _say(error, spot, model, data))
     return list(found.values())
@@ -142,10 +144,10 @@ def _no_choice(given: object, legal: Sequence[str]) -> str:
 def _plain(kind: str, context: dict[str, Any], spot: _Spot, message: str) -> str:
     """The sentence for an error of a single value."""
     sentences = {
-        "greater_than": f"must be above {context.get('gt')}",
-        "greater_than_equal": f"must be {context.get('ge')} or more",
-        "less_than": f"must be below {context.get('lt')}",
-        "less_than_equal": f"must be {context.get('le')} or less",
+        "greater_than": f"must be above {context.get('gt', 0):g}",
+        "greater_than_equal": f"must be {context.get('ge', 0):g} or more",
+        "less_than": f"must be below {context.get('lt', 0):g}",
+        "less_than_equal": f"must be {context.get('le', 0):g} or less",
         "finite_number": "must be finite",
         "int_from_float": "must be a whole number",
         "int_parsing": "must be a whole number",
@@ -164,6 +166,8 @@ def _plain(kind: str, context: dict[str, Any], spot: _Spot, message: str) -> str
     }
     if kind == "literal_error":
         return _no_choice(spot.value, _literals(spot))
+    if kind in ("bool_parsing", "bool_type") and _literals(spot):
+        return f"must be true, false or {_either(_literals(spot))}"
     if kind == "too_short":
         return "must not be empty"
     return sentences.get(kind, message[:1].lower() + message[1:])

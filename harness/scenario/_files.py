@@ -7,12 +7,11 @@ in the current folder, which is where `--set ...file=trace.csv` is typed.
 from __future__ import annotations
 
 import gzip
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 
 class FileFault(ValueError):
@@ -46,10 +45,9 @@ def find(name: str, search_paths: Sequence[Path]) -> Path:
 def open_text(path: Path) -> Iterator[TextIO]:
     """The file as UTF-8 text, unpacked where its name ends in .gz; faults instead of OSErrors."""
     try:
-        with path.open("rb") as raw:
-            stream = gzip.open(raw) if path.suffix == ".gz" else raw
-            with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:  # type: ignore[arg-type]
-                yield text
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as text:
+            yield cast(TextIO, text)
     except UnicodeDecodeError as error:
         raise FileFault(f"{path.name} is not UTF-8 text") from error
     except (OSError, EOFError) as error:

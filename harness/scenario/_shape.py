@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import types
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -48,7 +49,10 @@ class Shape:
 
 def fields_of(model: type[BaseModel]) -> dict[str, Shape]:
     """Key as written in YAML -> shape."""
-    return {(f.alias or name): shape_of(f.annotation) for name, f in model.model_fields.items()}
+    return {
+        (f.alias or name): shape_of(cast(Hashable, f.annotation))
+        for name, f in model.model_fields.items()
+    }
 
 
 def description_of(model: type[BaseModel], key: str) -> str:
@@ -59,7 +63,7 @@ def description_of(model: type[BaseModel], key: str) -> str:
 
 
 @functools.cache
-def shape_of(annotation: Any) -> Shape:
+def shape_of(annotation: Hashable) -> Shape:
     """The shape of a type annotation."""
     annotation = _bare(annotation)
     origin = get_origin(annotation)

@@ -21,7 +21,9 @@ def comparability_hash(document: Scenario) -> str:
     by its bytes, not by where it lies.
     """
     plain = as_written(document)
-    kept = {key: plain[key] for key in ("traffic", "load", "tokens", "seed") if key in plain}
+    kept: dict[str, Any] = {
+        key: plain[key] for key in ("traffic", "load", "tokens", "seed") if key in plain
+    }
     kept["traffic"] = [
         {k: v for k, v in c.items() if k not in ("slo", "api_key_env")} for c in kept["traffic"]
     ]

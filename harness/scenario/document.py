@@ -18,7 +18,9 @@ from harness.units import ReqPerS, Seconds, Share
 class Document(BaseModel):
     """Base of every block: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 # -- distributions: lengths and counts are bare numbers, times carry units ---------------------

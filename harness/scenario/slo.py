@@ -11,7 +11,7 @@ from harness.units import ReqPerS, Seconds, Share
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LatencyLimits(_Block):
