@@ -22,9 +22,7 @@ class Choice:
 
     behaviour: Behaviour
     fault: int | None = None
-    templates: dict[bool, dict[object, bytes]] = field(
-        default_factory=lambda: {True: {}, False: {}}
-    )
+    templates: dict[bool, list[bytes]] = field(default_factory=lambda: {True: [], False: []})
 
 
 class Chooser:

@@ -93,6 +93,9 @@ class Connection:
             return
         if self.state != "closed":
             self.state = "closed"
+            with suppress(OSError, ValueError):
+                if isinstance(self.sock, ssl.SSLSocket):
+                    self.sock.unwrap()  # sends close_notify; we do not wait for theirs
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)
             self.sock.close()

@@ -31,6 +31,9 @@ def chunk_offsets_ns(
     due_ns = _draw_ns(timing.ttft, draw) + _ns(timing.per_prompt_tok * prompt_tok)
     gaps = _gaps_ns(timing, draw)
     stall = timing.stall
+    if stall is None and isinstance(timing.gap, float):
+        gap_ns = _ns(timing.gap)
+        return [due_ns + k * gap_ns for k in range(num_chunks)]
     offsets = []
     for k in range(num_chunks):
         if k:

@@ -36,13 +36,12 @@ class Event(NamedTuple):
 class Answer:
     """One answer's content: how many tokens, in which chunks, with which usage.
 
-    cache: templates by place, shared by all answers of one behaviour and dialect.
+    framed: ready templates of its token chunks, shared by all answers of one behaviour and dialect;
+    an exchange fills it.
     """
 
-    def __init__(
-        self, behaviour: Behaviour, ask: Ask, model: str, cache: dict[object, bytes]
-    ) -> None:
-        self.behaviour, self.ask, self.model, self._cache = behaviour, ask, model, cache
+    def __init__(self, behaviour: Behaviour, ask: Ask, model: str, framed: list[bytes]) -> None:
+        self.behaviour, self.ask, self.model, self.framed = behaviour, ask, model, framed
         tokens = behaviour.tokens
         asked = tokens.output
         if asked is None:
@@ -67,30 +66,42 @@ class Answer:
 
     def events(self) -> Iterator[Event]:
         """Every event in order, without the errors and breaks of a script."""
-        behaviour = self.behaviour
-        chunks = behaviour.chunks
+        yield from self.opening()
         last = len(self.token_chunks) - 1
-        k = 0
-        if self.ask.is_chat and chunks.role_first:
-            yield Event(self._chunk(k, {"role": "assistant", "content": ""}), -1)
-            k += 1
-        for i in range(chunks.empty_deltas):
-            yield Event(self._chunk(k, {"content": ""}), (i + 1) / (chunks.empty_deltas + 1) - 1)
-            k += 1
-        is_last_finish = chunks.finish == "last_token"
+        is_last_finish = self.behaviour.chunks.finish == "last_token"
         for i, tokens in enumerate(self.token_chunks):
-            yield Event(self._token_chunk(k, tokens, i == last and is_last_finish), i)
-            k += 1
-        yield from self._tail(
-            k, max(last, 0), chunks.finish == "own" or (is_last_finish and last < 0)
-        )
+            is_finish = i == last and is_last_finish
+            yield Event(self._token_chunk(self.num_opening + i, tokens, is_finish), i)
+        yield from self.tail()
 
-    def _tail(self, k: int, at: int, has_finish: bool) -> Iterator[Event]:
+    @property
+    def num_opening(self) -> int:
+        """Events before the first token."""
+        chunks = self.behaviour.chunks
+        return int(self.ask.is_chat and chunks.role_first) + chunks.empty_deltas
+
+    def opening(self) -> Iterator[Event]:
+        """The role, then empty deltas."""
+        num_empty = self.behaviour.chunks.empty_deltas
+        first_empty = self.num_opening - num_empty
+        if first_empty:
+            yield Event(self._chunk(0, {"role": "assistant", "content": ""}), -1)
+        for i in range(num_empty):
+            empty = self._chunk(first_empty + i, {"content": ""})
+            yield Event(empty, (i + 1) / (num_empty + 1) - 1)
+
+    def token_template(self, i: int) -> bytes:
+        """Of token chunk i, where one chunk is one token."""
+        return self._token_chunk(self.num_opening + i, range(i, i + 1), is_finish=False)
+
+    def tail(self) -> Iterator[Event]:
         """What follows the last token: finish, usage, the end marker and what comes after it."""
         sse, where = self.behaviour.sse, self.behaviour.usage.where
-        if has_finish:
-            finish = self._chunk(k, {}, self.finish_reason, self.output_tok)
-            yield Event(finish, at, is_tail=True)
+        k, at = self.num_opening + len(self.token_chunks), max(len(self.token_chunks) - 1, 0)
+        finish = self.behaviour.chunks.finish
+        if finish == "own" or (finish == "last_token" and not self.token_chunks):
+            chunk = self._chunk(k, {}, self.finish_reason, self.output_tok)
+            yield Event(chunk, at, is_tail=True)
             k += 1
         if self._sends_usage and where == "final":
             yield Event(self._usage_chunk(k), at, is_tail=True)
@@ -102,16 +113,14 @@ class Answer:
         if sse.after_done is not None:
             yield Event(sse.after_done.encode(), at, is_stamped=False, is_tail=True)
 
+    @property
+    def varies(self) -> bool:
+        """Whether token chunks differ between answers of the same behaviour."""
+        return self._counts_every or self.behaviour.chunks.kind == "tools"
+
     def _token_chunk(self, k: int, tokens: range, is_finish: bool) -> bytes:
-        is_plain = not is_finish and self.behaviour.usage.where != "every"
-        key = (k, tokens.start, tokens.stop)
-        if is_plain and key in self._cache:
-            return self._cache[key]
         reason = self.finish_reason if is_finish else None
-        template = self._chunk(k, self._delta(tokens), reason, tokens.stop)
-        if is_plain and len(self._cache) < 50_000 and self.behaviour.chunks.kind != "tools":
-            self._cache[key] = template
-        return template
+        return self._chunk(k, self._delta(tokens), reason, tokens.stop)
 
     def _delta(self, tokens: range) -> dict[str, Any]:
         """What a chunk adds: a part of the reasoning, a tool call, the refusal or the text."""
@@ -156,12 +165,17 @@ class Answer:
         choice |= {"logprobs": None, "finish_reason": reason}
         return self._render(k, [choice], self._usage_of_chunk(num_tok, reason is not None))
 
+    @property
+    def _counts_every(self) -> bool:
+        """Whether every chunk has usage: by script, or because the request asked for it."""
+        where = self.behaviour.usage.where
+        is_asked = self.ask.wants_usage_always and where == "final"
+        return self._sends_usage and (where == "every" or is_asked)
+
     def _usage_of_chunk(self, num_tok: int, is_finish: bool) -> dict[str, Any]:
         usage = self.behaviour.usage
-        has_one = usage.where == "every" or (usage.where == "finish" and is_finish)
-        if self._sends_usage and has_one:
-            return {"usage": self.usage(num_tok)}
-        if self.ask.wants_usage_always and self._sends_usage and usage.where == "final":
+        is_here = self._sends_usage and usage.where == "finish" and is_finish
+        if is_here or self._counts_every:
             return {"usage": self.usage(num_tok)}
         return {"usage": None} if usage.null_before else {}
 

@@ -20,6 +20,10 @@ from harness.testing.script import Outage
 from harness.units import NS_PER_S
 
 FOREVER_NS = 2**62
+# options of chunks that change how token chunks are cut or written
+_SHAPING = {
+    "tok_per_chunk", "first_chunk_tok", "events_per_segment", "split_at", "split_utf8", "finish"
+}  # fmt: skip
 
 
 class Peer(Protocol):
@@ -90,21 +94,64 @@ class Exchange:
     # --- streamed -------------------------------------------------------------------------------
 
     def _stream(self) -> Iterator[int]:
-        http, transport = self._behaviour.http, self._behaviour.transport
+        http = self._behaviour.http
         bom = BOM if self._behaviour.sse.bom else b""
-        groups: Iterator[list[Event]] | list[list[Event]] = self._groups()
         length = None
         if http.framing == "content_length":
-            groups = list(groups)
-            length = len(bom) + sum(self._size(event) for group in groups for event in group)
+            events = self._answer.events()
+            length = len(bom) + sum(self._size(e) for group in self._groups(events) for e in group)
         self._peer.send(stream_head(http, "text/event-stream", length))
         if bom:
             self._sink.write(bom, monotonic_ns())
+        if self._is_plain():
+            yield from self._write(self._answer.opening())
+            yield from self._write_plain_tokens()
+            yield from self._write(self._answer.tail())
+        else:
+            yield from self._write(self._answer.events())
+        if self._log.outcome == "running":
+            self._sink.finish()
+
+    def _is_plain(self) -> bool:
+        """Whether token chunks are one token each and written as they are."""
+        chunks, http, sse = self._behaviour.chunks, self._behaviour.http, self._behaviour.sse
+        shape = chunks.model_dump(include=_SHAPING, exclude_defaults=True)
+        is_broken = self._behaviour.transport.fail != "none" or http.error_at is not None
+        is_spelled = bool(sse.model_fields_set - {"done", "after_done", "last_blank_line"})
+        is_wrapped = http.proxy is not None or http.gzip or self._answer.varies
+        return not (shape or is_broken or is_spelled or is_wrapped)
+
+    def _write_plain_tokens(self) -> Iterator[int]:
+        """The hot path: wait, stamp, send; nothing else happens between due time and send."""
+        log, send, name, recv_ns = self._log, self._peer.send, self._id, self._log.recv_ns
+        note_due, note_send = log.due_ns.append, log.send_ns.append
+        for i, template in enumerate(self._plain_templates()):
+            due_ns = self._due_ns(i)
+            yield due_ns
+            note_due(due_ns)
+            send_ns = monotonic_ns()
+            note_send(send_ns)
+            send(template % (name, recv_ns, due_ns, send_ns))
+
+    def _plain_templates(self) -> Iterator[bytes]:
+        """Spelled and framed; the stamps' width is fixed, so the frame is known before them."""
+        framed = self._answer.framed
+        for i in range(len(self._answer.token_chunks)):
+            if i == len(framed):
+                template = self._spelling.event(self._answer.token_template(i))
+                size = len(template % (self._id, 0, 0, 0))
+                framed.append(self._sink.frame(template, size))
+            yield framed[i]
+
+    def _write(self, events: Iterator[Event]) -> Iterator[int]:
+        """Each group of events when it is due, in the way the script asks for."""
+        chunks, http, transport = (
+            self._behaviour.chunks, self._behaviour.http, self._behaviour.transport
+        )  # fmt: skip
         is_simple = http.proxy is None and self._behaviour.sse.comment_every is None
-        chunks = self._behaviour.chunks
         is_cut = chunks.split_utf8 or chunks.split_at is not None
         fail_at = transport.at if transport.fail != "none" else None
-        for group in groups:
+        for group in self._groups(events):
             due_ns = self._due_ns(group[-1].at)
             if is_simple:
                 yield due_ns
@@ -114,23 +161,19 @@ class Exchange:
                 yield from self._break_inside(group[-1], due_ns)
                 return
             send_ns = monotonic_ns()
-            if len(group) == 1:
-                data = self._fill(group[0], due_ns, send_ns)
-            else:
-                data = b"".join(self._fill(e, self._due_ns(e.at), send_ns) for e in group)
+            data = b"".join(self._fill(e, self._due_ns(e.at), send_ns) for e in group)
             if is_cut:
                 yield from self._write_cut(data)
             else:
                 self._sink.write(data, send_ns)
-        self._sink.finish()
 
-    def _groups(self) -> Iterator[list[Event]]:
+    def _groups(self, events: Iterator[Event]) -> Iterator[list[Event]]:
         """Events as they are written, spelled: token events in groups, then the tail at once."""
         per_segment = self._behaviour.chunks.events_per_segment
         error_at = self._behaviour.http.error_at
         spell = self._spelling.event
         group: list[Event] = []
-        for event in self._answer.events():
+        for event in events:
             if error_at is not None and event.at >= error_at:
                 error = error_body("the script says so", 500)
                 group.append(Event(spell(error), event.at, is_stamped=False))

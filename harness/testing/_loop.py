@@ -144,6 +144,15 @@ class Loop:
         elif connection.state == "reading":
             self._try_request(connection)
 
+    def _read_slowly(self, connection: Connection, rate: int) -> Iterator[int]:
+        """A reader with a small appetite: 1 KiB at a time, spaced by its rate in bytes/s."""
+        while connection.state == "reading":
+            if not connection.receive(1024):
+                self._drop(connection)
+                return
+            self._try_request(connection)
+            yield monotonic_ns() + 1024 * NS_PER_S // rate
+
     def _try_request(self, connection: Connection) -> None:
         try:
             request = read_head(connection.received)

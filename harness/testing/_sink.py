@@ -38,11 +38,12 @@ class Sink:
         if len(self._held) >= proxy.bytes:
             self.flush()
 
-    def frame(self, data: bytes) -> bytes:
+    def frame(self, data: bytes, size: int | None = None) -> bytes:
+        """data as an HTTP chunk, or as it is. size: of a template's bytes once it is filled."""
         if self._framing != "chunked":
             return data
         extension = b";a=1;b=two" if self._http.chunk_extensions else b""
-        return b"%x%b\r\n%b\r\n" % (len(data), extension, data)
+        return b"%x%b\r\n%b\r\n" % (len(data) if size is None else size, extension, data)
 
     def flush(self) -> None:
         """The proxy lets go of what it holds."""
