@@ -29,7 +29,8 @@ class RunFacts:
     scenario: str
     description: str
     status: str
-    manifest: Mapping[str, Any]
+    created_utc: str
+    provenance: Mapping[str, Any]
     given_text: str
     resolved_text: str
     targets: tuple[tuple[str, str, str], ...]  # name, model, URL
@@ -50,7 +51,6 @@ def build_view(
         _capacity(summaries), _latency(summaries), _time(summaries), _errors(summaries),
         _method(summaries), _provenance(facts),
     ]  # fmt: skip
-    provenance = facts.manifest.get("provenance", {})
     return View(
         title=facts.scenario,
         run_id=facts.run_id,
@@ -66,7 +66,7 @@ def build_view(
         verdicts=tuple(verdicts),
         scenario=facts.scenario,
         duration_s=facts.duration_s,
-        commit=str(provenance.get("git_sha") or ""),
+        commit=str(facts.provenance.get("git_sha") or ""),
         reproduce=facts.reproduce,
         data=_data(facts, summaries, verdicts, outcome),
     )
@@ -76,7 +76,7 @@ def _header(facts: RunFacts, summaries: Sequence[PointSummary]) -> tuple[tuple[s
     targets = listed([name for name, _, _ in facts.targets])
     models = listed(sorted({model for _, model, _ in facts.targets}))
     urls = listed(sorted({url for _, _, url in facts.targets}))
-    created = str(facts.manifest.get("created_utc", ""))
+    created = facts.created_utc.replace("T", " ").replace("+00:00", " UTC")
     rows = [("target", targets), ("model", models), ("at", urls), ("date", created)]
     rows.append(("took", format_seconds(facts.duration_s)))
     if len(summaries) == 1:
@@ -148,7 +148,7 @@ def _method(summaries: Sequence[PointSummary]) -> Section | None:
 
 
 def _provenance(facts: RunFacts) -> Section:
-    rows = tuple(sorted(_flat(facts.manifest.get("provenance", {}))))
+    rows = tuple(sorted(_flat(facts.provenance)))
     blocks: list[Block] = [
         Definitions("environment", "Where and with what", rows),
         Text("scenario-given", "Scenario as given", facts.given_text),
@@ -179,11 +179,14 @@ def _notices(
     summaries: Sequence[PointSummary], notices: Sequence[Notice]
 ) -> tuple[tuple[str, str], ...]:
     found = [(n.severity, n.sentence) for n in notices]
+    raised: dict[tuple[str, str], list[str]] = {}
     for s in summaries:
-        where = f"{s.meta.name}: " if len(summaries) > 1 else ""
         for check in s.notices:
             severity = "warning" if check.status == "notice" else check.status
-            found.append((severity, f"{where}{check.title}: {check.sentence}"))
+            raised.setdefault((severity, check.sentence), []).append(s.meta.name)
+    for (severity, text), points in raised.items():
+        where = f"{listed(points)}: " if len(summaries) > 1 else ""
+        found.append((severity, f"{where}{text}"))
     return tuple(dict.fromkeys(found))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,17 @@ import reports
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice
 from harness.notices import Notice
-from harness.records import Run, write_atomically
+from harness.records import Run, write_bytes
 from harness.scenario import Scenario
-from reports.view import Table, View
+from reports.view import Row, Table, View
 
 FILES = {"html": "report.html", "markdown": "summary.md", "junit": "junit.xml"}
 STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta"}
 STYLES |= {"ok": "green", "notice": "yellow", "absent": "yellow"}
+
+
+NOT_ON_CONSOLE = ("why", "p50, 95% interval")
+PIPE_WIDTH = 120  # off a terminal nobody has to fit 80 columns
 
 
 def make_view(
@@ -32,21 +38,30 @@ def make_view(
     """The View of a judged run."""
     found = {(p.meta["target"], p.meta["facts"]["model"], p.meta["base_url"]) for p in run.points}
     facts = reports.RunFacts(
-        run_id=run.run_id,
+        run_id=run.manifest.run_id,
         scenario=document.name,
         description=document.description,
-        status=run.status,
-        manifest=run.manifest,
+        status=run.manifest.status,
+        created_utc=run.manifest.created_utc,
+        provenance=run.manifest.provenance,
         given_text=run.given_text,
-        resolved_text=run.resolved_text,
+        resolved_text=run.resolved_yaml,
         targets=tuple(sorted(found)),
-        duration_s=run.duration_s,
+        duration_s=duration_s(run),
         reproduce=reproduce_command(run),
     )
     return reports.build_view(
         facts, judgement.summaries, judgement.verdicts, judgement.outcome, judgement.headlines,
         notices,
     )  # fmt: skip
+
+
+def duration_s(run: Run) -> float:
+    """From the run's creation to its end; 0 for a run that was killed."""
+    begin, end = run.manifest.created_utc, run.manifest.finished_utc
+    if not end:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def reproduce_command(run: Run) -> str:
@@ -56,15 +71,16 @@ def reproduce_command(run: Run) -> str:
 
 def write_reports(run: Run, view: View, judgement: Judgement, formats: Sequence[str]) -> list[Path]:
     """summary.json always (run and points), then the asked formats; each replaced in one step."""
+    folders = {p.index: p.path for p in run.points}
     for summary in judgement.summaries:
         name = "summary.json" if summary.meta.stage_index == 0 else (
             f"summary-{summary.meta.stage_index}.json"
         )  # fmt: skip
-        _write_json(run.point_path(summary.meta.index) / name, summary.to_json())
+        _write_json(folders[summary.meta.index] / name, summary.to_json())
     written = [_write_json(run.path / "summary.json", run_summary(judgement, view))]
     for name in formats:
         path = run.path / FILES[name]
-        write_atomically(path, render(view, name).encode())
+        write_bytes(path, render(view, name).encode())
         written.append(path)
     return written
 
@@ -86,7 +102,7 @@ def write_one(run: Run, view: View, judgement: Judgement, name: str, output: Pat
     if str(output) == "-":
         click.echo(text)
     else:
-        write_atomically(output, text.encode())
+        write_bytes(output, text.encode())
 
 
 def run_summary(judgement: Judgement, view: View) -> dict[str, Any]:
@@ -116,16 +132,14 @@ def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> No
     is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
     console = Console(
         no_color=is_plain, force_terminal=True if voice.color == "always" else None,
-        highlight=False, soft_wrap=False,
+        highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH,
     )  # fmt: skip
     for sentence in view.sentences:
         text = Text(sentence.answer, style=f"bold {STYLES.get(sentence.outcome, '')}".strip())
         console.print(text.append(f" {sentence.detail}", style="not bold default"))
-    shown = ([_verdict_columns(view.verdict_table)] if view.verdict_table else []) + list(
-        view.headline
-    )
-    for table in shown:
-        console.print(_rich_table(table))
+    tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
+    for table in tables:
+        console.print(_rich_table(_without(table, NOT_ON_CONSOLE)))
     for severity, notice in view.notices:
         console.print(Text(f"{severity}: {notice}", style="yellow"))
     report = run.path / FILES["html"]
@@ -146,10 +160,10 @@ def next_command(judgement: Judgement) -> str:
     return "harness run sweep    (where does it stop keeping its limits?)"
 
 
-def _verdict_columns(table: Table) -> Table:
-    """The rules without their long reasons; those are in the report."""
-    keep = [i for i, (name, _) in enumerate(table.columns) if name != "why"]
-    rows = tuple(type(row)(tuple(row.cells[i] for i in keep), row.id) for row in table.rows)
+def _without(table: Table, dropped: tuple[str, ...]) -> Table:
+    """The table less its widest columns, which are in the report."""
+    keep = [i for i, (name, _) in enumerate(table.columns) if name not in dropped]
+    rows = tuple(Row(tuple(row.cells[i] for i in keep), row.id) for row in table.rows)
     return Table(table.id, table.caption, tuple(table.columns[i] for i in keep), rows)
 
 
@@ -175,5 +189,5 @@ def _short(path: Path) -> str:
 
 def _write_json(path: Path, data: dict[str, Any]) -> Path:
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
+    write_bytes(path, (text + "\n").encode())
     return path

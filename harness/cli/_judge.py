@@ -6,18 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis import PointMeta, PointSummary, analyse_point
-from harness.decisions import Headline, headlines, judge_slo
+from harness.decisions import Headline, exit_code, headlines, judge_slo, verdict_of_run
 from harness.errors import ExitCode, strongest
-from harness.estimate import Outcome, Verdict, overall
+from harness.estimate import Outcome, Verdict
 from harness.records import PointRecords, Run
 from harness.scenario import Point
-
-CODES = {
-    Outcome.PASS: ExitCode.OK,
-    Outcome.FAIL: ExitCode.FAILED,
-    Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-    Outcome.INVALID: ExitCode.INVALID,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ class Judgement:
     @property
     def exit_code(self) -> ExitCode:
         """Interrupted wins over every verdict; nothing measured is never 0."""
-        codes = [CODES[self.outcome]]
+        codes = [exit_code(self.outcome)]
         if self.status == "interrupted":
             codes.append(ExitCode.INTERRUPTED)
         elif self.status != "complete" or not self.summaries:
@@ -54,19 +47,18 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
             summary = analyse_point(records.requests(), records.clients(), meta)
             summaries.append(summary)
             verdicts += judge_slo(summary, point.slo)
-    parts = [v.outcome for v in verdicts] + [s.validity for s in summaries]
-    outcome = overall(parts) if summaries else Outcome.INVALID
-    lines = headlines(summaries, verdicts, run.status)
-    return Judgement(tuple(summaries), tuple(verdicts), lines, outcome, run.status)
+    outcome = verdict_of_run(summaries, verdicts)
+    lines = headlines(summaries, verdicts, run.manifest.status)
+    return Judgement(tuple(summaries), tuple(verdicts), lines, outcome, run.manifest.status)
 
 
 def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
     """One setting a stage whose window has begun; a stage never reached has none."""
     facts = records.meta
-    windows = {stage["index"]: stage for stage in records.stages}
-    realised = facts["realised"]
+    windows = {stage["index"]: stage for stage in facts.get("stages", [])}
+    realised = facts.get("realised", [])
     metas = []
-    for index, stage in enumerate(facts["stages"]):
+    for index, stage in enumerate(facts.get("planned", [])):
         window = windows.get(index)
         if window is None or not window.get("t0_ns"):
             continue
@@ -105,7 +97,7 @@ def _meta(
         rtt_s=facts["facts"]["rtt_ns"] / 1e9,
         seed=point.seed,
         repeat=point.repeat,
-        is_partial=facts["status"] != "complete",
+        is_partial=records.is_partial,
         stamp_source=window.get("stamp_source", "kernel"),
         tokens_kind=facts["token_plan"]["kind"],
     )

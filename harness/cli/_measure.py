@@ -18,7 +18,8 @@ from harness.cli._endpoints import Endpoint
 from harness.cli._options import Voice
 from harness.load import Done, LoadProcess, PointPlan, Pulse
 from harness.records import PointDirectory, RunDirectory
-from harness.scenario import Materials, OpenStage, Point, Stage
+from harness.scenario import Materials, Point
+from harness.scenario.document import OpenStage, Stage
 from harness.traffic import Schedule, StageSchedule, build_schedule, realised
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -35,25 +36,38 @@ def measure_point(
     """Drive one point and leave its records merged; the load process is reused between points."""
     schedule = build_schedule(point, materials)
     folder = run.add_point(point.index, point.label)
+    attempt = _next_attempt(folder)
     folder.write_schedule(schedule)
-    folder.write_meta(point_facts(point, endpoint, schedule))
-    plan = _plan(run, folder, point, endpoint, load.workers)
-    done = _drive(load, plan, f"{run.name} {point.label}", voice)
-    folder.write_meta(
-        point_facts(point, endpoint, schedule) | {"status": done.status, "reason": done.reason}
-    )
-    folder.merge()
+    folder.update_meta(**point_facts(point, endpoint, schedule), attempt=attempt, reason="")
+    plan = _plan(run, folder, point, endpoint, load.workers, attempt)
+    done = _drive(load, plan, f"{run.manifest.scenario} {point.label}", voice)
+    folder.update_meta(reason=done.reason)
+    folder.merge(done.status)
     return done
 
 
+def _next_attempt(folder: PointDirectory) -> int:
+    """0 the first time; later ones start clean, with other salts than the attempt before."""
+    if "attempt" not in folder.meta:
+        return 0
+    attempt = int(folder.meta["attempt"]) + 1
+    folder.clear()
+    return attempt
+
+
 def _plan(
-    run: RunDirectory, folder: PointDirectory, point: Point, endpoint: Endpoint, workers: int
+    run: RunDirectory,
+    folder: PointDirectory,
+    point: Point,
+    endpoint: Endpoint,
+    workers: int,
+    attempt: int,
 ) -> PointPlan:
     return PointPlan(
         run_id=run.run_id,
-        run_dir=str(run.path),
-        point_dir=str(folder.path),
-        resolved_scenario=str(run.path / "scenario.resolved.yaml"),
+        run_dir=str(run.path.resolve()),
+        point_dir=str(folder.path.resolve()),
+        resolved_scenario=str(run.path.resolve() / "scenario.resolved.yaml"),
         point_index=point.index,
         base_url=endpoint.base_url,
         model=endpoint.facts.model,
@@ -62,7 +76,7 @@ def _plan(
         token_plan=endpoint.token_plan,
         workers=workers,
         samples=point.document.output.samples,
-        attempt=folder.attempt,
+        attempt=attempt,
     )
 
 
@@ -116,11 +130,8 @@ def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[st
         "base_url": endpoint.base_url,
         "facts": endpoint.facts.to_json(),
         "token_plan": plan,
-        "schedule_sha256": schedule.sha256(),
         "realised": rows,
-        "stages": [_stage_facts(stage, planned) for stage, planned in pairs],
-        "status": "running",
-        "reason": "",
+        "planned": [_stage_facts(stage, planned) for stage, planned in pairs],
     }
 
 

@@ -15,7 +15,7 @@ from harness.cli._measure import measure_point
 from harness.cli._options import Voice
 from harness.load import LoadProcess
 from harness.notices import Notice
-from harness.records import Run, RunDirectory, provenance
+from harness.records import Run, RunDirectory, find_run, provenance
 from harness.scenario import (
     LoadedScenario,
     Materials,
@@ -46,7 +46,8 @@ class Job:
         """The points without complete records."""
         if self.directory is None:
             return self.points
-        return tuple(p for p in self.points if not self.directory.is_complete(p.index))
+        done = {p.index for p in self.directory.points if p.is_complete}
+        return tuple(p for p in self.points if p.index not in done)
 
 
 def new_job(
@@ -70,7 +71,7 @@ def new_job(
 def resumed_job(run: str, out: Path | None) -> Job:
     """The stored scenario of an earlier run, and its directory."""
     root = _out(out)
-    directory = RunDirectory.open(run, out_root=root)
+    directory = RunDirectory.open(find_run(run, root))
     loaded = load_resolved(directory.path / "scenario.resolved.yaml")
     return _job(loaded, root, directory)
 
@@ -120,7 +121,7 @@ def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voi
     view = _finish.make_view(run, document, judgement, job.notices)
     formats = document.output.reports if has_reports else ()
     _finish.write_reports(run, view, judgement, formats)
-    RunDirectory.open(run.path).finish(run.status)
+    RunDirectory.open(run.path).finish(run.manifest.status)
     _finish.append_step_summary(view)
     _finish.print_result(run, view, judgement, voice)
     return int(judgement.exit_code)
