@@ -129,8 +129,8 @@ class _Run:
         except (HarnessError, OSError) as error:
             raise PointLost(str(error)) from error
         self._prepare()
-        self._begin_next(monotonic_ns() + LEAD_NS)
         self._c._runner.start(self._c._num_workers, spawn_rate=self._c._num_workers)
+        self._begin_next(monotonic_ns() + LEAD_NS)
         next_pulse_ns = monotonic_ns() + LEAD_NS
         while len(self._done) < self._c._num_workers - len(self._c._lost()):
             name, data = self._c._next(0.2)
