@@ -51,7 +51,7 @@ def _lognormal(block: Any) -> Iterator[Complaint]:
 def _window(block: doc.OpenStage | doc.ClosedStage) -> Iterator[Complaint]:
     is_trace = isinstance(block, doc.OpenStage) and isinstance(block.arrival, doc.TraceArrival)
     if block.duration is not None and block.requests is not None:
-        yield "requests", "give either duration or requests, not both"
+        yield "requests", "give either duration or requests, not both (--set PATH=null drops one)"
     elif block.duration is None and block.requests is None and not is_trace:
         yield "duration", "missing; say how long (duration: 60s) or how many (requests: 300)"
     if block.duration == 0:

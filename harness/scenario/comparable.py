@@ -38,7 +38,7 @@ def comparability_hash(document: Scenario) -> str:
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `harness/v1`, for editors."""
     schema = Scenario.model_json_schema(by_alias=True)
-    return {"$schema": SCHEMA_ID, "title": "harness scenario, version 1", **schema}
+    return {"$schema": SCHEMA_ID, **schema, "title": "harness/v1 scenario"}
 
 
 def _by_content(value: Any) -> Any:

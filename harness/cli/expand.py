@@ -1,0 +1,107 @@
+"""`harness expand`: the points a run would make, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli._options import Voice, set_option, voice_options
+from harness.cli._target_options import target_options
+from harness.units import format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.notices import Notice
+    from harness.scenario.budget import PointBudget
+    from harness.scenario.expand import Point
+
+_HEADER = ("point", "label", "target", "load", "time", "requests", "tokens in", "tokens out")
+_RIGHT = {"time", "requests", "tokens in", "tokens out"}
+
+
+@click.command()
+@click.argument("scenario")
+@set_option
+@target_options
+@voice_options
+def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], voice: Voice) -> int:
+    """Show the points SCENARIO makes: load, time, expected requests and tokens.
+
+    Time is warm-up plus window; requests are those measured; tokens are of all that is sent.
+    A dash means that only the target decides.
+    """
+    from harness.scenario import expand, load_scenario, read_materials
+    from harness.scenario.budget import point_budget
+
+    loaded = load_scenario(scenario, overrides=overrides, **flags)
+    points = expand(loaded.document)
+    folders = loaded.search_paths
+    sized = [(p, point_budget(p, read_materials(p.document, folders))) for p in points]
+    notices = _distinct(loaded.notices, [n for _, budget in sized for n in budget.notices])
+    voice.notices(notices)
+    pause_s = loaded.document.sweep.cooldown if loaded.document.sweep else 0.0
+    total_s = _total_s([budget.load_s for _, budget in sized], pause_s)
+    data = {
+        "scenario": loaded.name,
+        "points": [_row(point, budget) for point, budget in sized],
+        "total_s": total_s,
+        "notices": [{**n.to_json(), "sentence": n.sentence} for n in notices],
+    }
+    voice.result(_text(sized, total_s), data)
+    return 0
+
+
+def _distinct(loaded: Sequence[Notice], sized: Sequence[Notice]) -> list[Notice]:
+    """Of the points' warnings about one quantile only that of the smallest point."""
+    least = {n.args["quantile"]: n for n in sorted(sized, key=lambda n: -n.args["requests"])}
+    return [*(n for n in loaded if n.code != "too_few_requests"), *least.values()]
+
+
+def _row(point: Point, budget: PointBudget) -> dict[str, Any]:
+    return {
+        "index": point.index, "label": point.label, "target": point.target_name,
+        "swept": dict(point.swept), "repeat": point.repeat, "seed": point.seed,
+        "stages": [stage.name for stage in point.stages],
+        "load_s": budget.load_s, "expected_measured": _rounded(budget.num_measured),
+        "expected_sent": _rounded(budget.num_sent),
+        "expected_input_tok": _rounded(budget.input_tok),
+        "expected_output_tok": _rounded(budget.output_tok),
+    }  # fmt: skip
+
+
+def _text(sized: list[tuple[Point, PointBudget]], total_s: float | None) -> str:
+    from harness.scenario.budget import describe_load
+
+    rows: list[tuple[str, ...]] = [_HEADER]
+    for point, budget in sized:
+        time = format_seconds(budget.load_s) if budget.load_s is not None else "-"
+        counts = (budget.num_measured, budget.input_tok, budget.output_tok)
+        shown = tuple(f"{round(n):,}" if n is not None else "-" for n in counts)
+        rows.append((str(point.index), point.label, point.target_name, describe_load(point),
+                     time, *shown))  # fmt: skip
+    lines = _table(rows)
+    num = f"{len(sized)} point{'' if len(sized) == 1 else 's'}"
+    least = f"at least {format_seconds(total_s)}" if total_s is not None else "time unknown"
+    return "\n".join([*lines, f"{num}, {least} of load"])
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if name in _RIGHT else cell.ljust(width)
+            for cell, width, name in zip(row, widths, _HEADER, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _total_s(parts: list[float | None], pause_s: float) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) + pause_s * (len(parts) - 1) if len(known) == len(parts) else None
+
+
+def _rounded(value: float | None) -> int | None:
+    return round(value) if value is not None else None

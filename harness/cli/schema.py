@@ -1,0 +1,57 @@
+"""`harness schema`: the language as JSON Schema, so that an editor completes and checks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli._options import Voice, voice_options
+from harness.errors import UsageError
+
+_FILE = "harness.schema.json"
+_SETTINGS = Path(".vscode") / "settings.json"
+
+
+@click.command()
+@click.option("--install", is_flag=True, help=f"Write {_FILE} and editor settings here.")
+@voice_options
+def command(install: bool, voice: Voice) -> int:
+    """Print the JSON Schema of scenarios, version harness/v1."""
+    from harness.scenario import json_schema
+
+    schema = json_schema()
+    text = json.dumps(schema, indent=2, ensure_ascii=False)
+    if not install:
+        voice.result(text, schema)
+        return 0
+    written = _install(text)
+    voice.result("\n".join(written), {"written": written})
+    voice.say(f"a scenario beside {_FILE} is checked as you type; its first line names the schema")
+    return 0
+
+
+def _install(text: str) -> list[str]:
+    """Write the schema and point VS Code's YAML extension at it; the other settings stay."""
+    Path(_FILE).write_text(text + "\n", encoding="utf-8")
+    settings = _read_settings()
+    settings.setdefault("yaml.schemas", {})[f"./{_FILE}"] = ["*.harness.yaml", "scenarios/*.yaml"]
+    _SETTINGS.parent.mkdir(exist_ok=True)
+    _SETTINGS.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return [_FILE, str(_SETTINGS)]
+
+
+def _read_settings() -> dict[str, Any]:
+    if not _SETTINGS.exists():
+        return {}
+    try:
+        known = json.loads(_SETTINGS.read_text(encoding="utf-8"))
+        if not isinstance(known, dict) or not isinstance(known.get("yaml.schemas", {}), dict):
+            raise ValueError("expected an object")
+    except ValueError as error:
+        raise UsageError(
+            f"{_SETTINGS} is not plain JSON", why=str(error), do="add the schema by hand"
+        ) from error
+    return known
