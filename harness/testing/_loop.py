@@ -23,6 +23,7 @@ from harness.units import NS_PER_S
 
 MAX_WAIT_NS = NS_PER_S
 BACKLOG = 1024
+SIP_BYTES = 1024
 
 
 class Loop:
@@ -52,9 +53,9 @@ class Loop:
         try:
             while not self._is_stopping:
                 self._wait()
+                self._resume_due()
                 for fd, mask in self._epoll.poll(0):
                     self._on_event(fd, mask)
-                self._resume_due()
         finally:
             for connection in list(self._connections.values()):
                 self._drop(connection)
@@ -135,7 +136,10 @@ class Loop:
                 return
             connection = Connection(sock, self._context)
             self._connections[connection.fd] = connection
-            self._epoll.register(connection.fd, select.EPOLLIN)
+            rate = self._service.script.transport.read_bytes_per_s
+            self._epoll.register(connection.fd, 0 if rate else select.EPOLLIN)
+            if rate:
+                self._start(self._read_slowly(connection, rate), connection)
 
     def _on_readable(self, connection: Connection) -> None:
         if not connection.receive():
@@ -145,13 +149,14 @@ class Loop:
             self._try_request(connection)
 
     def _read_slowly(self, connection: Connection, rate: int) -> Iterator[int]:
-        """A reader with a small appetite: 1 KiB at a time, spaced by its rate in bytes/s."""
-        while connection.state == "reading":
-            if not connection.receive(1024):
+        """1 KiB at a time at rate bytes/s, by a timer: epoll does not report its input."""
+        while connection.state != "closed":
+            yield monotonic_ns() + SIP_BYTES * NS_PER_S // rate
+            if not connection.receive(SIP_BYTES):
+                self._service.client_left(connection)
                 self._drop(connection)
-                return
-            self._try_request(connection)
-            yield monotonic_ns() + 1024 * NS_PER_S // rate
+            elif connection.state == "reading":
+                self._try_request(connection)
 
     def _try_request(self, connection: Connection) -> None:
         try:
@@ -206,9 +211,8 @@ class Loop:
         if connection.state == "closed":
             self._forget(connection)
             return
-        self._epoll.modify(
-            connection.fd, select.EPOLLIN | (select.EPOLLOUT if connection.unsent else 0)
-        )
+        reads = 0 if self._service.script.transport.read_bytes_per_s else select.EPOLLIN
+        self._epoll.modify(connection.fd, reads | (select.EPOLLOUT if connection.unsent else 0))
 
     def _drop(self, connection: Connection) -> None:
         connection.unsent.clear()
