@@ -15,7 +15,7 @@ from harness.scenario import document as doc
 from harness.scenario._faults import Wrong
 from harness.scenario._files import FileFault, find, library_folder
 from harness.scenario._paths import get, put
-from harness.scenario._references import references
+from harness.scenario._references import Reference, references
 from harness.scenario._tables import QuantileTable
 from harness.scenario._traces import Trace
 from harness.scenario._tree import parse_yaml, read_text
@@ -38,8 +38,8 @@ def pin_files(
         if isinstance(content, Trace) and content.num_dropped:
             facts = {"file": Path(reference.name).name, "rows": content.num_dropped}
             notices.append(Notice("dropped_rows", "info", facts))
-        if isinstance(content, QuantileTable) and content.value[-1] < 1:
-            wrong.append(Wrong(reference.where, "holds no length of one token or more"))
+        if isinstance(content, QuantileTable):
+            wrong += _useless(content, reference)
     for name, target in document.targets.items():
         if isinstance(target, doc.ScriptedTarget) and isinstance(target.script, str):
             where = ("targets", name, "script")
@@ -49,6 +49,18 @@ def pin_files(
                 wrong.append(Wrong(where, str(error)))
     wrong += _pin_swept(data, folders)
     return wrong, list({str(n): n for n in notices}.values())
+
+
+def _useless(table: QuantileTable, reference: Reference) -> list[Wrong]:
+    """A table no length can be drawn from."""
+    if table.value[-1] < 1:
+        return [Wrong(reference.where, "holds no length of one token or more")]
+    limit = reference.owner.max if isinstance(reference.owner, doc.Empirical) else None
+    try:
+        table.below(limit)
+    except ValueError as error:
+        return [Wrong((*reference.where[:-1], "max"), str(error))]
+    return []
 
 
 def _pinned(name: str, folders: Sequence[Path]) -> str:

@@ -25,6 +25,23 @@ class QuantileTable:
     q: FloatArray
     value: FloatArray
 
+    def below(self, limit: float | None) -> QuantileTable:
+        """The table of draws of at most `limit` (others are drawn again); ValueError if none."""
+        if limit is None or self.value[-1] <= limit:
+            return self
+        if self.value[0] > limit:
+            raise ValueError(f"no draw is {limit:g} or less; the smallest is {self.value[0]:g}")
+        k = int(np.searchsorted(self.value, limit, side="right"))
+        low, high = self.value[k - 1], self.value[k]
+        q = np.append(
+            self.q[:k],
+            self.q[k - 1] + (limit - low) / (high - low) * (self.q[k] - self.q[k - 1]),
+        )
+        value = np.append(self.value[:k], limit)
+        if q[-1] == 0:  # only the very smallest value is that small
+            return QuantileTable(np.array([0.0, 1.0]), np.repeat(value[:1], 2))
+        return QuantileTable(q / q[-1], value)
+
     @property
     def mean(self) -> float:
         """Mean of the draws: the area under value over q."""

@@ -87,9 +87,9 @@ def mean_length(lengths: doc.Lengths | None, materials: Materials) -> float | No
             return _lognormal_mean(lengths)
         case doc.Exponential(mean=mean):
             return mean
-        case doc.Empirical(file=file, column=column):
+        case doc.Empirical(file=file, column=column, max=limit):
             table = materials.tables.get((file, column))
-            return table.mean if table is not None else None
+            return table.below(limit).mean if table is not None else None
     return None
 
 

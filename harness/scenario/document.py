@@ -55,6 +55,9 @@ class Empirical(Document):
         description="CSV; with a column q it is a quantile table, else one row a draw."
     )
     column: str = Field(description="Column that holds the values.")
+    max: float | None = Field(
+        default=None, gt=0, description="Draws above are redrawn, not clipped."
+    )
 
 
 class Zipf(Document):
