@@ -241,13 +241,18 @@ def _finite_line(curve: Curve, name: str) -> Line:
     has_band = bool(curve.low) and all(
         math.isfinite(curve.low[i]) and math.isfinite(curve.high[i]) for i in keep
     )
-    pick = lambda values: tuple(values[i] for i in keep)  # noqa: E731
+
+    def pick(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(values[i] for i in keep)
+
     low, high = (pick(curve.low), pick(curve.high)) if has_band else ((), ())
     return Line(name, pick(curve.x), pick(curve.value), low, high)
 
 
 def _scaled(line: Line, factor: float) -> Line:
-    times = lambda values: tuple(v * factor for v in values)  # noqa: E731
+    def times(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(v * factor for v in values)
+
     return Line(line.name, line.x, times(line.y), times(line.low), times(line.high))
 
 

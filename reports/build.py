@@ -178,11 +178,11 @@ def _suffix(summary: PointSummary, summaries: Sequence[PointSummary]) -> str:
 def _notices(
     summaries: Sequence[PointSummary], notices: Sequence[Notice]
 ) -> tuple[tuple[str, str], ...]:
-    found = [(n.severity, n.sentence) for n in notices]
+    found: list[tuple[str, str]] = [(n.severity, n.sentence) for n in notices]
     raised: dict[tuple[str, str], list[str]] = {}
     for s in summaries:
         for check in s.notices:
-            severity = "warning" if check.status == "notice" else check.status
+            severity: str = "warning" if check.status == "notice" else check.status
             raised.setdefault((severity, check.sentence), []).append(s.meta.name)
     for (severity, text), points in raised.items():
         where = f"{listed(points)}: " if len(summaries) > 1 else ""

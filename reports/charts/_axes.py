@@ -12,8 +12,9 @@ from reports.svg import AXIS, GRID, TEXT
 from reports.view import Scale
 
 # 1 - p, drawn on a reversed log axis: each nine takes the same width
-NINES = ((0.5, "p50"), (0.1, "p90"), (0.05, "p95"), (0.01, "p99"), (0.001, "p99.9"))
-NINES += ((0.0001, "p99.99"),)
+NINES: tuple[tuple[float, str], ...] = (
+    (0.5, "p50"), (0.1, "p90"), (0.05, "p95"), (0.01, "p99"), (0.001, "p99.9"), (0.0001, "p99.99"),
+)  # fmt: skip
 
 
 def dress(axes: Axes) -> None:

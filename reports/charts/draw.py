@@ -49,15 +49,15 @@ def _panel(axes: Axes, panel: Panel) -> None:
     for i, line in enumerate(panel.lines):
         color, dash = SERIES[i % 6], DASHES[i % 6]
         if line.low:
-            step = "post" if line.is_step else None
             axes.fill_between(
-                line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0, step=step
-            )
+                line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0,
+                step="post" if line.is_step else None,
+            )  # fmt: skip
             values += [*line.low, *line.high]
-        marks = {"marker": MARKS[i % 6], "markersize": 4} if line.has_marks else {}
         axes.plot(
             line.x, line.y, color=color, linestyle=dash, linewidth=1.6, label=line.name,
-            drawstyle="steps-post" if line.is_step else "default", **marks,
+            drawstyle="steps-post" if line.is_step else "default",
+            marker=MARKS[i % 6] if line.has_marks else "", markersize=4,
         )  # fmt: skip
         values += list(line.y)
     for limit, label in panel.limits:
