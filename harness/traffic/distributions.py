@@ -24,7 +24,8 @@ IntArray = npt.NDArray[np.int64]
 Tables: TypeAlias = "Mapping[tuple[str, str], QuantileTable]"
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
-_MOST_REDRAWS = 1000
+_LEAST_SIGMA = 1e-9
+_LEAST_BELOW_MAX = 0.001
 
 AnyDistribution = (
     doc.Fixed | doc.Uniform | doc.Lognormal | doc.Exponential | doc.Empirical
@@ -81,19 +82,23 @@ def choose(weight: FloatArray, uniform: FloatArray) -> IntArray:
 def _lognormal(
     median: float, p95: float, limit: float, rng: np.random.Generator, count: int
 ) -> FloatArray:
-    """Lognormal with the given median and 95th percentile, draws above `limit` drawn again."""
-    sigma = max(0.0, math.log(p95 / median) / _Z95)
-    drawn = rng.lognormal(math.log(median), sigma, count)
-    for _ in range(_MOST_REDRAWS):
-        above = np.flatnonzero(drawn > limit)
-        if not len(above):
-            return drawn
-        drawn[above] = rng.lognormal(math.log(median), sigma, len(above))
-    raise UsageError(
-        f"lognormal with median {median:g} cannot be drawn below max {limit:g}",
-        why="nearly every draw lies above max",
-        do="raise max, or lower the median",
-    )
+    """Lognormal with the given median and 95th percentile, given that it is at most `limit`.
+
+    The law of drawing again whatever lies above, by inverse CDF: one number a draw, so that more
+    draws change none of the first.
+    """
+    from scipy.special import ndtr, ndtri  # heavy, and `harness --help` must not wait for it
+
+    sigma = max(math.log(p95 / median) / _Z95, _LEAST_SIGMA)
+    below = float(ndtr(math.log(limit / median) / sigma))
+    if below < _LEAST_BELOW_MAX:
+        raise UsageError(
+            f"lognormal with median {median:g} cannot be drawn below max {limit:g}",
+            why="nearly every draw lies above max",
+            do="raise max, or lower the median",
+        )
+    drawn: FloatArray = median * np.exp(sigma * ndtri((1.0 - rng.random(count)) * below))
+    return np.minimum(drawn, limit)
 
 
 def _empirical(
@@ -103,5 +108,6 @@ def _empirical(
     table = tables.get((what.file, what.column))
     if table is None:
         raise UsageError(f"no table for column '{what.column}' of '{what.file}' was read")
+    table = table.below(what.max)
     drawn: FloatArray = np.interp(rng.random(count), table.q, table.value)
     return drawn

@@ -16,6 +16,8 @@ from .salt import salt
 from .vocabulary import SALT_MARK, SALT_WORDS
 
 _MOST_MENDS = 12
+_MOST_CHANGE = 256  # totals that are paid by looking up; beyond, by the dearest word
+_ENOUGH_SALT_WORDS = 64  # 64^4 ordinals are told apart
 
 
 class ExactFitter:
@@ -33,8 +35,8 @@ class ExactFitter:
         self._vocabulary = vocabulary
         self._price = np.array(self._prices(vocabulary), np.int64)
         self.tok_per_word = float(np.mean(self._price))
-        # filler: one word for each price
         self._filler = {int(p): w for p, w in zip(self._price, vocabulary, strict=True)}
+        self._change = _change(sorted(self._filler))
         self.salt_words = self._even_salt_words()
         self._sample_salt = salt("", "", 0, 0, 0, False, self.salt_words)
 
@@ -70,12 +72,14 @@ class ExactFitter:
         return best
 
     def _fill(self, found: list[str], miss: int) -> list[str]:
-        """Add words that cost `miss` tokens, or drop words until that is possible."""
-        found = list(found)
-        while found and (miss < 0 or (0 < miss < min(self._filler))):
+        """Add words that cost `miss` tokens together; drop words first until that is possible."""
+        found, most = list(found), max(self._filler)
+        while found and (miss < 0 or (miss < _MOST_CHANGE and self._change[miss] is None)):
             miss += self._prices([found.pop()])[0]
-        while miss >= min(self._filler):
-            price = max(p for p in self._filler if p <= miss) if 1 not in self._filler else 1
+        while miss >= _MOST_CHANGE:
+            found.append(self._filler[most])
+            miss -= most
+        while miss > 0 and (price := self._change[miss]) is not None:
             found.append(self._filler[price])
             miss -= price
         return found
@@ -87,8 +91,23 @@ class ExactFitter:
         return [max(1, len(e.ids) - frame) for e in alone]
 
     def _even_salt_words(self) -> tuple[str, ...]:
-        """The largest set of salt words of one price, at a text's opening and after a space."""
+        """Salt words of one price, at a text's opening and after a space: the cheapest such set
+        that is large enough, else the largest."""
         first = self._tokenizer.encode_batch(list(SALT_WORDS), add_special_tokens=False)
         price = [(len(e.ids), p) for e, p in zip(first, self._prices(SALT_WORDS), strict=True)]
-        usual = Counter(price).most_common(1)[0][0]
-        return tuple(w for w, p in zip(SALT_WORDS, price, strict=True) if p == usual)
+        size = Counter(price)
+        enough = [p for p, count in size.items() if count >= _ENOUGH_SALT_WORDS]
+        chosen = min(enough) if enough else size.most_common(1)[0][0]
+        return tuple(w for w, p in zip(SALT_WORDS, price, strict=True) if p == chosen)
+
+
+def _change(prices: Sequence[int]) -> list[int | None]:
+    """For each total below _MOST_CHANGE a price to begin with so that the rest can be paid too.
+
+    None where no prices sum to the total; 0 costs nothing, and needs no first price.
+    """
+    begin: list[int | None] = [0] + [None] * (_MOST_CHANGE - 1)
+    for total in range(1, _MOST_CHANGE):
+        payable = (p for p in prices if p <= total and begin[total - p] is not None)
+        begin[total] = next(payable, None)
+    return begin

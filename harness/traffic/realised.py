@@ -53,8 +53,8 @@ class RealisedStage:
     """One stage. The arrival figures are None for closed stages and where there are too few.
 
     cv: standard deviation of the gaps over their mean; exactly 0 where gaps differ by no more than
-    the 1 ns that stamps are rounded to.  dispersion: variance over mean of the counts in equal
-    bins (1 for Poisson).  ks_p: two-sided Kolmogorov-Smirnov p-value of the gaps against the asked
+    2 ns, since both ends of each are rounded to whole ns.  dispersion: variance over mean of the
+    counts in equal bins (1 for Poisson).  ks_p: two-sided Kolmogorov-Smirnov p-value of the gaps against the asked
     law, D = sup |F_n - F|, after the ramp is undone; the law's parameters are asked, not fitted, so
     the exact distribution of D holds (scipy.stats.kstest). None for constant and trace.
     """
@@ -118,7 +118,7 @@ def gap_cv(at_ns: npt.NDArray[np.int64]) -> float | None:
     if len(at_ns) < _LEAST_FOR_CV:
         return None
     gaps = np.diff(at_ns)
-    if int(gaps.max() - gaps.min()) <= 1:
+    if int(gaps.max() - gaps.min()) <= 2:
         return 0.0
     return float(np.std(gaps) / np.mean(gaps))
 

@@ -46,9 +46,9 @@ class StageSchedule:
     prefix_group: -1 for none.
     Phases by intended time from the stage's start: warm-up [0, warmup_ns), window [warmup_ns,
     warmup_ns + window_ns), then cool-down of at most cooldown_ns (stopped once every measured
-    request has ended).  num_measured: where the window is a count instead of a time, the window ends
-    after this many measured requests: window_ns is 0 for closed; for open it ends, exclusive, at
-    the arrival that comes next.  law: open only.
+    request has ended).  num_measured: where the window is a count instead of a time, it ends after
+    this many measured requests: window_ns is 0 for closed; for open it ends, exclusive, at the
+    arrival that comes next.  law: open only.
     """
 
     index: int
