@@ -4,7 +4,7 @@ A window is cut into bins; blocks of neighbouring bins with geometric lengths ar
 replacement, so that correlation over time survives. A block is ten times what the series remembers
 (the longer of mean residence and integrated autocorrelation time). Where the window holds only a
 few such blocks, percentiles alone are too narrow: deviations are widened by Student's t with one
-degree of freedom less than there are blocks. Fewer than four blocks of half that memory: no
+degree of freedom less than there are blocks. A window shorter than four times that memory: no
 interval.
 """
 
@@ -23,7 +23,7 @@ from harness.analysis.intervals import Interval
 NUM_DRAWS = 2000
 BLOCK_PER_MEMORY = 10.0
 LEAST_BLOCKS = 4
-LEAST_BLOCK_PER_MEMORY = 2.0
+LEAST_BLOCK_PER_MEMORY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def ratio_intervals(
     if len(numerator) < 2 or total <= 0:
         return RatioIntervals(value, none, none, 0.0, "the window is too short for an interval")
     window_s = len(numerator) * bin_s
-    memory_s = max(residence_s, bin_s * design_effect(numerator - value * denominator), bin_s)
+    memory_s = max(residence_s, bin_s * design_effect(numerator - value * denominator) / 2, bin_s)
     block_s = min(BLOCK_PER_MEMORY * memory_s, window_s / LEAST_BLOCKS)
     if block_s < LEAST_BLOCK_PER_MEMORY * memory_s:
         needed = LEAST_BLOCKS * LEAST_BLOCK_PER_MEMORY
