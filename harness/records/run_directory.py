@@ -179,6 +179,10 @@ class RunDirectory:
         self._write(replace(self.manifest, status=known, finished_utc=now, files=files))
         _point_latest(self.path)
 
+    def refresh(self) -> None:
+        """Digest again after files were rendered anew; status and times stay as they are."""
+        self._write(replace(self.manifest, files=digest_files(self.path)))
+
     def _write(self, manifest: Manifest) -> None:
         manifest.write(self.path)
         self.manifest = manifest

@@ -54,9 +54,10 @@ class RealisedStage:
 
     cv: standard deviation of the gaps over their mean; exactly 0 where gaps differ by no more than
     2 ns, since both ends of each are rounded to whole ns.  dispersion: variance over mean of the
-    counts in equal bins (1 for Poisson).  ks_p: two-sided Kolmogorov-Smirnov p-value of the gaps against the asked
-    law, D = sup |F_n - F|, after the ramp is undone; the law's parameters are asked, not fitted, so
-    the exact distribution of D holds (scipy.stats.kstest). None for constant and trace.
+    counts in equal bins (1 for Poisson).  ks_p: two-sided Kolmogorov-Smirnov p-value of the gaps
+    against the asked law, D = sup |F_n - F|, after the ramp is undone; the law's parameters are
+    asked, not fitted, so the exact distribution of D holds (scipy.stats.kstest). None for constant
+    and trace.
     """
 
     index: int
