@@ -13,9 +13,10 @@ LEFT: Align = "left"
 RIGHT: Align = "right"
 LATENCIES = ("ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall")
 RATES = (
-    "request_per_s", "goodput_req_per_s", "output_tok_per_s", "input_tok_per_s",
-    "output_tok_per_s_per_user", "wasted_tok_per_s", "peak_output_tok_per_s", "slo_attainment",
-    "error_rate", "throttle_rate", "uptime",
+    ("request_per_s", "rate"), ("goodput_req_per_s", "rate"), ("output_tok_per_s", "rate"),
+    ("output_tok_per_s", "peak"), ("output_tok_per_s_per_user", "p50"),
+    ("input_tok_per_s", "rate"), ("wasted_tok_per_s", "rate"), ("slo_attainment", "ratio"),
+    ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
@@ -99,15 +100,13 @@ def latency_table(summary: PointSummary, suffix: str) -> Table | None:
 def rate_table(summary: PointSummary, suffix: str) -> Table | None:
     """Throughput, goodput and shares of one point."""
     rows = []
-    for metric in RATES:
-        for stat in ("rate", "ratio", "mean", "max", "p50"):
-            e = summary.find(metric, stat)
-            if e is None or e.is_absent:
-                continue
-            label = name_of(metric) + (", median" if stat == "p50" else "")
-            cells = (Cell(label), estimate_cell(e), Cell(span(e)), Cell(f"{e.n:,}", float(e.n)))
-            rows.append(Row(cells, f"rate-{metric}{suffix}"))
-            break
+    for metric, stat in RATES:
+        e = summary.find(metric, stat)
+        if e is None or e.is_absent or (e.value == 0 and metric == "wasted_tok_per_s"):
+            continue
+        label = name_of(metric) + {"p50": ", median", "peak": ", best second"}.get(stat, "")
+        cells = (Cell(label), estimate_cell(e), Cell(span(e)), Cell(f"{e.n:,}", float(e.n)))
+        rows.append(Row(cells, f"rate-{metric}{'-peak' if stat == 'peak' else ''}{suffix}"))
     if not rows:
         return None
     columns = (("over the window", LEFT), ("value", RIGHT), ("95% interval", RIGHT), ("n", RIGHT))

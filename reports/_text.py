@@ -23,7 +23,6 @@ NAMES = {
     "output_tok_per_s_per_user": "output tokens/s per user",
     "input_tok_per_s": "input tokens/s, system",
     "wasted_tok_per_s": "wasted tokens/s",
-    "peak_output_tok_per_s": "peak output tokens/s in 1 s",
     "request_per_s": "requests/s completed",
     "goodput_req_per_s": "good requests/s",
     "slo_attainment": "good requests, share",
