@@ -72,6 +72,8 @@ class Conductor:
         with gevent.Timeout(HELLO_TIMEOUT_S, PointLost("the load workers did not come up")):
             while len(self._clients) < self._num_workers:
                 name, data = self._next(0.5)
+                if name == "stop":
+                    raise PointLost("interrupted before the first request")
                 if name != "hello":
                     continue
                 if data["proof"] != proof(data["client_id"]):
@@ -91,6 +93,10 @@ class Conductor:
         except PointLost as loss:
             run.abandon()
             return Done("partial", run.num_rows, str(loss))
+        except OSError as error:  # the disk: stages.json could not be written
+            run.abandon()
+            reason = f"{error.strerror}: {error.filename or plan.point_dir}"
+            return Done("partial", run.num_rows, reason)
         finally:
             run.close()
             self._runner.stop()
@@ -127,7 +133,7 @@ class _Run:
         try:
             self._spool = SpoolWriter(self._folder)
         except (HarnessError, OSError) as error:
-            raise PointLost(str(error)) from error
+            raise PointLost(_words(error)) from error
         self._prepare()
         self._c._runner.start(self._c._num_workers, spawn_rate=self._c._num_workers)
         self._begin_next(monotonic_ns() + LEAD_NS)
@@ -279,7 +285,7 @@ class _Run:
                     gevent.get_hub().threadpool.apply(self._append, (key, data))
                 except (HarnessError, OSError) as error:
                     is_full = True
-                    self._c._inbox.put(("full", {"reason": str(error), "shard": -1}))
+                    self._c._inbox.put(("full", {"reason": _words(error), "shard": -1}))
             if key is not None:
                 self._c._say("acknowledge", {"seq": key[1]}, key[0])
 
@@ -302,3 +308,9 @@ class _Run:
         draft = path.with_suffix(".tmp")
         draft.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         os.replace(draft, path)
+
+
+def _words(error: HarnessError | OSError) -> str:
+    if isinstance(error, HarnessError):
+        return f"{error.what}: {error.where}" if error.where else error.what
+    return str(error)

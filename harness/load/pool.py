@@ -32,6 +32,7 @@ class Pool:
         self._timeout_s, self._polls = connect_timeout_s, polls
         self._idle: list[Connection] = []  # the last used at the end
         self._addresses: list[tuple[int, tuple[Any, ...]]] = []
+        self._lookup: gevent.Greenlet | None = None
         self.num_opened = 0
 
     @property
@@ -42,18 +43,32 @@ class Pool:
         return name if self.port == default else f"{name}:{self.port}"
 
     def resolve(self) -> int:
-        """Look the name up where that has not been done; the time it took, ns."""
+        """Look the name up where that has not been done, one lookup for all who wait; the time
+        it took, ns. Raises DnsFault, also when the name server is silent."""
         if self._addresses:
             return 0
         begin_ns = monotonic_ns()
+        if self._lookup is None:
+            self._lookup = gevent.spawn(self._look_up)
+        lookup = self._lookup
+        lookup.join(self._timeout_s)
+        if not lookup.ready():
+            raise DnsFault(f"no answer from the name server within {self._timeout_s:g} s")
+        self._lookup = None
+        if lookup.value:
+            raise DnsFault(lookup.value)
+        return monotonic_ns() - begin_ns
+
+    def _look_up(self) -> str:
+        """Why the name has no address; nothing when it has."""
         try:
             rows = gevent.get_hub().resolver.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM
             )
         except (OSError, UnicodeError) as error:
-            raise DnsFault(f"the name has no address: {error}") from None
+            return f"the name has no address: {error}"
         self._addresses = [(int(row[0]), row[4]) for row in rows]
-        return monotonic_ns() - begin_ns
+        return ""
 
     def take(self) -> Connection:
         """A connection for one exchange. Raises a WireFault when none can be made."""

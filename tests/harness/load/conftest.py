@@ -1,0 +1,122 @@
+"""Points driven by the real load process against the scripted endpoint.
+
+locust patches the process that imports it, so it only ever runs in the children that LoadProcess
+spawns; one such process serves the whole session.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from harness.load import Done, LoadEvent, LoadProcess, PointPlan, TargetFacts
+from harness.records import read_spool
+from harness.testing import ScriptedServer
+from harness.traffic import TokenPlan
+
+FAST = {"ttft": "10ms", "gap": "2ms"}
+
+
+def scenario_of(base_url: str, load: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """A scenario of one chat class: 30 words in, 8 tokens out."""
+    target = {"kind": "openai", "url": base_url} | more.pop("target", {})
+    chat = {
+        "kind": "chat",
+        "input_tokens": {"kind": "fixed", "value": 30},
+        "output_tokens": {"kind": "fixed", "value": more.pop("out", 8)},
+    }
+    phases = {"warmup": "0s", "cooldown": "5s", "drain": "1s"}
+    given = {
+        "schema": "harness/v1",
+        "name": "load-test",
+        "seed": 7,
+        "targets": {"it": target},
+        "traffic": [{"name": "chat", "workload": chat}],
+        "load": phases | dict(load),
+    }
+    return given | more
+
+
+def open_load(rate: int, requests: int, **more: Any) -> dict[str, Any]:
+    arrival = {"kind": "constant"}
+    return {
+        "kind": "open", "arrival": arrival, "rate": f"{rate}/s", "requests": requests, **more,
+    }  # fmt: skip
+
+
+@dataclass
+class Point:
+    """What one point left behind."""
+
+    folder: Path
+    done: Done
+    events: list[LoadEvent]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """By ordinal."""
+        found = read_spool(self.folder).requests.to_pylist()
+        return sorted(found, key=lambda row: (row["stage"], row["ordinal"]))
+
+    @property
+    def clients(self) -> list[dict[str, Any]]:
+        return read_spool(self.folder).clients.to_pylist()
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        return json.loads((self.folder / "stages.json").read_text())
+
+
+def make_plan(
+    folder: Path, scenario: Mapping[str, Any], facts: TargetFacts | None = None, **more: Any
+) -> PointPlan:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "scenario.resolved.yaml"
+    with path.open("w") as file:
+        YAML().dump(dict(scenario), file)
+    base_url = scenario["targets"]["it"]["url"]
+    known = facts or TargetFacts(base_url, "scripted", takes_continuous_usage=True)
+    defaults: dict[str, Any] = {
+        "run_id": "run", "run_dir": str(folder), "point_dir": str(folder),
+        "resolved_scenario": str(path), "point_index": 0, "base_url": base_url,
+        "model": "scripted", "api_key_env": None, "facts": known,
+        "token_plan": TokenPlan("calibrated", 1.0, 0.0),
+    }  # fmt: skip
+    return PointPlan(**(defaults | more))
+
+
+def drive(process: LoadProcess, plan: PointPlan) -> Point:
+    events = list(process.run(plan))
+    assert isinstance(events[-1], Done)
+    return Point(Path(plan.point_dir), events[-1], events)
+
+
+@pytest.fixture(scope="session")
+def load_process() -> Iterator[LoadProcess]:
+    with LoadProcess() as process:
+        yield process
+
+
+Measure = Callable[..., Point]
+
+
+@pytest.fixture
+def measure(load_process: LoadProcess, tmp_path: Path) -> Measure:
+    """measure(script, load, ...): one point of one worker against a scripted endpoint."""
+
+    points = itertools.count()
+
+    def run(script: Mapping[str, Any], load: Mapping[str, Any], **more: Any) -> Point:
+        plan = {k: more.pop(k) for k in ("facts", "samples", "token_plan") if k in more}
+        with ScriptedServer({"timing": FAST} | dict(script)) as server:
+            scenario = scenario_of(server.base_url, load, **more)
+            return drive(load_process, make_plan(tmp_path / f"{next(points)}", scenario, **plan))
+
+    return run
