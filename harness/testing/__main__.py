@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import resource
 import signal
 import sys
@@ -75,7 +76,8 @@ def _load(source: str) -> Any:
 
 
 def _stop_with_stdin(server: ScriptedServer) -> None:
-    while sys.stdin.buffer.read(4096):
+    # os.read holds no lock of the interpreter's own stdin, which would abort a shutdown by signal
+    while os.read(0, 4096):
         pass
     server.stop()
 

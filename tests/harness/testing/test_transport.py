@@ -136,6 +136,19 @@ def test_the_process_prints_one_line_and_ends_with_its_parent() -> None:
         assert p.stdout.read() == ""
 
 
+def test_the_process_ends_cleanly_on_a_signal() -> None:
+    command = [sys.executable, "-m", "harness.testing", "--exit-with-parent"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as p:
+        assert p.stdout is not None
+        assert p.stderr is not None
+        p.stdout.readline()
+        p.terminate()
+        assert p.wait(10) == 0
+        assert p.stderr.read() == ""
+
+
 def test_the_process_refuses_a_wrong_script() -> None:
     command = [sys.executable, "-m", "harness.testing", "--script", '{"model": 5}']
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
