@@ -24,7 +24,7 @@ from harness.analysis.quantiles import Pair
 from harness.estimate import Estimate
 
 METHOD = "ratio of sums; stationary bootstrap of time blocks, 2,000 draws"
-_MOST_BINS, _LEAST_BIN_S = 300, 0.1
+_MOST_BINS, _LEAST_BIN_S = 150, 0.1
 _PEAK_STEP_S, _PEAK_S = 0.01, 1.0
 
 
