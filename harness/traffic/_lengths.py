@@ -19,8 +19,7 @@ from .distributions import choose, draw_counts, draw_groups
 from .seeds import generator
 
 if TYPE_CHECKING:
-    from harness.scenario.expand import Point
-    from harness.scenario.materials import Materials
+    from harness.scenario import Materials, Point
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

@@ -23,8 +23,7 @@ from .schedule import ArrivalLaw, Schedule, StageSchedule
 from .seeds import generator
 
 if TYPE_CHECKING:
-    from harness.scenario.expand import Point
-    from harness.scenario.materials import Materials
+    from harness.scenario import Materials, Point
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

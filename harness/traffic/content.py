@@ -19,15 +19,14 @@ from .exact import ExactFitter
 from .fitting import Fitter, LineFitter
 from .salt import run_salt
 from .schedule import Schedule
-from .seeds import stream_key
+from .seeds import generator
 from .token_plan import TokenPlan
 from .vocabulary import SALT_MARK, instruction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.scenario.expand import Point
-    from harness.scenario.materials import Materials
+    from harness.scenario import Materials, Point
 
 _OPENING = f"{SALT_MARK}\n\n"
 
@@ -197,6 +196,4 @@ class ContentMaker:
         return self._fixed_tok if self._point.traffic[index].api == "chat" else 0.0
 
     def _rng(self, class_name: str, stage: int, field: str) -> np.random.Generator:
-        # Philox takes its key as it is: several times cheaper to start than a seed sequence
-        key = stream_key(self._point.seed, "content", class_name, stage, field)
-        return np.random.Generator(np.random.Philox(key=key))
+        return generator(self._point.seed, "content", class_name, stage, field)

@@ -35,7 +35,8 @@ class ExactFitter:
         self._vocabulary = vocabulary
         self._price = np.array(self._prices(vocabulary), np.int64)
         self.tok_per_word = float(np.mean(self._price))
-        self._filler = {int(p): w for p, w in zip(self._price, vocabulary, strict=True)}
+        self._price_of = dict(zip(vocabulary, self._price.tolist(), strict=True))
+        self._filler = {price: word for word, price in self._price_of.items()}
         self._change = _change(sorted(self._filler))
         self.salt_words = self._even_salt_words()
         self._sample_salt = salt("", "", 0, 0, 0, False, self.salt_words)
@@ -59,8 +60,9 @@ class ExactFitter:
 
     def fit(self, rng: np.random.Generator, before: str, after: str, wanted_tok: float) -> str:
         wanted = round(wanted_tok)
-        found = self.words(rng, wanted - self.cost_tok(before + after))
-        best, least = before + after, abs(wanted - self.cost_tok(before + after))
+        frame_tok = self.cost_tok(before + after)
+        found = self.words(rng, wanted - frame_tok)
+        best, least = before + after, abs(wanted - frame_tok)
         for _ in range(_MOST_MENDS):
             text = before + " ".join(found) + after
             miss = wanted - self.cost_tok(text)
@@ -75,7 +77,7 @@ class ExactFitter:
         """Add words that cost `miss` tokens together; drop words first until that is possible."""
         found, most = list(found), max(self._filler)
         while found and (miss < 0 or (miss < _MOST_CHANGE and self._change[miss] is None)):
-            miss += self._prices([found.pop()])[0]
+            miss += self._price_of[found.pop()]
         while miss >= _MOST_CHANGE:
             found.append(self._filler[most])
             miss -= most

@@ -62,7 +62,8 @@ class LineFitter:
         count = max(0, round(wanted_tok / self.tok_per_word))
         vocabulary = self._vocabulary
         if self._chars_per_tok is None:
-            return [vocabulary[k] for k in rng.integers(0, len(vocabulary), count).tolist()]
+            drawn = rng.integers(0, len(vocabulary), count).tolist()
+            return list(map(vocabulary.__getitem__, drawn))
         left, found = wanted_tok * self._chars_per_tok, list[str]()
         while left >= 2:
             for k in rng.integers(0, len(vocabulary), count + 8).tolist():
