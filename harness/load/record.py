@@ -112,7 +112,7 @@ def make_record(
         "n_reasoning": tokens.n_reasoning,
         "n_first": tokens.n_first,
         "tok_source": tokens.source,
-        "asked_in": exchange.asked_in,
+        "asked_in": exchange.asked_in if exchange.asked_in > 0 else None,
         "asked_out": exchange.asked_out if exchange.asked_out > 0 else None,
         "cached_tok": usage.cached_tok,
         "first_call_ns": int(chunk_ns[call]) if call >= 0 else None,
