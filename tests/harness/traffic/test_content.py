@@ -104,7 +104,7 @@ def test_calibrated_lengths_come_out_within_two_percent(
     _, _, made = contents(make_point(LOAD, {"workload": fixed}), materials, plan)
     opened = salt("r", "", 0, 0, 1, False)
     got = [cost(texts(content).replace(SALT_MARK, opened)) for content in made]
-    assert np.mean(got) == pytest.approx(500, rel=0.05)
+    assert np.mean(got) == pytest.approx(500, rel=0.02)
     assert np.std(got) < 50
 
 
