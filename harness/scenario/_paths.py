@@ -42,7 +42,9 @@ def _walk(data: Any, parts: list[str], done: Where, may_create: bool) -> Where:
     if data is not None and not isinstance(data, dict):
         raise PathError(f"'{show_plain(done)}' holds a value; nothing lies below it")
     if may_create:
-        return (*done, *parts)
+        where = (*done, *parts)
+        is_swept = where[:2] == ("sweep", "over") and len(where) > 3
+        return ("sweep", "over", ".".join(map(str, where[2:]))) if is_swept else where
     raise PathError(_no_key(data or {}, parts[0], show_plain(done)))
 
 

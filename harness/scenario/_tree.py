@@ -7,6 +7,7 @@ what the keys mean.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from harness.errors import Fault
 
 Where = tuple[str | int, ...]  # keys and list indices from the root
-MOST_BYTES = 4_000_000
+MOST_BYTES = 1_000_000
 _MOST_DEPTH = 60
+_DEEP = re.compile(r"(?:[\[{]\s*){60}")
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 
 
@@ -61,6 +63,10 @@ def read_text(path: Path) -> tuple[str, Fault | None]:
 def parse_yaml(text: str) -> Tree:
     """Values and places of one YAML document; faults instead of exceptions."""
     yaml = YAML(typ="safe", pure=True)
+    if run := _DEEP.search(text):  # the scanner takes quadratic time for these
+        return Tree(
+            None, faults=[Fault("(text)", "is nested too deeply", *_position(text, run.start()))]
+        )
     try:
         node = yaml.compose(text)
     except MarkedYAMLError as error:
