@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.load.calibrate import calibrate
+    from harness.load.calibration import calibrate
     from harness.load.facts import TargetFacts
     from harness.load.plan import Done, LoadEvent, PointPlan, Pulse
     from harness.load.probe import probe_target
@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "calibrate": "calibrate",
+    "calibrate": "calibration",
     "TargetFacts": "facts",
     "Done": "plan",
     "LoadEvent": "plan",

@@ -74,6 +74,13 @@ class Target:
     def post(self, path: str, body: dict[str, Any], wait_s: float) -> Reply:
         return self._ask("POST", path, json.dumps(body).encode(), wait_s)
 
+    @property
+    def key_advice(self) -> tuple[str, str]:
+        """What a 401 means here, and what to do about it."""
+        if self._secret:
+            return "the endpoint refuses the key", "check the variable that api_key_env names"
+        return "the endpoint wants a key", "export the key and name its variable: api_key_env"
+
     def redact(self, text: str) -> str:
         return text.replace(self._secret, "***") if self._secret else text
 
@@ -139,7 +146,7 @@ def refuse(target: Target, reply: Reply, what: str, models: tuple[str, ...] = ()
     """Raise the TargetError of an error status; the endpoint's own words are in `why`."""
     said = target.redact(" ".join(reply.text.split()))[:300]
     advice = {
-        401: ("the endpoint wants a key", "export the key and name its variable: api_key_env"),
+        401: target.key_advice,
         403: ("the key is not allowed here", "use a key that may use this model"),
         404: (
             f"the endpoint does not know {what}",

@@ -1,0 +1,176 @@
+"""The probe names what stands between us and a measurement, and learns what an endpoint takes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from harness.errors import TargetError, UsageError
+from harness.load import TargetFacts, calibrate, probe_target
+from harness.load import probe as probe_module
+from harness.scenario import Materials
+from harness.scenario.document import CalibratedTokens, EstimatedTokens
+from harness.testing import ScriptedServer
+
+WORDS = ("alpha", "beta", "gamma", "delta") * 80
+
+
+def fails(base_url: str, **more: Any) -> TargetError:
+    with pytest.raises(TargetError) as caught:
+        probe_target(base_url, **more)
+    assert caught.value.do
+    return caught.value
+
+
+@contextmanager
+def canned(reply: bytes | None) -> Iterator[str]:
+    """A server that gives the same bytes to every request; None: it never answers."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    kept: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            if reply is None:
+                kept.append(client)
+                continue
+            if client.recv(65_536):
+                client.sendall(reply)
+            client.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    finally:
+        listener.close()
+        for client in kept:
+            client.close()
+
+
+def http(status: str, body: bytes = b"{}") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+def test_facts_of_a_full_endpoint() -> None:
+    with ScriptedServer({}) as server:
+        facts = probe_target(server.base_url)
+    assert facts.model == "scripted"
+    assert facts.addresses == ("127.0.0.1",)
+    assert 0 < facts.rtt_ns < 1_000_000_000
+    assert facts.takes_continuous_usage
+    assert facts.takes_ignore_eos
+    assert facts.dropped == ()
+    assert TargetFacts.from_json(facts.to_json()) == facts
+
+
+@pytest.mark.parametrize(
+    ("refused", "dropped"),
+    [
+        (("ignore_eos",), ("ignore_eos",)),
+        (("ignore_eos", "min_tokens"), ("ignore_eos", "min_tokens")),
+        (("stream_options.continuous_usage_stats",), ("continuous_usage_stats",)),
+        (("stream_options",), ("stream_options", "continuous_usage_stats")),
+    ],
+)
+def test_fields_answered_with_400_are_dropped_and_recorded(
+    refused: tuple[str, ...], dropped: tuple[str, ...]
+) -> None:
+    with ScriptedServer({"http": {"reject_fields": refused}}) as server:
+        facts = probe_target(server.base_url)
+    assert facts.dropped == dropped
+    assert facts.takes_ignore_eos == ("ignore_eos" not in dropped)
+
+
+def test_max_completion_tokens_where_max_tokens_is_refused() -> None:
+    with ScriptedServer({"http": {"reject_fields": ("max_tokens",)}}) as server:
+        assert probe_target(server.base_url).uses_max_completion_tokens
+
+
+def test_continuous_usage_is_believed_when_seen() -> None:
+    with ScriptedServer({"usage": {"where": "absent"}}) as server:
+        facts = probe_target(server.base_url)
+    assert not facts.has_usage
+    assert not facts.has_continuous_usage
+
+
+def test_completions() -> None:
+    with ScriptedServer({}) as server:
+        assert probe_target(server.base_url, api="completions").api == "completions"
+
+
+def test_keys() -> None:
+    with ScriptedServer({"api_key": "right"}) as server:
+        assert fails(server.base_url).what == "the endpoint wants a key"
+        wrong = fails(server.base_url, api_key="wr0ngkey")
+        assert "wr0ngkey" not in wrong.render()
+        assert probe_target(server.base_url, api_key="right").model == "scripted"
+
+
+def test_refused_connection_and_unknown_name() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        assert fails(f"http://127.0.0.1:{port}/v1").what == "the endpoint refused the connection"
+    assert "has no address" in fails("http://no-such-host.invalid/v1").what
+    with pytest.raises(UsageError):
+        probe_target("localhost:8000")
+
+
+def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "HANG_S", 0.3)
+    with canned(None) as url:
+        error = fails(url)
+    assert error.what == "the endpoint does not answer"
+    assert "0.3 s" in error.why
+
+
+@pytest.mark.parametrize(
+    ("reply", "what"),
+    [
+        (http("403 Forbidden"), "the key is not allowed here"),
+        (http("500 Oops", b"engine died"), "the endpoint failed with 500"),
+        (http("200 OK", b"<html>"), "the endpoint does not speak the OpenAI protocol"),
+        (http("200 OK", b'{"data": []}'), "no model to ask"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "the endpoint does not speak HTTP/1.1"),
+        (b"", "the endpoint does not speak HTTP/1.1"),
+        (http("429 Slow down"), "the endpoint throttles us before any load"),
+    ],
+)
+def test_other_answers(reply: bytes, what: str) -> None:
+    with canned(reply) as url:
+        assert fails(url).what == what
+
+
+def test_unknown_model_names_those_there_are() -> None:
+    with ScriptedServer({"http": {"check_model": True}}) as server:
+        error = fails(server.base_url, model="gpt-9")
+    assert "gpt-9" in error.what
+    assert "scripted" in error.do
+
+
+def tokens_of(script: Mapping[str, Any], tokens: Any) -> Any:
+    with ScriptedServer(script) as server:
+        facts = TargetFacts(server.base_url, "scripted")
+        materials = Materials(words=WORDS)
+        return calibrate(server.base_url, None, None, None, facts, tokens, materials)
+
+
+def test_calibration_finds_slope_and_template() -> None:
+    plan = tokens_of({"tokens": {"prompt_slope": 1.5, "prompt_fixed": 9}}, CalibratedTokens())
+    assert plan.kind == "calibrated"
+    assert plan.slope_tok_per_word == pytest.approx(1.5, abs=0.02)
+    assert plan.fixed_tok == pytest.approx(9, abs=1.5)
+
+
+def test_calibration_without_usage_is_an_estimate_and_says_so() -> None:
+    assert tokens_of({"usage": {"values": "zero"}}, CalibratedTokens()).kind == "estimated"
+    given = tokens_of({}, EstimatedTokens(kind="estimated", chars_per_token=3.0))
+    assert given.chars_per_token == 3.0
