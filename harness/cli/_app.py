@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -105,7 +107,12 @@ def group() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb and leave with its exit code; never with a traceback unless --debug."""
     args = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _as_interrupt)  # so that what we started ends with us
     sys.exit(_run(args))
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _run(args: list[str]) -> int:

@@ -59,7 +59,10 @@ class Child:
         code = self._process.poll() if not line else self._process.wait(10)
         why = self.log_tail() or ("it printed nothing" if line else "it did not become ready")
         if code == 2:
-            raise UsageError(f"{self.name} refused its flags", why=why, do="correct the target")
+            raise UsageError(
+                f"{self.name} refused its flags", why=why.removeprefix("error: "),
+                do="correct the target",
+            )  # fmt: skip
         raise TargetError(
             f"{self.name} did not start",
             where=" ".join(map(str, self._process.args)),  # type: ignore[arg-type]

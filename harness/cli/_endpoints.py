@@ -49,8 +49,8 @@ def open_endpoint(
     child = _start(target, stack, voice)
     base_url = child.base_url if child else _url(target)
     key_env = target.api_key_env if isinstance(target, OpenAITarget) else None
-    key = _key(key_env)
-    headers = _headers(target)
+    key = _key(key_env, f"targets.{name}.api_key_env")
+    headers = _headers(name, target)
     # our own endpoints serve one model, whatever it is called
     model = target.model if isinstance(target, OpenAITarget) else "auto"
     api = document.traffic[0].api
@@ -87,24 +87,26 @@ def _url(target: Target) -> str:
     return target.url.rstrip("/")
 
 
-def _key(name: str | None) -> str | None:
-    """The key's value; never printed, stored or passed on by message."""
+def _key(name: str | None, where: str) -> str | None:
+    """The value of a key's variable; never printed, stored or passed on by message."""
     if name is None:
         return None
     if not os.environ.get(name):
         raise UsageError(
             f"the environment variable {name} is not set",
-            where="targets, api_key_env",
-            why="the scenario takes its API key from there",
+            where=where,
+            why="the scenario takes its key from there",
             do=f"export {name}=...",
         )
     return os.environ[name]
 
 
-def _headers(target: Target) -> dict[str, str]:
+def _headers(name: str, target: Target) -> dict[str, str]:
     if not isinstance(target, OpenAITarget):
         return {}
     return {
-        name: (_key(value.env) or "") if isinstance(value, EnvValue) else value
-        for name, value in target.headers.items()
+        header: (_key(value.env, f"targets.{name}.headers.{header}") or "")
+        if isinstance(value, EnvValue)
+        else value
+        for header, value in target.headers.items()
     }

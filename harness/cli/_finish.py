@@ -36,7 +36,12 @@ def make_view(
     run: Run, document: Scenario, judgement: Judgement, notices: Sequence[Notice]
 ) -> View:
     """The View of a judged run."""
-    found = {(p.meta["target"], p.meta["facts"]["model"], p.meta["base_url"]) for p in run.points}
+    # a point that was killed before its facts were written has none
+    found = {
+        (p.meta["target"], p.meta["facts"]["model"], p.meta["base_url"])
+        for p in run.points
+        if "facts" in p.meta
+    }
     facts = reports.RunFacts(
         run_id=run.manifest.run_id,
         scenario=document.name,
@@ -115,6 +120,11 @@ def run_summary(judgement: Judgement, view: View) -> dict[str, Any]:
     }
 
 
+def result_data(run: Run, view: View, judgement: Judgement) -> dict[str, Any]:
+    """What --json prints for a run."""
+    return run_summary(judgement, view) | {"run_dir": str(run.path)}
+
+
 def append_step_summary(view: View) -> None:
     """Where a CI system offers a job summary, the Markdown goes there too."""
     target = os.environ.get("GITHUB_STEP_SUMMARY")
@@ -126,8 +136,7 @@ def append_step_summary(view: View) -> None:
 def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> None:
     """Verdict, tables, paths and the next command; or one JSON document with --json."""
     if voice.as_json:
-        data = run_summary(judgement, view) | {"run_dir": str(run.path)}
-        voice.result("", data)
+        voice.result("", result_data(run, view, judgement))
         return
     is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
     console = Console(

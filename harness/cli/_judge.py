@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis import PointMeta, PointSummary, analyse_point
+from harness.cli._unfinished import no_verdict, refusal_of
 from harness.decisions import Headline, exit_code, headlines, judge_slo, verdict_of_run
-from harness.errors import ExitCode, strongest
+from harness.errors import ExitCode, TargetError, strongest
 from harness.estimate import Outcome, Verdict
 from harness.records import PointRecords, Run
 from harness.scenario import Point
@@ -15,18 +16,20 @@ from harness.scenario import Point
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a run came to."""
+    """What a run came to. refusal: told where no request of the whole run was answered."""
 
     summaries: tuple[PointSummary, ...]
     verdicts: tuple[Verdict, ...]
     headlines: tuple[Headline, ...]
     outcome: Outcome
     status: str
+    refusal: TargetError | None = None
 
     @property
     def exit_code(self) -> ExitCode:
         """Interrupted wins over every verdict; nothing measured is never 0."""
         codes = [exit_code(self.outcome)]
+        codes += [self.refusal.exit_code] if self.refusal else []
         if self.status == "interrupted":
             codes.append(ExitCode.INTERRUPTED)
         elif self.status != "complete" or not self.summaries:
@@ -47,9 +50,13 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
             summary = analyse_point(records.requests(), records.clients(), meta)
             summaries.append(summary)
             verdicts += judge_slo(summary, point.slo)
+    status, refusal = run.manifest.status, refusal_of(run)
     outcome = verdict_of_run(summaries, verdicts)
-    lines = headlines(summaries, verdicts, run.manifest.status)
-    return Judgement(tuple(summaries), tuple(verdicts), lines, outcome, run.manifest.status)
+    lines = headlines(summaries, verdicts, status)
+    if refusal is not None or status != "complete":
+        outcome = Outcome.INVALID
+        lines = (no_verdict(run, len(points), refusal),)
+    return Judgement(tuple(summaries), tuple(verdicts), lines, outcome, status, refusal)
 
 
 def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:

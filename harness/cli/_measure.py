@@ -1,28 +1,24 @@
 """One point measured: schedule written, load driven and shown, records merged.
 
-Ctrl-C once stops sending, drains and keeps what was measured; twice cuts what is in flight. A
-SIGTERM counts as one Ctrl-C.
+What the user's signals do meanwhile is `_interruption`'s; how points follow each other is `_run`'s.
 """
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from harness.cli._display import Display
 from harness.cli._endpoints import Endpoint
+from harness.cli._interruption import Interruption
 from harness.cli._options import Voice
+from harness.errors import InternalError
 from harness.load import Done, LoadProcess, PointPlan, Pulse
 from harness.records import PointDirectory, RunDirectory
 from harness.scenario import Materials, Point
 from harness.scenario.document import OpenStage, Stage
 from harness.traffic import Schedule, StageSchedule, build_schedule, realised
-
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def measure_point(
@@ -31,16 +27,26 @@ def measure_point(
     point: Point,
     endpoint: Endpoint,
     materials: Materials,
+    interruption: Interruption,
     voice: Voice,
 ) -> Done:
-    """Drive one point and leave its records merged; the load process is reused between points."""
+    """Drive one point and leave its records merged; the load process is reused between points.
+
+    Raises InternalError where the load process died, after the records it left were merged.
+    """
     schedule = build_schedule(point, materials)
     folder = run.add_point(point.index, point.label)
     attempt = _next_attempt(folder)
     folder.write_schedule(schedule)
     folder.update_meta(**point_facts(point, endpoint, schedule), attempt=attempt, reason="")
     plan = _plan(run, folder, point, endpoint, load.workers, attempt)
-    done = _drive(load, plan, f"{run.manifest.scenario} {point.label}", voice)
+    title = f"{run.manifest.scenario} {point.label}"
+    try:
+        done = _drive(load, plan, title, interruption, voice)
+    except InternalError as error:
+        folder.update_meta(reason=error.what)
+        folder.merge("partial")
+        raise
     folder.update_meta(reason=done.reason)
     folder.merge(done.status)
     return done
@@ -80,38 +86,21 @@ def _plan(
     )
 
 
-def _drive(load: LoadProcess, plan: PointPlan, title: str, voice: Voice) -> Done:
+def _drive(
+    load: LoadProcess, plan: PointPlan, title: str, interruption: Interruption, voice: Voice
+) -> Done:
+    if interruption.is_asked:
+        return Done("interrupted", 0, "stopped by the user before the first request")
     done = Done("partial", 0, "the load process ended without a word")
-    with Display(voice, title) as display, _stopped_by_signals(load, display):
+    with Display(voice, title) as display, interruption.reaching(load, display.note):
         for event in load.run(plan):
             if isinstance(event, Pulse):
                 display.show(event)
             else:
                 done = event
+    if interruption.is_asked and done.status == "partial":
+        return Done("interrupted", done.num_rows, done.reason)
     return done
-
-
-@contextmanager
-def _stopped_by_signals(load: LoadProcess, display: Display) -> Iterator[None]:
-    """The first signal drains, the second aborts."""
-    count = 0
-
-    def on_signal(number: int, frame: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == 1:
-            display.note("stopping: no new requests, waiting for those in flight (again to cut)")
-            load.stop()
-        else:
-            display.note("aborting: cutting what is in flight, keeping what was measured")
-            load.abort()
-
-    before = {number: signal.signal(number, on_signal) for number in STOPS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[str, Any]:

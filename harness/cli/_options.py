@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from harness.errors import HarnessError
 from harness.notices import Notice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,6 +37,10 @@ class Voice:
         """A line for people, on stderr; silent with -q."""
         if self.level >= 0:
             click.echo(text, err=True)
+
+    def error(self, error: HarnessError) -> None:
+        """An error that ends nothing, on stderr; said with -q too."""
+        click.echo(error.render(), err=True)
 
     def notices(self, notices: Iterable[Notice]) -> None:
         for notice in notices:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cli import _finish
 from harness.cli._endpoints import Endpoint, open_endpoint
+from harness.cli._interruption import Interruption
 from harness.cli._judge import judge
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
+from harness.errors import HarnessError
 from harness.load import LoadProcess
 from harness.notices import Notice
-from harness.records import Run, RunDirectory, find_run, provenance
+from harness.records import Run, RunDirectory, RunStatus, find_run, provenance
 from harness.scenario import (
     LoadedScenario,
     Materials,
@@ -98,20 +100,46 @@ def measure(
         resolved_yaml=job.loaded.resolved_yaml(),
         provenance=provenance(),
     )
-    num_workers = workers or max(1, (os.cpu_count() or 2) - 1)
-    status = "complete"
-    if job.missing:
-        load = stack.enter_context(LoadProcess(workers=num_workers))
-        for point in job.missing:
-            endpoint = endpoints[point.target_name]
-            done = measure_point(load, directory, point, endpoint, job.materials, voice)
-            if done.status != "complete":
-                status = done.status
-                voice.say(f"point {point.label}: {done.status}, {done.reason}")
-            if done.status == "interrupted":
-                break
+    try:
+        status = _measure_missing(job, directory, endpoints, workers, stack, voice)
+    except BaseException:
+        with suppress(HarnessError):  # a full disk: the first error tells it
+            directory.finish("partial")
+        voice.say(f"what was measured is kept: harness report {directory.path}")
+        raise
     directory.finish(status)
     return Run.open(directory.path)
+
+
+def _measure_missing(
+    job: Job,
+    directory: RunDirectory,
+    endpoints: Mapping[str, Endpoint],
+    workers: int | None,
+    stack: ExitStack,
+    voice: Voice,
+) -> RunStatus:
+    """Point after point; the status of the run."""
+    if not job.missing:
+        return "complete"
+    status: RunStatus = "complete"
+    with Interruption() as interruption:
+        num_workers = workers or max(1, (os.cpu_count() or 2) - 1)
+        load = stack.enter_context(LoadProcess(workers=num_workers))
+        for point in job.missing:
+            if interruption.is_asked:
+                voice.say(f"stopped before point {point.label}")
+                return "interrupted"
+            done = measure_point(
+                load, directory, point, endpoints[point.target_name], job.materials,
+                interruption, voice,
+            )  # fmt: skip
+            if done.status != "complete":
+                voice.say(f"point {point.label}: {done.status}, {done.reason}")
+                status = "interrupted" if done.status == "interrupted" else "partial"
+            if status == "interrupted":
+                break
+    return status
 
 
 def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voice) -> int:
@@ -121,9 +149,11 @@ def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voi
     view = _finish.make_view(run, document, judgement, job.notices)
     formats = document.output.reports if has_reports else ()
     _finish.write_reports(run, view, judgement, formats)
-    RunDirectory.open(run.path).finish(run.manifest.status)
+    RunDirectory.open(run.path).refresh()
     _finish.append_step_summary(view)
     _finish.print_result(run, view, judgement, voice)
+    if judgement.refusal is not None:
+        voice.error(judgement.refusal)
     return int(judgement.exit_code)
 
 

@@ -29,13 +29,13 @@ def command(
     from harness.cli import _finish
     from harness.cli._judge import judge
     from harness.errors import ExitCode, strongest
-    from harness.records import Run
+    from harness.records import Run, RunDirectory
     from harness.scenario import expand, load_resolved
 
     if output is not None and (len(formats) != 1 or len(runs) != 1):
         raise click.UsageError("-o takes one RUN and one --format")
     root = Path(os.environ.get("HARNESS_OUT") or "runs")
-    codes = []
+    codes, documents = [], []
     for name in runs:
         run = Run.open(name, out_root=root)
         document = load_resolved(run.path / "scenario.resolved.yaml").document
@@ -47,5 +47,12 @@ def command(
             continue
         chosen = [f for f in (formats or document.output.reports) if f != "json"]
         _finish.write_reports(run, view, judgement, chosen)
-        _finish.print_result(run, view, judgement, voice)
+        if run.manifest.status != "running":  # else its writer may be at work on the manifest
+            RunDirectory.open(run.path).refresh()
+        if voice.as_json:
+            documents.append(_finish.result_data(run, view, judgement))
+        else:
+            _finish.print_result(run, view, judgement, voice)
+    if documents:
+        voice.result("", documents[0] if len(documents) == 1 else documents)
     return int(strongest([ExitCode(code) for code in codes]))

@@ -35,12 +35,12 @@ def command(
       harness run sweep --set load.rate=4/s
       harness run --resume latest
     """
-    from harness.cli import _run
-
     if not scenario and not resume:
         raise click.UsageError("name a SCENARIO (try: harness run quickstart) or give --resume RUN")
     if resume and (scenario or url or model or overrides or seed is not None):
         raise click.UsageError("--resume repeats the stored scenario; give it alone")
+    from harness.cli import _run  # slow: after the flags were checked
+
     begin = time.monotonic()
     with ExitStack() as stack:
         job = (

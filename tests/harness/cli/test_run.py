@@ -1,0 +1,227 @@
+"""`harness run` in the hands of a user for whom everything goes wrong.
+
+Exit code, stdout and stderr are checked apart; no case may show a traceback, and whatever was
+measured stays on disk.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+HEALTHY = {"error_rate": {"max": "1%"}}
+
+
+def is_four_parts(text: str) -> bool:
+    """what - where - why - do, on one screen."""
+    parts = ("error: ", "  where: ", "  why:   ", "  do:    ")
+    return all(part in text for part in parts) and len(text.splitlines()) <= 24
+
+
+# -- before anything is sent ---------------------------------------------------------------------
+
+
+def test_every_typo_is_told_with_its_place_and_what_was_meant(cli: Any) -> None:
+    path = cli.scenario()
+    text = (cli.folder / path).read_text("utf-8")
+    (cli.folder / path).write_text(
+        text.replace('"concurrency"', '"concurency"').replace('"weight"', '"wieght"')
+    )
+    done = cli("run", path)
+    assert done.code == 2
+    assert done.out == ""
+    assert "did you mean 'concurrency'?" in done.err
+    assert "line " in done.err and "col " in done.err
+    assert done.has_no_traceback()
+    assert not cli.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("quickstar",), "did you mean 'quickstart'?"),
+        (("short.yaml", "--set", "load.duraton=3s"), "did you mean 'duration'?"),
+        (("short.yaml", "--api-key-env", "NOT_SET_HERE", "--url", "http://127.0.0.1:9/v1"),
+         "NOT_SET_HERE is not set"),
+        (("--resume", "nonsense"), "there is no run 'nonsense'"),
+        ((), "name a SCENARIO"),
+        (("short.yaml", "--resume", "latest"), "give it alone"),
+    ],
+)  # fmt: skip
+def test_bad_usage_is_2_with_the_remedy(cli: Any, args: tuple[str, ...], said: str) -> None:
+    cli.scenario()
+    done = cli("run", *args)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.has_no_traceback()
+    assert not cli.runs.exists()
+
+
+def test_an_unknown_verb_is_2_with_the_one_that_was_meant(cli: Any) -> None:
+    done = cli("rnu")
+    assert (done.code, done.out) == (2, "")
+    assert "did you mean 'run'?" in done.err
+
+
+def test_an_unknown_variable_is_a_notice_and_no_error(cli: Any) -> None:
+    args = ("run", cli.scenario(), "--url", "http://127.0.0.1:9/v1")
+    done = cli(*args, env={"HARNESS_OUTT": "elsewhere"})
+    assert done.code == 5
+    assert "HARNESS_OUTT is not one the harness knows; did you mean HARNESS_OUT?" in done.err
+
+
+# -- endpoints that are not there ----------------------------------------------------------------
+
+
+class _Mute:
+    """Accepts and never answers."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._accepted: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._accepted.append(self._listener.accept()[0])
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._accepted:
+            connection.close()
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def no_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A URL that is no endpoint, of the kind asked for."""
+    kind = request.param
+    if kind == "mute":
+        mute = _Mute()
+        yield mute.url
+        mute.close()
+    elif kind == "web":
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Silent)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        server.server_close()
+    elif kind == "closed":
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        yield f"http://127.0.0.1:{port}/v1"
+    else:
+        yield "http://nohost.invalid/v1"
+
+
+@pytest.mark.parametrize(
+    ("no_endpoint", "said"),
+    [
+        ("closed", "refused the connection"),
+        ("nohost", "'nohost.invalid' has no address"),
+        pytest.param("mute", "does not answer", marks=pytest.mark.slow),
+        ("web", "status 404"),
+    ],
+    indirect=["no_endpoint"],
+)
+def test_what_is_no_endpoint_is_5_in_four_parts(cli: Any, no_endpoint: str, said: str) -> None:
+    done = cli("run", cli.scenario(), "--url", no_endpoint)
+    assert (done.code, done.out) == (5, "")
+    assert said in done.err
+    assert is_four_parts(done.err)
+    assert done.has_no_traceback()
+    assert not cli.runs.exists()
+
+
+def test_a_wrong_key_is_5_and_is_never_shown(cli: Any, scripted: Any) -> None:
+    url, _ = scripted({"api_key": "right"})
+    args = ("run", cli.scenario(), "--url", url, "--api-key-env", "MY_KEY")
+    done = cli(*args, env={"MY_KEY": "sk-wrong-1234"})
+    assert (done.code, done.out) == (5, "")
+    assert "status 401" in done.err and "api_key_env" in done.err
+    assert "sk-wrong-1234" not in done.err
+    assert is_four_parts(done.err)
+
+
+# -- runs that end badly -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_good_run_is_0_with_one_document_on_stdout_and_nothing_else(cli: Any) -> None:
+    done = cli("run", cli.scenario(slo=HEALTHY), "--json", "-q", "-o", "runs")
+    data = json.loads(done.out)  # exactly one document
+    assert done.err == ""
+    assert done.code == data["exit_code"]
+    assert done.code in (0, 3), data["sentences"]  # few requests may leave the rule open
+    manifest = cli.manifest()
+    assert manifest["status"] == "complete"
+    assert {"summary.json", "report.html", "junit.xml"} <= manifest["files"].keys()
+
+    again = cli("report", "latest", "--format", "markdown", "-o", "-")
+    assert again.code == done.code
+    assert again.out.startswith("# ") or again.out.startswith("## ")
+    assert again.err == ""
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_dies_in_mid_run_fails_the_run_and_not_the_harness(
+    cli: Any, scripted: Any
+) -> None:
+    url, process = scripted({"timing": {"ttft": "20ms"}})
+    path = cli.scenario(
+        slo=HEALTHY,
+        load={
+            "kind": "open", "arrival": {"kind": "constant"}, "rate": "20/s", "duration": "6s",
+            "warmup": "1s", "cooldown": "2s", "drain": "2s",
+        },
+    )  # fmt: skip
+    run = cli.start("run", path, "--url", url)
+    cli.wait_for_window()
+    process.kill()
+    done = run.finish()
+    assert done.has_no_traceback()
+    rows = pq.read_table(next(cli.latest.glob("points/*/requests.parquet")))
+    classes = set(rows["error_class"].to_pylist())
+    assert "" in classes and "connect" in classes
+    assert cli.manifest()["status"] == "complete"
+    assert done.code == 1, done.err
+    assert "FAIL" in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("warmup", ["2s", "0s"])
+def test_a_target_that_refuses_everything_is_5_with_the_records_kept(cli: Any, warmup: str) -> None:
+    # the probe and the two requests of the calibration are answered, the load is not
+    script = {"faults": [{"first": 3, "then": {"http": {"status": 500}}}]}
+    path = cli.scenario(
+        slo=HEALTHY,
+        targets={"t": {"kind": "scripted", "script": script}},
+        load={
+            "kind": "open", "arrival": {"kind": "constant"}, "rate": "20/s", "duration": "2s",
+            "warmup": warmup, "cooldown": "2s", "drain": "2s",
+        },
+    )  # fmt: skip
+    done = cli("run", path)
+    assert done.code == 5, done.err + done.out
+    assert "refused every request" in done.err
+    assert "PASS" not in done.out
+    rows = pq.read_table(next(cli.latest.glob("points/*/requests.parquet")))
+    assert set(rows["error_class"].to_pylist()) - {"cut"} == {"http_5xx"}
+    assert (cli.latest / "report.html").exists()
+    again = cli("report", "latest")
+    assert again.code == 5
