@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from harness.cli._children import Child, start_reference, start_scripted
 from harness.cli._options import Voice
 from harness.errors import TargetError, UsageError
-from harness.load import TargetFacts, probe_target
-from harness.load.calibrate import calibrate  # the room loads lazily: its submodule shadows it
+from harness.load import TargetFacts, calibrate, probe_target
 from harness.scenario import Materials
 from harness.scenario.document import (
     EnvValue,

@@ -8,10 +8,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cli import _finish
 from harness.cli._endpoints import Endpoint, open_endpoint
 from harness.cli._interruption import Interruption
-from harness.cli._judge import judge
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
 from harness.errors import HarnessError
@@ -144,6 +142,10 @@ def _measure_missing(
 
 def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voice) -> int:
     """Judge, write, print; the exit code."""
+    # statistics and pictures take seconds to import: a refusal before any load need not wait
+    from harness.cli import _finish
+    from harness.cli._judge import judge
+
     document = job.loaded.document
     judgement = judge(run, job.points)
     view = _finish.make_view(run, document, judgement, job.notices)
