@@ -125,23 +125,29 @@ class Exchange:
         """The hot path: wait, stamp, send; nothing else happens between due time and send."""
         log, send, name, recv_ns = self._log, self._peer.send, self._id, self._log.recv_ns
         note_due, note_send = log.due_ns.append, log.send_ns.append
-        for i, template in enumerate(self._plain_templates()):
-            due_ns = self._due_ns(i)
+        num = len(self._answer.token_chunks)
+        for due_ns, template in zip(self._dues_ns(num), self._plain_templates(num), strict=True):
             yield due_ns
             note_due(due_ns)
             send_ns = monotonic_ns()
             note_send(send_ns)
             send(template % (name, recv_ns, due_ns, send_ns))
 
-    def _plain_templates(self) -> Iterator[bytes]:
-        """Spelled and framed; the stamps' width is fixed, so the frame is known before them."""
+    def _dues_ns(self, num: int) -> list[int]:
+        """[num] due times of the token chunks."""
+        if self._headers_ns or self._outages or self._behaviour.timing.step is not None:
+            return [self._due_ns(i) for i in range(num)]
+        start_ns = self._log.start_ns
+        return [start_ns + offset_ns for offset_ns in self._offsets_ns[:num]]
+
+    def _plain_templates(self, num: int) -> list[bytes]:
+        """[num] spelled and framed; the stamps' width is fixed, so the frame precedes them."""
         framed = self._answer.framed
-        for i in range(len(self._answer.token_chunks)):
-            if i == len(framed):
-                template = self._spelling.event(self._answer.token_template(i))
-                size = len(template % (self._id, 0, 0, 0))
-                framed.append(self._sink.frame(template, size))
-            yield framed[i]
+        for i in range(len(framed), num):
+            template = self._spelling.event(self._answer.token_template(i))
+            size = len(template % (self._id, 0, 0, 0))
+            framed.append(self._sink.frame(template, size))
+        return framed[:num]
 
     def _write(self, events: Iterator[Event]) -> Iterator[int]:
         """Each group of events when it is due, in the way the script asks for."""
