@@ -35,8 +35,8 @@ def command(install: bool, voice: Voice) -> int:
 
 def _install(text: str) -> list[str]:
     """Write the schema and point VS Code's YAML extension at it; the other settings stay."""
+    settings = _read_settings()  # first: what cannot be read is left alone, and nothing written
     Path(_FILE).write_text(text + "\n", encoding="utf-8")
-    settings = _read_settings()
     settings.setdefault("yaml.schemas", {})[f"./{_FILE}"] = ["*.harness.yaml", "scenarios/*.yaml"]
     _SETTINGS.parent.mkdir(exist_ok=True)
     _SETTINGS.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

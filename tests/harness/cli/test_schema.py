@@ -1,0 +1,38 @@
+"""`harness schema`: JSON Schema on stdout, editor settings on demand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+
+
+def test_stdout_is_a_json_schema(cli: Any) -> None:
+    done = cli("schema")
+    assert (done.code, done.err) == (0, "")
+    jsonschema.Draft202012Validator.check_schema(json.loads(done.out))
+    assert json.loads(cli("schema", "--json").out) == json.loads(done.out)
+
+
+def test_install_keeps_other_settings(cli: Any) -> None:
+    settings = cli.folder / ".vscode" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"editor.tabSize": 2}')
+    done = cli("schema", "--install")
+    assert done.code == 0
+    assert done.out.split() == ["harness.schema.json", ".vscode/settings.json"]
+    known = json.loads(settings.read_text("utf-8"))
+    assert known["editor.tabSize"] == 2
+    assert list(known["yaml.schemas"]) == ["./harness.schema.json"]
+    assert json.loads((cli.folder / "harness.schema.json").read_text("utf-8"))["properties"]
+
+
+def test_install_leaves_settings_it_cannot_read(cli: Any) -> None:
+    settings = cli.folder / ".vscode" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text("// a comment\n{}")
+    done = cli("schema", "--install")
+    assert done.code == 2
+    assert "add the schema by hand" in done.err
+    assert settings.read_text("utf-8") == "// a comment\n{}"
