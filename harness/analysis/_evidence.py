@@ -91,11 +91,13 @@ def events_per_receive(e: Evidence) -> float | None:
 
 
 def cached_ratio(e: Evidence) -> float | None:
-    """Cached share of prompts that no cache should know."""
+    """Cached share of prompts that no cache should know; of each prompt, the words of the chat
+    template may be cached, for they are the same in all."""
     unique = np.isin(e.frame.class_name.astype(str), e.meta.unique_classes)
     told = e.succeeded & unique & np.isfinite(e.frame.cached_tok) & np.isfinite(e.frame.n_in)
     total = float(e.frame.n_in[told].sum())
-    return float(e.frame.cached_tok[told].sum()) / total if total else None
+    unexpected_tok = np.maximum(e.frame.cached_tok[told] - e.meta.template_tok, 0.0)
+    return float(unexpected_tok.sum()) / total if total else None
 
 
 def output_mismatch(e: Evidence) -> float | None:

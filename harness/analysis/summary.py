@@ -30,7 +30,8 @@ class PointMeta:
     replace the point's by metric name.  unique_classes: classes without a shared prefix, whose
     prompts no cache should know.  realised: what the schedule came out as (`ks_p`, `dispersion`).
     rtt_s: median round trip to the target.  stamp_source: kernel or user.  tokens_kind: tokenizer,
-    calibrated or estimated.
+    calibrated or estimated.  template_tok: tokens the chat template adds to each prompt, as the
+    length calibration found them; 0 where it is not known.
     """
 
     index: int
@@ -57,6 +58,7 @@ class PointMeta:
     is_partial: bool = False
     stamp_source: str = "kernel"
     tokens_kind: str = "calibrated"
+    template_tok: float = 0.0
 
     @property
     def window_s(self) -> float:

@@ -107,6 +107,7 @@ def _meta(
         is_partial=records.is_partial,
         stamp_source=window.get("stamp_source", "kernel"),
         tokens_kind=facts["token_plan"]["kind"],
+        template_tok=max(0.0, facts["token_plan"]["fixed_tok"]),
     )
 
 

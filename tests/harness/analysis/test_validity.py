@@ -143,6 +143,12 @@ def test_a_cache_that_knows_unique_prompts(rows, cached, expected):
     assert status(shared, "cached") == "ok"
 
 
+def test_a_cached_chat_template_is_no_leak(rows):
+    made = [r | {"cached_tok": 3} for r in healthy(rows)]
+    assert status(analyse(rows, made, template_tok=3.0), "cached") == "ok"
+    assert status(analyse(rows, made, template_tok=1.0), "cached") == "notice"
+
+
 def test_answers_that_end_early_are_told(rows):
     made = [r | {"asked_out": 12} for r in healthy(rows)]
     found = analyse(rows, made)
