@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from harness.errors import TargetError, UsageError
 
 MAX_BODY_BYTES = 4 << 20
+HASTY_S = 0.1  # a server that will not keep a connection closes it within this
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,10 @@ class Reply:
 
 
 class Target:
-    """An endpoint by its base URL; `shown` is the URL without user info."""
+    """An endpoint by its base URL; `shown` is the URL without user info.
+
+    keeps_connections: False once a stream's connection was closed right after its end.
+    """
 
     def __init__(
         self, base_url: str, api_key: str | None, headers: dict[str, str], connect_s: float
@@ -44,6 +48,7 @@ class Target:
         name = f"[{self.host}]" if ":" in self.host else self.host
         self.shown = f"{parts.scheme}://{name}{f':{parts.port}' if parts.port else ''}{self.path}"
         self.connect_s = connect_s
+        self.keeps_connections = True
         self._secret = api_key or ""
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "inference-harness"} | headers
         if api_key:
@@ -104,6 +109,8 @@ class Target:
                 if time.monotonic() > deadline_s or size > MAX_BODY_BYTES:
                     raise TimeoutError
             found = {name.lower(): value for name, value in reply.getheaders()}
+            if body and b'"stream": true' in body and _is_closed_by_peer(link):
+                self.keeps_connections = False
             return Reply(reply.status, found, b"".join(parts))
         except ssl.SSLError as error:
             raise TargetError(
@@ -135,6 +142,20 @@ class Target:
             where=self.shown, why=str(error) or type(error).__name__,
             do="start the server, or check host and port",
         ) from None  # fmt: skip
+
+
+def _is_closed_by_peer(link: http.client.HTTPConnection) -> bool:
+    """Whether the peer closes right after its answer. One that says so and one that does not are
+    alike here: some servers promise to keep a connection and close it nonetheless."""
+    if link.sock is None:
+        return True
+    link.sock.settimeout(HASTY_S)
+    try:
+        return link.sock.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
 
 
 def _tls_reason(error: ssl.SSLError) -> str:

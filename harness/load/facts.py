@@ -11,7 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """One endpoint and model as the probe found them. rtt_ns: median TCP connect time."""
+    """One endpoint and model as the probe found them. rtt_ns: median TCP connect time.
+
+    keeps_connections: False where the server closes each connection after its answer, whatever its
+    headers promise; a request sent on such a connection would race its end.
+    """
 
     base_url: str
     model: str
@@ -28,6 +32,7 @@ class TargetFacts:
     takes_ignore_eos: bool = False
     takes_min_tokens: bool = False
     uses_max_completion_tokens: bool = False
+    keeps_connections: bool = True
     dropped: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

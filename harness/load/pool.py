@@ -21,15 +21,20 @@ MAX_WARM_AT_ONCE = 64
 
 
 class Pool:
-    """Connections to one scheme, host and port."""
+    """Connections to one scheme, host and port.
 
-    def __init__(self, base_url: str, connect_timeout_s: float, polls: Polls) -> None:
+    keeps: False where the server closes after each answer; a connection then serves one exchange.
+    """
+
+    def __init__(
+        self, base_url: str, connect_timeout_s: float, polls: Polls, keeps: bool = True
+    ) -> None:
         parts = urlsplit(base_url)
         self.is_tls = parts.scheme == "https"
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if self.is_tls else 80)
         self.path = parts.path.rstrip("/")
-        self._timeout_s, self._polls = connect_timeout_s, polls
+        self._timeout_s, self._polls, self._keeps = connect_timeout_s, polls, keeps
         self._idle: list[Connection] = []  # the last used at the end
         self._addresses: list[tuple[int, tuple[Any, ...]]] = []
         self._lookup: gevent.Greenlet | None = None
@@ -82,6 +87,8 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Keep it for the next exchange."""
         connection.end()
+        if connection.num_uses and not self._keeps:
+            connection.close()
         if connection.is_closed:
             return
         connection.on_idle_close = self._forget

@@ -66,6 +66,7 @@ def probe_target(
         takes_ignore_eos="ignore_eos" in fields,
         takes_min_tokens="min_tokens" in fields,
         uses_max_completion_tokens="max_completion_tokens" in fields,
+        keeps_connections=target.keeps_connections,
         dropped=dropped,
     )
 

@@ -57,7 +57,7 @@ def prepare(
     schedule = build_schedule(point, materials)
     maker = ContentMaker(point, schedule, materials, plan.token_plan, plan.run_id)
     timeouts = point.target.timeout
-    pool = Pool(plan.base_url, timeouts.connect, polls)
+    pool = Pool(plan.base_url, timeouts.connect, polls, plan.facts.keeps_connections)
     classes = _classes(plan, point, pool)
     bodies = Bodies(schedule, maker, classes, plan.facts, worker, num_workers, breathe)
     cap = point.load.max_in_flight or descriptor_limit() - SPARE_DESCRIPTORS

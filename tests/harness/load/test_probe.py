@@ -55,6 +55,35 @@ def canned(reply: bytes | None) -> Iterator[str]:
             client.close()
 
 
+@contextmanager
+def hasty(says_close: bool) -> Iterator[str]:
+    """Streams one token on each connection and closes it at once, with or without a word of it."""
+    line = "Connection: close" if says_close else "Keep-Alive: timeout=5"
+    event = b'data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"length"}]}\n\n'
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{line}\r\n"
+    answer = head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(event), event)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            asked = client.recv(65_536)
+            while asked.startswith(b"POST") and not asked.endswith(b"}"):
+                asked += client.recv(65_536)
+            if asked:
+                client.sendall(answer if asked.startswith(b"POST") else http("404 Not Found"))
+            client.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    finally:
+        listener.close()
+
+
 def http(status: str, body: bytes = b"{}") -> bytes:
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
 
@@ -99,6 +128,14 @@ def test_continuous_usage_is_believed_when_seen() -> None:
         facts = probe_target(server.base_url)
     assert not facts.has_usage
     assert not facts.has_continuous_usage
+
+
+@pytest.mark.parametrize("says_close", [True, False])
+def test_a_server_that_closes_after_each_answer_is_found_out(says_close: bool) -> None:
+    with hasty(says_close) as url:
+        assert not probe_target(url, model="m").keeps_connections
+    with ScriptedServer({}) as server:
+        assert probe_target(server.base_url).keeps_connections
 
 
 def test_completions() -> None:
