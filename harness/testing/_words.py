@@ -2,41 +2,10 @@
 
 from __future__ import annotations
 
-_WORDS = [
-    "the",
-    "river",
-    "runs",
-    "past",
-    "old",
-    "mill",
-    "and",
-    "under",
-    "stone",
-    "bridge",
-    "where",
-    "children",
-    "watch",
-    "boats",
-    "go",
-    "by",
-    "while",
-    "sun",
-    "sets",
-    "slowly",
-    "behind",
-    "green",
-    "hills",
-    "as",
-    "birds",
-    "return",
-    "home",
-    "to",
-    "rest",
-    "until",
-    "morning",
-    "light",
-    "comes",
-]
+_TEXT = """the river runs past old mill and under stone bridge where children watch boats go by
+while sun sets slowly behind green hills as birds return home to rest until morning
+light comes"""
+_WORDS = tuple(_TEXT.split())
 
 
 def token_text(i: int, text: str | None = None) -> str:
