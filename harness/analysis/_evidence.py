@@ -93,7 +93,7 @@ def events_per_receive(e: Evidence) -> float | None:
 def cached_ratio(e: Evidence) -> float | None:
     """Cached share of prompts that no cache should know; of each prompt, the words of the chat
     template may be cached, for they are the same in all."""
-    unique = np.isin(e.frame.class_name.astype(str), e.meta.unique_classes)
+    unique = np.isin(e.frame.class_name, e.meta.unique_classes)
     told = e.succeeded & unique & np.isfinite(e.frame.cached_tok) & np.isfinite(e.frame.n_in)
     total = float(e.frame.n_in[told].sum())
     unexpected_tok = np.maximum(e.frame.cached_tok[told] - e.meta.template_tok, 0.0)
@@ -113,7 +113,7 @@ def missing_counts(e: Evidence) -> float | None:
 
 
 def estimated_counts(e: Evidence) -> float | None:
-    sources = e.frame.tok_source[e.succeeded].astype(str)
+    sources = e.frame.tok_source[e.succeeded]
     return _mean(np.isin(sources, ("tokenizer", "characters")))
 
 

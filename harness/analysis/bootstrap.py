@@ -63,24 +63,37 @@ def ratio_intervals(
             f" {memory_s:.0f} s and needs {needed:.0f} times that"
         )
         return RatioIntervals(value, none, none, window_s / block_s, reason)
-    index = _resample(len(numerator), max(1.0, block_s / bin_s), rng)
-    sums = denominator[index].sum(axis=1)
-    draws = numerator[index].sum(axis=1) / np.where(sums > 0, sums, np.nan)
+    blocks = _draw_blocks(len(numerator), max(1.0, block_s / bin_s), rng)
+    sums = blocks.sums(denominator)
+    draws = blocks.sums(numerator) / np.where(sums > 0, sums, np.nan)
     num_blocks = window_s / block_s
     shown, bound = (_widened(draws, value, num_blocks, level) for level in (0.95, 0.90))
     return RatioIntervals(value, shown, bound, num_blocks, "")
 
 
-def _resample(num_bins: int, mean_block: float, rng: np.random.Generator) -> IntArray:
-    """[NUM_DRAWS, num_bins] indices: runs of neighbours, wrapping round, geometric in length."""
-    shape = (NUM_DRAWS, num_bins)
-    is_start = rng.random(shape) < 1 / mean_block
-    is_start[:, 0] = True
-    position = np.arange(num_bins)
-    last_start = np.maximum.accumulate(np.where(is_start, position, 0), axis=1)
-    starts = rng.integers(0, num_bins, shape)
-    chosen = np.take_along_axis(starts, last_start, axis=1)
-    return np.asarray((chosen + position - last_start) % num_bins)
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """[NUM_DRAWS, k] first bin and length of each block; lengths of a draw sum to all bins."""
+
+    start: IntArray
+    length: IntArray
+
+    def sums(self, per_bin: FloatArray) -> FloatArray:
+        """[NUM_DRAWS] total of the drawn bins; blocks wrap round."""
+        running = np.concatenate([[0.0], np.cumsum(np.concatenate([per_bin, per_bin]))])
+        return np.asarray((running[self.start + self.length] - running[self.start]).sum(axis=1))
+
+
+def _draw_blocks(num_bins: int, mean_block: float, rng: np.random.Generator) -> _Blocks:
+    """Uniform starts, geometric lengths, the last block cut to fit."""
+    expected = num_bins / mean_block
+    # six standard deviations more than expected; the last one takes what is left
+    most = math.ceil(expected + 6 * math.sqrt(expected) + 6)
+    lengths = rng.geometric(1 / mean_block, (NUM_DRAWS, most))
+    ends = np.minimum(np.cumsum(lengths, axis=1), num_bins)
+    ends[:, -1] = num_bins
+    starts = rng.integers(0, num_bins, (NUM_DRAWS, most))
+    return _Blocks(starts, np.diff(ends, axis=1, prepend=0))
 
 
 def _widened(draws: FloatArray, value: float, num_blocks: float, level: float) -> Interval:

@@ -20,7 +20,7 @@ from harness.records.schema import NOT_VALID
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-TextArray = npt.NDArray[np.object_]
+TextArray = npt.NDArray[np.str_]
 
 _NULL_NS = np.iinfo(np.int64).min
 
@@ -51,7 +51,7 @@ class Frame:
     cached_tok: FloatArray
     class_name: TextArray
     error_class: TextArray
-    error_detail: TextArray
+    error_detail: tuple[str, ...]
     tok_source: TextArray
     fault: TextArray
     stage: IntArray
@@ -108,7 +108,7 @@ class Frame:
         return np.isfinite(self.sent_s) | np.isfinite(self.released_s)
 
     def is_class(self, *error_classes: str) -> BoolArray:
-        return np.isin(self.error_class.astype(str), error_classes)
+        return np.isin(self.error_class, error_classes)
 
     def scope(self, name: str) -> BoolArray:
         """Requests of a traffic class; every request for `all`."""
@@ -150,7 +150,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         },
         class_name=_text(table, "class"),
         error_class=_text(table, "error_class"),
-        error_detail=_text(table, "error_detail"),
+        error_detail=_details(table),
         tok_source=_text(table, "tok_source"),
         fault=_text(table, "fault"),
         stage=np.nan_to_num(_number(table, "stage")).astype(np.int64),
@@ -197,10 +197,22 @@ def _number(table: pa.Table, name: str) -> FloatArray:
 
 
 def _text(table: pa.Table, name: str) -> TextArray:
+    """Empty for null. A few distinct words, so a word is found once and copied by its code."""
     column = _column(table, name)
+    if column is None or not len(column):
+        return np.full(table.num_rows, "")
+    words = pc.fill_null(column.cast(pa.string()), "").dictionary_encode()
+    known: TextArray = np.array(words.dictionary.to_pylist(), dtype=np.str_)
+    return np.asarray(known[words.indices.to_numpy()])
+
+
+def _details(table: pa.Table) -> tuple[str, ...]:
+    """Long and rare, so not in an array of fixed width."""
+    column = _column(table, "error_detail")
     if column is None:
-        return np.full(table.num_rows, "", dtype=object)
-    return np.asarray(pc.fill_null(column.cast(pa.string()), "").to_numpy(zero_copy_only=False))
+        return ("",) * table.num_rows
+    texts: list[str] = pc.fill_null(column.cast(pa.string()), "").to_pylist()
+    return tuple(texts)
 
 
 def _lists(

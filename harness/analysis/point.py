@@ -25,7 +25,7 @@ from harness.analysis.series import time_series
 from harness.analysis.steady_state import steady_state
 from harness.analysis.summary import Check, Curve, PointMeta, PointSummary
 from harness.analysis.throughput import throughput_pairs
-from harness.analysis.tokens import Gaps, chunk_gaps, gap_pairs, max_stall_s, token_samples, tpot_s
+from harness.analysis.tokens import Gaps, TokenTimes, gap_pairs, token_samples, token_times
 from harness.analysis.validity import run_checks
 from harness.estimate import Estimate, Outcome
 
@@ -40,13 +40,13 @@ def analyse_point(requests: pa.Table, clients: pa.Table, meta: PointMeta) -> Poi
     health = read_health(clients, meta.t0_ns, meta.t1_ns)
     steady = steady_state(frame, meta.kind, _dispersion(meta))
     checks = run_checks(Evidence(frame, health, meta, steady))
-    gaps = chunk_gaps(frame)
-    goodness = judge_requests(frame, _request_values(frame, gaps), meta.slo, meta.class_slos)
+    times = token_times(frame)
+    goodness = judge_requests(frame, _request_values(frame, times), meta.slo, meta.class_slos)
     windows = availability.uptime_windows(frame, meta.slo.uptime)
     scopes = ("all", *(meta.classes if len(meta.classes) > 1 else ()))
-    samples = {scope: _samples(frame, gaps, scope) for scope in scopes}
+    samples = {scope: _samples(frame, times, scope) for scope in scopes}
     pairs = [
-        *_pairs(frame, gaps, goodness, samples, meta),
+        *_pairs(frame, times.gaps, goodness, samples, meta),
         *availability.uptime_pairs(frame, windows),
         *_receive_lag(health),
     ]
@@ -62,13 +62,13 @@ def analyse_point(requests: pa.Table, clients: pa.Table, meta: PointMeta) -> Poi
         errors=tallies.error_rows(frame),
         class_rows=tallies.class_rows(frame, meta.classes),
         series=time_series(frame, meta.stage_index),
-        curves=_curves(frame, gaps, samples["all"], checks),
+        curves=_curves(frame, times.gaps, samples["all"], checks),
         uptime_windows=windows,
     )
 
 
-def _samples(frame: Frame, gaps: Gaps, scope: str) -> list[Sample]:
-    return [*latency_samples(frame, scope), *token_samples(frame, gaps, scope)]
+def _samples(frame: Frame, times: TokenTimes, scope: str) -> list[Sample]:
+    return [*latency_samples(frame, scope), *token_samples(frame, times, scope)]
 
 
 def _pairs(
@@ -91,14 +91,14 @@ def _pairs(
         yield from availability.rate_pairs(frame, scope)
 
 
-def _request_values(frame: Frame, gaps: Gaps) -> dict[str, FloatArray]:
+def _request_values(frame: Frame, times: TokenTimes) -> dict[str, FloatArray]:
     """What the limits of a good request are held against."""
     return {
         "ttft": elapsed_s(frame.first_token_s, frame.intended_s),
         "ttfv": elapsed_s(frame.first_visible_s, frame.intended_s),
-        "tpot": tpot_s(frame),
+        "tpot": times.tpot_s,
         "e2e_latency": elapsed_s(frame.end_s, frame.intended_s),
-        "max_stall": max_stall_s(frame, gaps),
+        "max_stall": times.max_stall_s,
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from harness.analysis.autocorrelation import design_effect
 from harness.analysis.intervals import Interval
@@ -70,12 +70,19 @@ def ranks(n: int, p: float, n_eff: float | None = None, level: float = LEVEL) ->
     if size < 1:
         return Ranks(None, None)
     tail = (1 - level) / 2
-    low = int(stats.binom.ppf(tail, size, p))
-    high = int(stats.binom.ppf(1 - tail, size, p)) + 1
+    low = _binomial_ppf(tail, size, p)
+    high = _binomial_ppf(1 - tail, size, p) + 1
     return Ranks(
         math.floor(low * n / size) if low >= 1 else None,
         min(n, math.ceil(high * n / size)) if high <= size else None,
     )
+
+
+def _binomial_ppf(share: float, n: int, p: float) -> int:
+    """Smallest k with P(X <= k) >= share; as scipy.stats, without its cost a call."""
+    k = math.ceil(float(special.bdtrik(share, n, p)))
+    is_lower = k >= 1 and float(special.bdtr(k - 1, n, p)) >= share
+    return k - 1 if is_lower else k
 
 
 def floor_eff(p: float, level: float = LEVEL) -> int:

@@ -44,7 +44,7 @@ def error_rows(frame: Frame) -> tuple[ErrorRow, ...]:
         chosen = np.flatnonzero(frame.is_measured & frame.is_class(name))
         if not len(chosen):
             continue
-        details = [d for d in frame.error_detail[chosen].tolist() if d]
+        details = [d for d in (frame.error_detail[i] for i in chosen) if d]
         rows.append(
             ErrorRow(
                 error_class=name,

@@ -35,6 +35,21 @@ class Gaps:
     owner: IntArray
 
 
+@dataclass(frozen=True, slots=True)
+class TokenTimes:
+    """What token metrics share, worked out once. tpot_s, max_stall_s: [n], NaN where absent."""
+
+    gaps: Gaps
+    tpot_s: FloatArray
+    max_stall_s: FloatArray
+
+
+def token_times(frame: Frame) -> TokenTimes:
+    """Gaps, time per token and longest stall of every request."""
+    gaps = chunk_gaps(frame)
+    return TokenTimes(gaps, tpot_s(frame), max_stall_s(frame, gaps))
+
+
 def tpot_s(frame: Frame) -> FloatArray:
     """[n] seconds a token after the first chunk; NaN where the request has none."""
     n_first = np.where(np.isnan(frame.n_first), 1.0, frame.n_first)
@@ -60,18 +75,18 @@ def max_stall_s(frame: Frame, gaps: Gaps) -> FloatArray:
     """[n] largest gap; a failure's last silence, up to its end, counts. NaN without a gap."""
     stall = np.full(len(frame), -np.inf)
     if len(gaps.owner):
-        starts = np.flatnonzero(np.diff(gaps.owner, prepend=-1))
+        starts = _first_gaps(gaps.owner)
         stall[gaps.owner[starts]] = np.maximum.reduceat(gaps.gap_s, starts)
     last_silence = np.where(frame.is_failed, elapsed_s(frame.end_s, frame.last_token_s), -np.inf)
     stall = np.fmax(stall, last_silence)
     return np.where(np.isneginf(stall), np.nan, stall)
 
 
-def token_samples(frame: Frame, gaps: Gaps, scope: str) -> list[Sample]:
+def token_samples(frame: Frame, times: TokenTimes, scope: str) -> list[Sample]:
     """tpot and max_stall over both populations, per-user speed over successes."""
     chosen = frame.is_measured & frame.scope(scope)
     success, valid = chosen & frame.is_success, chosen & frame.is_valid
-    per_token, stall = tpot_s(frame), max_stall_s(frame, gaps)
+    per_token, stall = times.tpot_s, times.max_stall_s
     answered = (chosen & (frame.is_success | frame.is_failed)) & ~np.isnan(stall)
     with np.errstate(divide="ignore"):
         per_user = 1 / per_token
@@ -104,10 +119,11 @@ def gap_pairs(frame: Frame, gaps: Gaps, scope: str) -> list[Pair]:
     chosen = (frame.is_measured & frame.scope(scope) & frame.is_success)[gaps.owner]
     kept = Gaps(gaps.gap_s[chosen], gaps.owner[chosen])
     ordered = np.sort(kept.gap_s)
+    starts = _first_gaps(kept.owner) if len(ordered) else kept.owner
     metrics = ["icl", "itl"] if is_one_token_a_chunk(frame, scope) else ["icl"]
     pairs = []
     for name, p in STATS.items():
-        n_eff = _clustered_n_eff(kept, type7(ordered, p)) if len(ordered) else 0.0
+        n_eff = _clustered_n_eff(kept, starts, type7(ordered, p)) if len(ordered) else 0.0
         for metric in metrics:
             sample = Sample(metric, "s", kept.gap_s, scope, "gaps")
             pairs.append(pair_at(sample, ordered, name, p, n_eff, GAP_METHOD))
@@ -115,14 +131,18 @@ def gap_pairs(frame: Frame, gaps: Gaps, scope: str) -> list[Pair]:
     return [*pairs, *tops]
 
 
-def _clustered_n_eff(gaps: Gaps, quantile: float) -> float:
+def _first_gaps(owner: IntArray) -> IntArray:
+    """Index of the first gap of each request that has one; owner is ascending, not empty."""
+    return np.concatenate([[0], np.flatnonzero(owner[1:] != owner[:-1]) + 1])
+
+
+def _clustered_n_eff(gaps: Gaps, starts: IntArray, quantile: float) -> float:
     """Gaps that independent draws would need to fix P(gap <= quantile) as well.
 
     P is a ratio of sums over requests, sum a_i / sum b_i; its variance is that of the residuals
     a_i - P b_i (Woodruff 1952; the limit of resampling whole requests), times their own design
     effect in order of intended send, since neighbouring requests share the load.
     """
-    starts = np.flatnonzero(np.diff(gaps.owner, prepend=-1))
     num_gaps = np.diff(np.append(starts, len(gaps.owner))).astype(np.float64)
     num_below = np.add.reduceat((gaps.gap_s <= quantile).astype(np.float64), starts)
     total, clusters = float(num_gaps.sum()), len(starts)

@@ -30,7 +30,7 @@ from harness.analysis.frame import read_frame
 from harness.analysis.intervals import Interval
 from harness.analysis.latency import end_samples, latency_samples
 from harness.analysis.quantiles import interval, type7
-from harness.analysis.tokens import chunk_gaps, max_stall_s, token_samples, tpot_s
+from harness.analysis.tokens import chunk_gaps, max_stall_s, token_samples, token_times, tpot_s
 from harness.scenario.slo import Slo
 
 INF = math.inf
@@ -109,7 +109,7 @@ def test_end_to_end(frame):
     ],
 )
 def test_tokens(frame, metric, population, expected):
-    found = values(token_samples(frame, chunk_gaps(frame), "all"), metric, population)
+    found = values(token_samples(frame, token_times(frame), "all"), metric, population)
     assert found == pytest.approx(expected, abs=1e-12)
 
 

@@ -49,6 +49,15 @@ def test_ranks_as_printed(n, p, low, high):
     assert (found.low, found.high) == (low, high)
 
 
+@pytest.mark.parametrize("p", STATS.values())
+def test_ranks_are_scipys_binomial_quantiles(p):
+    for n in (*range(6, 400, 7), 4321, 100_000):
+        low, high = stats.binom.ppf(0.025, n, p), stats.binom.ppf(0.975, n, p) + 1
+        found = ranks(n, p)
+        assert found.low == (low if low >= 1 else None)
+        assert found.high == (high if high <= n else None)
+
+
 def test_ranks_of_a_correlated_sample_are_scaled_and_rounded_outwards():
     # n_eff 300 of 1,000 at p95: 277 * 10/3 = 923.3 -> 923, 293 * 10/3 = 976.7 -> 977
     found = ranks(1000, 0.95, 300.9)
