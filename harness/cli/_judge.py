@@ -60,7 +60,7 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
 
 
 def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
-    """One setting a stage whose window has begun; a stage never reached has none."""
+    """One setting a stage whose window has begun; one that ended in its warm-up has none."""
     facts = records.meta
     windows = {stage["index"]: stage for stage in facts.get("stages", [])}
     realised = facts.get("realised", [])
@@ -69,7 +69,10 @@ def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
         window = windows.get(index)
         if window is None or not window.get("t0_ns"):
             continue
-        metas.append(_meta(point, records, index, stage, window, realised[index]))
+        t0_ns, t1_ns = window["t0_ns"], window.get("t1_ns") or _last_seen_ns(records)
+        if t1_ns > t0_ns:
+            span = window | {"t1_ns": t1_ns}
+            metas.append(_meta(point, records, index, stage, span, realised[index]))
     return metas
 
 
@@ -88,7 +91,7 @@ def _meta(
         target=point.target_name,
         kind=stage["kind"],
         t0_ns=window["t0_ns"],
-        t1_ns=window.get("t1_ns") or _last_seen(records, window["t0_ns"]),
+        t1_ns=window["t1_ns"],
         classes=tuple(c.name for c in point.traffic),
         swept=dict(point.swept),
         offered_req_per_s=stage.get("offered_req_per_s"),
@@ -119,9 +122,9 @@ def _is_unique(traffic_class: Any) -> bool:
     return workload.kind == "dataset" and bool(workload.salt)
 
 
-def _last_seen(records: PointRecords, t0_ns: int) -> int:
-    """The end of a window that was cut short: the last stamp on record."""
+def _last_seen_ns(records: PointRecords) -> int:
+    """The end of a window that was cut short: the last stamp on record, 0 where there is none."""
     import pyarrow.compute as pc
 
-    last = pc.max(records.requests()["end_ns"]).as_py() if len(records.requests()) else None
-    return max(last or 0, t0_ns + 1)
+    rows = records.requests()
+    return int(pc.max(rows["end_ns"]).as_py() or 0) if len(rows) else 0

@@ -113,12 +113,17 @@ class Cli:
             for path in self.runs.glob(f"*/points/{point:03d}-*/stages.json"):
                 t0_ns = json.loads(path.read_text("utf-8"))[0]["t0_ns"]
                 frames = path.parent / "spool" / "requests.frames"
-                is_due = time.monotonic_ns() > t0_ns and frames.exists()
-                if is_due and frames.stat().st_mtime_ns > 0 and frames.stat().st_size:
+                has_rows = frames.exists() and frames.stat().st_size
+                if has_rows and time.monotonic_ns() > t0_ns:
                     return path.parent
             return None
 
         return wait_until(has_begun)
+
+    def wait_for_stages(self, point: int = 0) -> Path:
+        """Until the load of the point has begun; its folder."""
+        pattern = f"*/points/{point:03d}-*/stages.json"
+        return wait_until(lambda: next(self.runs.glob(pattern), None))
 
     def close(self) -> None:
         for process in self._started:

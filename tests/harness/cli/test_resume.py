@@ -1,0 +1,60 @@
+"""`kill -9` in mid-run: nothing outlives the harness, and the run can be read and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+SWEEP = {"kind": "list", "over": {"load.concurrency": [1, 2]}}
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_leaves_no_process_and_resumes_with_the_missing_point(
+    cli: Any, until: Any, descendants: Callable[[int], set[int]], is_running: Callable[[int], bool]
+) -> None:
+    path = cli.scenario(slo={"error_rate": {"max": "50%"}}, sweep=SWEEP)
+    run = cli.start("run", path)
+    cli.wait_for_window(point=1)
+    below = descendants(run.process.pid)
+    assert len(below) >= 2  # the load process and the endpoint
+    run.process.kill()
+    until(lambda: not any(map(is_running, below)))
+    killed = cli.latest
+    assert cli.manifest()["status"] == "running"
+
+    report = cli("report", "latest")
+    assert report.code == 4, report.err
+    assert "PARTIAL: no verdict." in report.out
+    assert "1 of 2 points complete" in report.out
+    assert "PASS" not in report.out
+    assert report.has_no_traceback()
+    assert (killed / "report.html").exists()
+
+    first = next(killed.glob("points/000-*/requests.parquet"))
+    before = first.read_bytes()
+    done = cli("run", "--resume", "latest")
+    assert done.has_no_traceback()
+    assert done.code in (0, 3, 4), done.err  # 4: this machine was too busy to be a client
+    assert "PARTIAL" not in done.out
+    assert cli.latest == killed  # the same run, continued
+    assert first.read_bytes() == before
+    assert next(killed.glob("points/001-*/requests.parquet")).exists()
+
+    manifest = cli.manifest()
+    assert manifest["status"] == "complete"
+    found = {
+        str(p.relative_to(killed)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in killed.rglob("*")
+        if p.is_file() and p.name != "manifest.json"
+    }
+    assert {name: row["sha256"] for name, row in manifest["files"].items()} == found
+    second = json.loads(next(killed.glob("points/001-*/point.json")).read_text("utf-8"))
+    assert second["attempt"] == 1  # another salt than the attempt that was killed
+
+    again = cli("run", "--resume", "latest", "-q")  # nothing is missing: nothing is sent
+    assert again.code == done.code
+    assert first.read_bytes() == before
