@@ -28,19 +28,33 @@ def calibrate(
 ) -> TokenPlan:
     """The TokenPlan that `tokens` asks for. Calibrated falls back to estimated when the endpoint
     reports no prompt tokens; the plan's kind then says so. Raises TargetError as the probe."""
-    if isinstance(tokens, TokenizerTokens):
-        return TokenPlan("tokenizer", tokenizer_json=materials.tokenizer_json)
     if isinstance(tokens, EstimatedTokens):
         return TokenPlan("estimated", chars_per_token=tokens.chars_per_token)
     limits = timeouts or Timeouts()
     target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
     wait_s = min(limits.first_byte, FIRST_ANSWER_S)
+    if isinstance(tokens, TokenizerTokens):
+        return _exact(target, facts, materials, wait_s)
     few, many = (
         _prompt_tokens(target, facts, probe_words(n, materials.words), wait_s) for n in NUM_WORDS
     )
     if few is None or many is None:
         return TokenPlan("estimated")
     return TokenPlan.from_probes(n_words=NUM_WORDS, n_tokens=(few, many))
+
+
+def _exact(target: Target, facts: TargetFacts, materials: Materials, wait_s: float) -> TokenPlan:
+    """The tokenizer counts the text; what the server counts on top of it is its template."""
+    from tokenizers import Tokenizer  # heavy: only where a tokenizer was given
+
+    data = materials.tokenizer_json
+    assert data is not None  # read with the scenario
+    text = probe_words(NUM_WORDS[0], materials.words)
+    told = _prompt_tokens(target, facts, text, wait_s)
+    own = len(Tokenizer.from_buffer(data).encode(text, add_special_tokens=False).ids)
+    # Fewer than the text alone: another tokenizer, or no usage; the discrepancy is then reported.
+    fixed_tok = max(0, told - own) if told is not None else 0
+    return TokenPlan("tokenizer", fixed_tok=float(fixed_tok), tokenizer_json=data)
 
 
 def _prompt_tokens(target: Target, facts: TargetFacts, text: str, wait_s: float) -> int | None:
