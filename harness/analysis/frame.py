@@ -210,7 +210,7 @@ def _details(table: pa.Table) -> tuple[str, ...]:
     """Long and rare, so not in an array of fixed width."""
     column = _column(table, "error_detail")
     if column is None:
-        return ("",) * table.num_rows
+        return ("",) * int(table.num_rows)
     texts: list[str] = pc.fill_null(column.cast(pa.string()), "").to_pylist()
     return tuple(texts)
 

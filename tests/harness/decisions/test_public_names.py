@@ -1,0 +1,22 @@
+"""What the two rooms offer; a change here is a change of the seam."""
+
+from __future__ import annotations
+
+import harness.analysis
+import harness.decisions
+
+
+def test_analysis_offers_these_names():
+    assert set(harness.analysis.__all__) == {
+        "GLOSSARY", "Check", "ClassRow", "Curve", "Entry", "ErrorRow", "PointMeta", "PointSummary",
+        "Series", "UptimeWindow", "analyse_point", "effective_slo", "needed_requests",
+        "request_limits",
+    }  # fmt: skip
+    assert all(getattr(harness.analysis, name) for name in harness.analysis.__all__)
+
+
+def test_decisions_offers_these_names():
+    assert set(harness.decisions.__all__) == {
+        "Headline", "exit_code", "headlines", "judge_slo", "verdict_of_run",
+    }  # fmt: skip
+    assert all(getattr(harness.decisions, name) for name in harness.decisions.__all__)
