@@ -31,7 +31,7 @@ def resolve(data: Any, path: str, *, may_create: bool = False) -> Where:
 def _walk(data: Any, parts: list[str], done: Where, may_create: bool) -> Where:
     if not parts:
         return done
-    if done == ("sweep", "over"):  # its keys are paths themselves
+    if done == ("sweep", "over") and isinstance(data, dict | None):  # its keys are paths themselves
         return (*done, ".".join(parts))
     for size in range(len(parts), 0, -1):
         key = _key(data, ".".join(parts[:size]))

@@ -43,6 +43,11 @@ def test_swept_paths_keep_their_dots(load) -> None:  # type: ignore[no-untyped-d
     assert loaded.document.sweep.over == {"load.rate": ("1/s", "2/s")}
 
 
+def test_sweep_over_that_is_no_mapping(faults) -> None:  # type: ignore[no-untyped-def]
+    found = faults(overrides=["sweep.kind=list", "sweep.over=text", "sweep.over.load.rate=[1/s]"])
+    assert any("holds a value; nothing lies below it" in f.message for f in found)
+
+
 def test_null_drops_a_value(load) -> None:  # type: ignore[no-untyped-def]
     loaded = load(overrides=["load.duration=null", "load.requests=50"])
     assert isinstance(loaded.document.load, OpenLoad)
