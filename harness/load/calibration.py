@@ -14,7 +14,7 @@ from harness.scenario import Materials
 from harness.scenario.document import EstimatedTokens, Timeouts, TokenizerTokens, Tokens
 from harness.traffic import TokenPlan, probe_words
 
-NUM_WORDS = (40, 240)
+NUM_WORDS = (40, 640)
 
 
 def calibrate(

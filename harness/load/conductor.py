@@ -201,8 +201,6 @@ class _Run:
             key = (data["shard"], data["seq"])
             is_new = key not in self._seen
             self._seen.add(key)
-            if is_new:
-                self.num_rows += data["rows"]
             self._batches.put((key, data if is_new else None))
         elif name == "pulse":
             self._merge.take(data["shard"], data)
@@ -283,6 +281,7 @@ class _Run:
             if data is not None and not is_full:
                 try:
                     gevent.get_hub().threadpool.apply(self._append, (key, data))
+                    self.num_rows += data.get("rows", 0)
                 except (HarnessError, OSError) as error:
                     is_full = True
                     self._c._inbox.put(("full", {"reason": _words(error), "shard": -1}))

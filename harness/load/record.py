@@ -67,12 +67,11 @@ def absorb(
     kind = reader.headers.get("content-type", "text/event-stream")
     if reader.status >= 300 or not kind.lower().startswith("text/event-stream"):
         return answer
-    events, consumed = read_events(reader.body, reader.body_base, is_final=is_final)
-    # what a cut-off stream left of its last event is no event
-    if is_final and events and not events[-1].is_closed and exchange.fault is not None:
-        events = events[:-1]
-    del reader.body[:consumed]
-    reader.body_base += consumed
+    events = read_events(reader.body, reader.body_base, is_final=is_final)
+    if exchange.fault is not None:
+        events.drop_unclosed()
+    del reader.body[: events.consumed]
+    reader.body_base += events.consumed
     answer.feed(events, breathe)
     return answer
 

@@ -11,6 +11,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -114,7 +115,8 @@ class _FrameFile:
             os.fsync(self._handle)
         except OSError as error:
             # the half frame goes, so that the space serves the next try; readers would skip it
-            os.ftruncate(self._handle, start)
+            with suppress(OSError):
+                os.ftruncate(self._handle, start)
             raise disk_error(self._path, error) from error
 
     def close(self) -> None:

@@ -52,6 +52,11 @@ class Dialect(Protocol):
         """The JSON body, streaming asked for, with only those fields the endpoint takes."""
         ...
 
+    def plain_text(self, event: dict[str, Any]) -> str | None:
+        """The text of an event that adds visible text and nothing else; None for any other. Only a
+        short cut: `read` says the same. Never raises."""
+        ...
+
     def read(self, event: dict[str, Any]) -> Delta:
         """What the event adds. Raises KeyError, TypeError, AttributeError on another shape."""
         ...

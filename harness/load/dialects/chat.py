@@ -19,6 +19,17 @@ class Chat:
         body = common_fields(content, facts, model) | {"messages": messages}
         return split_at_salt(body, content.salted)
 
+    def plain_text(self, event: dict[str, Any]) -> str | None:
+        try:
+            (choice,) = event["choices"]
+            delta = choice["delta"]
+            text = delta["content"]
+            if choice["finish_reason"] or len(delta) > 1 or "error" in event:
+                return None
+        except (KeyError, TypeError, ValueError):
+            return None
+        return text if type(text) is str and text and "timings" not in event else None
+
     def read(self, event: dict[str, Any]) -> Delta:
         choices = event.get("choices")
         if not choices:

@@ -16,6 +16,16 @@ class Completions:
         body = common_fields(content, facts, model) | {"prompt": content.prompt or ""}
         return split_at_salt(body, content.salted)
 
+    def plain_text(self, event: dict[str, Any]) -> str | None:
+        try:
+            (choice,) = event["choices"]
+            text = choice["text"]
+            if choice["finish_reason"] or "error" in event:
+                return None
+        except (KeyError, TypeError, ValueError):
+            return None
+        return text if type(text) is str and text and "timings" not in event else None
+
     def read(self, event: dict[str, Any]) -> Delta:
         choices = event.get("choices")
         if not choices:

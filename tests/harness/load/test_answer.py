@@ -25,7 +25,7 @@ DONE = b"data: [DONE]\n\n"
 
 def read(*parts: bytes, api: str = "chat", keep: bool = True) -> Answer:
     answer = Answer(DIALECTS[api], keep)
-    answer.feed(read_events(b"".join(parts)).events, lambda: None)
+    answer.feed(read_events(b"".join(parts)), lambda: None)
     return answer
 
 
@@ -128,10 +128,12 @@ def test_other_shapes_are_bad_not_fatal(event: dict[str, Any]) -> None:
 
 def test_fed_in_parts_it_is_the_same() -> None:
     body = b"".join(chat({"content": "w" * (k % 5)}) for k in range(300)) + DONE
-    events = read_events(body).events
     whole, parts = Answer(DIALECTS["chat"], False), Answer(DIALECTS["chat"], False)
-    whole.feed(events, lambda: None)
-    for k in range(0, len(events), 7):
-        parts.feed(events[k : k + 7], lambda: None)
+    whole.feed(read_events(body), lambda: None)
+    base = 0
+    for stop in range(0, len(body) + 999, 999):
+        events = read_events(body[base:stop], base, is_final=stop >= len(body))
+        parts.feed(events, lambda: None)
+        base += events.consumed
     assert parts.chunk_end == whole.chunk_end
     assert parts.has_done_mark

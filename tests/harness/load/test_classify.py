@@ -39,7 +39,7 @@ def outcome(
         reader.feed(head.encode() + b"\r\n\r\n" + body)
     answer = Answer(DIALECTS["chat"], False)
     if status == 200 and kind == SSE:
-        answer.feed(read_events(body).events, lambda: None)
+        answer.feed(read_events(body), lambda: None)
     found = classify(fault, reader, answer).error_class
     assert found == "" or found in schema.ERROR_CLASSES
     return found

@@ -150,6 +150,7 @@ def test_a_target_that_refuses_the_whole_warmup_ends_the_point(measure: Measure)
     assert len(point.rows) < 200
 
 
+@pytest.mark.slow
 def test_stop_drains_and_abort_cuts(load_process: LoadProcess, tmp_path: Path) -> None:
     with ScriptedServer({"timing": {"ttft": "10ms", "gap": "50ms"}}) as server:
         scenario = scenario_of(server.base_url, open_load(20, 4000, drain="20s"))

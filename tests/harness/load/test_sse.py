@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.load.sse import Event, read_events
+from harness.load.sse import read_events
 
 CORPUS: list[tuple[bytes, list[tuple[bytes, str]]]] = [
     (b"data: a\n\ndata: b\n\n", [(b"a", ""), (b"b", "")]),
@@ -29,32 +29,44 @@ CORPUS: list[tuple[bytes, list[tuple[bytes, str]]]] = [
 
 @pytest.mark.parametrize(("body", "expected"), CORPUS)
 def test_grammar(body: bytes, expected: list[tuple[bytes, str]]) -> None:
-    events = read_events(body).events
-    assert [(e.data, e.name) for e in events] == expected
-    assert all(e.is_closed for e in events)
+    events = read_events(body)
+    assert [(d, events.names.get(k, "")) for k, d in enumerate(events.data)] == expected
+    assert events.is_last_closed
 
 
 def test_last_event_without_blank_line_counts_and_is_flagged() -> None:
-    events = read_events(b"data: a\n\ndata: b").events
-    assert [(e.data, e.is_closed) for e in events] == [(b"a", True), (b"b", False)]
+    events = read_events(b"data: a\n\ndata: b")
+    assert events.data == [b"a", b"b"]
+    assert not events.is_last_closed
+    events.drop_unclosed()
+    assert events.data == [b"a"]
 
 
 def test_an_event_ends_at_its_blank_line() -> None:
-    assert [e.end for e in read_events(b"data: a\n\ndata: b\n\n").events] == [9, 18]
+    assert read_events(b"data: a\n\ndata: b\n\n").ends == [9, 18]
     # the CR already ends the blank line: its LF carries no news
-    assert [e.end for e in read_events(b"data: a\r\n\r\n").events] == [10]
+    assert read_events(b"data: a\r\n\r\n").ends == [10]
 
 
-def read_in_parts(body: bytes, cuts: list[int]) -> list[Event]:
+Row = tuple[bytes, str, int]
+
+
+def rows_of(body: bytes, base: int = 0, *, is_final: bool = True) -> tuple[list[Row], int]:
+    found = read_events(body, base, is_final=is_final)
+    names = [found.names.get(k, "") for k in range(len(found))]
+    return list(zip(found.data, names, found.ends, strict=True)), found.consumed
+
+
+def read_in_parts(body: bytes, cuts: list[int]) -> list[Row]:
     """As the recorder does it: parts arrive, what is unfinished waits for the next."""
-    events: list[Event] = []
+    events: list[Row] = []
     base, waiting, last = 0, b"", 0
     for cut in [*sorted(cuts), len(body)]:
         waiting += body[last:cut]
         last = cut
-        found = read_events(waiting, base, is_final=cut == len(body) and last == cut)
-        events += found.events
-        base, waiting = base + found.consumed, waiting[found.consumed :]
+        rows, consumed = rows_of(waiting, base, is_final=cut == len(body))
+        events += rows
+        base, waiting = base + consumed, waiting[consumed:]
         if cut == len(body):
             break
     return events
@@ -62,7 +74,7 @@ def read_in_parts(body: bytes, cuts: list[int]) -> list[Event]:
 
 def test_every_single_cut_of_the_corpus_gives_the_same_events() -> None:
     for body, _ in CORPUS:
-        whole = read_events(body).events
+        whole, _ = rows_of(body)
         for cut in range(len(body)):
             assert read_in_parts(body, [cut]) == whole, (body, cut)
 
@@ -92,4 +104,4 @@ def test_random_streams_under_random_cuts(
 ) -> None:
     body = b"".join(line + end for line, end in lines)
     inside = [cut for cut in cuts if cut < len(body)]
-    assert read_in_parts(body, inside) == read_events(body).events
+    assert read_in_parts(body, inside) == rows_of(body)[0]
