@@ -10,14 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 import reports
 from harness.cli._judge import Judgement
-from harness.cli._options import Voice
+from harness.cli._options import Voice, drop_stdout, echo
 from harness.notices import Notice
 from harness.records import Run, write_bytes
 from harness.scenario import Scenario
@@ -30,6 +29,14 @@ STYLES |= {"ok": "green", "notice": "yellow", "absent": "yellow"}
 
 NOT_ON_CONSOLE = ("why", "p50, 95% interval")
 PIPE_WIDTH = 120  # off a terminal nobody has to fit 80 columns
+
+
+class _Console(Console):
+    """A rich console whose reader may leave: the verdict stays the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        drop_stdout()
 
 
 def make_view(
@@ -105,7 +112,7 @@ def write_one(run: Run, view: View, judgement: Judgement, name: str, output: Pat
         else render(view, name)
     )
     if str(output) == "-":
-        click.echo(text)
+        echo(text)
     else:
         write_bytes(output, text.encode())
 
@@ -139,7 +146,7 @@ def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> No
         voice.result("", result_data(run, view, judgement))
         return
     is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
-    console = Console(
+    console = _Console(
         no_color=is_plain, force_terminal=True if voice.color == "always" else None,
         highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH,
     )  # fmt: skip

@@ -51,9 +51,22 @@ class Voice:
         """The verb's answer: one JSON document with --json, else text; `-o` sends it to a file."""
         body = json.dumps(data, indent=2, ensure_ascii=False) if self.as_json else text
         if output is None or str(output) == "-":
-            click.echo(body)
+            echo(body)
         else:
             output.write_text(body + "\n", encoding="utf-8")
+
+
+def echo(text: str) -> None:
+    """A line on stdout; a reader that left early (`| head`) changes no exit code."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        drop_stdout()
+
+
+def drop_stdout() -> None:
+    """Nobody reads stdout any more: what follows goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def voice_options(function: F) -> F:

@@ -1,0 +1,76 @@
+"""`harness report`: from records alone, to files or to stdout, one run or several."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("nonsense",), "there is no run 'nonsense'"),
+        ((), "Missing argument"),
+        (("a", "-o", "-"), "-o takes one RUN and one --format"),
+        (("a", "--format", "pdf"), "'pdf' is not one of"),
+    ],
+)
+def test_bad_usage_is_2(cli: Any, args: tuple[str, ...], said: str) -> None:
+    done = cli("report", *args)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.has_no_traceback()
+
+
+@pytest.mark.slow
+def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
+    path = cli.scenario(load={"duration": "2s"})
+    ran = cli("run", path, "--no-report", "--progress", "none", env={"NO_COLOR": "1"})
+    assert ran.code in (0, 4), ran.err  # 4: this machine was too busy to be a client
+    assert "\x1b" not in ran.out + ran.err
+    assert "sent" not in ran.err  # no progress line
+    assert not (cli.latest / "report.html").exists()
+
+    colored = cli("report", "latest", "--color", "always", "--format", "html")
+    assert colored.code == ran.code
+    assert "\x1b[1" in colored.out  # bold at least
+    html = cli.latest / "report.html"
+    digest = hashlib.sha256(html.read_bytes()).hexdigest()
+    assert cli.manifest()["files"]["report.html"]["sha256"] == digest
+
+    first = cli("report", "latest", "--format", "junit", "-o", "-")
+    assert first.out.startswith("<?xml")
+    assert first.err == ""
+
+    one = json.loads(cli("report", "latest", "--json").out)
+    two = cli("report", "latest", cli.latest.name, "--json")
+    assert json.loads(two.out) == [one, one]  # one document, whatever the number of runs
+    assert two.code == ran.code
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_early_is_no_error(cli: Any) -> None:
+    path = cli.scenario(load={"duration": "1s", "warmup": "0s"})
+    run = cli.start("run", path)
+    run.process.stdout.close()  # as `| head -0` does
+    run.process.stdout = None
+    err = run.process.stderr.read()
+    code = run.process.wait(100)
+    assert "Traceback" not in err
+    assert "internal error" not in err
+    assert code in (0, 4), err
+    assert (cli.latest / "report.html").exists()
+
+
+def test_a_manifest_that_cannot_be_read_is_2_and_names_the_file(cli: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{", "utf-8")
+    done = cli("report", str(folder))
+    assert (done.code, done.out) == (2, "")
+    assert str(folder / "manifest.json") in done.err
+    assert done.has_no_traceback()
