@@ -14,7 +14,7 @@ from harness.scenario import Materials
 from harness.scenario.document import EstimatedTokens, Timeouts, TokenizerTokens, Tokens
 from harness.traffic import TokenPlan, probe_words
 
-NUM_WORDS = (40, 640)
+NUM_WORDS = (24, 640)  # few, to tell the template from words; many, to price a word within 1 %
 
 
 def calibrate(

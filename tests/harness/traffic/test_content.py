@@ -98,7 +98,7 @@ def test_calibrated_lengths_come_out_within_two_percent(
     """Two probes, as on an endpoint whose tokenizer nobody knows; its template costs 11."""
     count = Tokenizer.from_buffer(tokenizer_json)
     cost = lambda text: len(count.encode(text).ids) + 11  # noqa: E731
-    words = (40, 240)
+    words = (24, 640)
     plan = TokenPlan.from_probes(words, tuple(cost(probe_words(n, materials.words)) for n in words))
     fixed = {**CHAT, "input_tokens": {"kind": "fixed", "value": 500}}
     _, _, made = contents(make_point(LOAD, {"workload": fixed}), materials, plan)
