@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -124,7 +125,9 @@ def _measure_missing(
     with Interruption() as interruption:
         num_workers = workers or max(1, (os.cpu_count() or 2) - 1)
         load = stack.enter_context(LoadProcess(workers=num_workers))
-        for point in job.missing:
+        for position, point in enumerate(job.missing):
+            if position:
+                _pause(job, interruption)
             if interruption.is_asked:
                 voice.say(f"stopped before point {point.label}")
                 return "interrupted"
@@ -140,7 +143,15 @@ def _measure_missing(
     return status
 
 
-def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voice) -> int:
+def _pause(job: Job, interruption: Interruption) -> None:
+    """sweep.cooldown: what one point left behind must not be met by the next."""
+    sweep = job.loaded.document.sweep
+    end_s = time.monotonic() + (sweep.cooldown if sweep else 0.0)
+    while time.monotonic() < end_s and not interruption.is_asked:
+        time.sleep(0.05)
+
+
+def conclude(run: Run, job: Job, has_reports: bool, voice: Voice) -> int:
     """Judge, write, print; the exit code."""
     # statistics and pictures take seconds to import: a refusal before any load need not wait
     from harness.cli import _finish
@@ -150,10 +161,10 @@ def conclude(run: Run, job: Job, has_reports: bool, elapsed_s: float, voice: Voi
     judgement = judge(run, job.points)
     view = _finish.make_view(run, document, judgement, job.notices)
     formats = document.output.reports if has_reports else ()
-    _finish.write_reports(run, view, judgement, formats)
-    RunDirectory.open(run.path).refresh()
-    _finish.append_step_summary(view)
-    _finish.print_result(run, view, judgement, voice)
+    with _finish.printed_anyway(run, view, judgement, voice):
+        _finish.write_reports(run, view, judgement, formats)
+        RunDirectory.open(run.path).refresh()
+        _finish.append_step_summary(view)
     if judgement.refusal is not None:
         voice.error(judgement.refusal)
     return int(judgement.exit_code)

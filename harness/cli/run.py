@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -41,7 +40,6 @@ def command(
         raise click.UsageError("--resume repeats the stored scenario; give it alone")
     from harness.cli import _run  # slow: after the flags were checked
 
-    begin = time.monotonic()
     with ExitStack() as stack:
         job = (
             _run.resumed_job(resume, out)
@@ -54,4 +52,4 @@ def command(
         voice.notices(job.notices)
         endpoints = _run.open_endpoints(job, stack, voice)
         run = _run.measure(job, endpoints, workers, stack, voice)
-    return _run.conclude(run, job, not no_report, time.monotonic() - begin, voice)
+    return _run.conclude(run, job, not no_report, voice)

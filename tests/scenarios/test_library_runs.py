@@ -1,0 +1,66 @@
+"""Every scenario that ships is run, shortened, against the scripted endpoint over real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHORT = ("load.warmup=500ms", "load.cooldown=2s", "load.drain=5s")
+# The machine may be busy: the test is about the scenario, not about this client's health.
+LENIENT = ("validity.max_send_lag.p99=60s", "validity.max_client_cpu=100%")
+THREE_SECONDS = "load.duration=3s"
+CASES = {
+    "quickstart": [THREE_SECONDS],
+    "smoke": [THREE_SECONDS, "load.rate=12/s"],
+    "chat-azure": [THREE_SECONDS, "load.rate=15/s", "validity.min_requests=10"],
+    "sweep": ["load.duration=2s", "sweep.over={load.rate: [10/s, 20/s]}", "sweep.cooldown=100ms"],
+    "closed-loop": ["load.duration=2s", "sweep.over={load.concurrency: [1, 4]}", "load.ramp=200ms"],
+    "shared-prefix": [THREE_SECONDS, "load.rate=12/s"],
+    "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],
+}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    script = {"timing": {"ttft": "20ms", "gap": "2ms"}, "tokens": {"prompt_slope": 1.3}}
+    command = [sys.executable, "-m", "harness.testing", "--script", json.dumps(script)]
+    with subprocess.Popen(
+        [*command, "--exit-with-parent"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        yield child.stdout.readline().split()[1]
+        child.terminate()
+
+
+def test_every_scenario_is_run() -> None:
+    shipped = {path.stem for path in (ROOT / "scenarios").glob("*.yaml")}
+    assert shipped == set(CASES)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", CASES)
+def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
+    sets = [word for item in (*SHORT, *LENIENT, *CASES[name]) for word in ("--set", item)]
+    harness = [sys.executable, "-c", "from harness.cli import main; main()"]
+    flags = ["--url", url, "--json", "--progress", "none", "-o", str(tmp_path)]
+    ran = subprocess.run(
+        [*harness, "run", name, *flags, *sets],
+        capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    # 0 pass, 1 a limit failed on a slow machine, 3 too few requests to say: all are answers.
+    assert ran.returncode in (0, 1, 3), ran.stderr[-2000:] + ran.stdout[-2000:]
+    result = json.loads(ran.stdout)
+    assert len(result["points"]) == (2 if "sweep.over" in " ".join(CASES[name]) else 1)
+    for point in result["points"]:
+        assert point["counts"]["success"] > 0
+        assert point["counts"]["success"] == point["counts"]["valid"]
+    assert (Path(result["run_dir"]) / "report.html").exists()
