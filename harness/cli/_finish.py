@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rich.text import Text
 import reports
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
+from harness.errors import UsageError
 from harness.notices import Notice
 from harness.records import Run, write_bytes
 from harness.scenario import Scenario
@@ -136,8 +138,26 @@ def append_step_summary(view: View) -> None:
     """Where a CI system offers a job summary, the Markdown goes there too."""
     target = os.environ.get("GITHUB_STEP_SUMMARY")
     if target:
-        with Path(target).open("a", encoding="utf-8") as file:
-            file.write(reports.render_markdown(view))
+        try:
+            with Path(target).open("a", encoding="utf-8") as file:
+                file.write(reports.render_markdown(view))
+        except OSError as error:
+            raise UsageError(
+                "the job summary cannot be written", where=target, why=error.strerror or str(error),
+                do="correct or unset GITHUB_STEP_SUMMARY; the run itself is whole",
+            ) from error  # fmt: skip
+
+
+@contextmanager
+def printed_anyway(
+    run: Run, view: View, judgement: Judgement, voice: Voice | None
+) -> Iterator[None]:
+    """Print the result after the block, also where a file could not be written (None: never)."""
+    try:
+        yield
+    finally:
+        if voice is not None:
+            print_result(run, view, judgement, voice)
 
 
 def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> None:

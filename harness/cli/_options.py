@@ -53,7 +53,9 @@ class Voice:
         if output is None or str(output) == "-":
             echo(body)
         else:
-            output.write_text(body + "\n", encoding="utf-8")
+            from harness.records import write_bytes  # slow, and rarely asked for
+
+            write_bytes(output, (body + "\n").encode())
 
 
 def echo(text: str) -> None:

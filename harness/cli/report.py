@@ -46,13 +46,11 @@ def command(
             _finish.write_one(run, view, judgement, formats[0], output)
             continue
         chosen = [f for f in (formats or document.output.reports) if f != "json"]
-        _finish.write_reports(run, view, judgement, chosen)
-        if run.manifest.status != "running":  # else its writer may be at work on the manifest
-            RunDirectory.open(run.path).refresh()
-        if voice.as_json:
-            documents.append(_finish.result_data(run, view, judgement))
-        else:
-            _finish.print_result(run, view, judgement, voice)
-    if documents:
+        with _finish.printed_anyway(run, view, judgement, None if voice.as_json else voice):
+            _finish.write_reports(run, view, judgement, chosen)
+            if run.manifest.status != "running":  # else its writer may be at work on the manifest
+                RunDirectory.open(run.path).refresh()
+        documents.append(_finish.result_data(run, view, judgement))
+    if documents and voice.as_json:
         voice.result("", documents[0] if len(documents) == 1 else documents)
     return int(strongest([ExitCode(code) for code in codes]))

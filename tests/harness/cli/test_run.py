@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -231,3 +234,29 @@ def test_a_target_that_refuses_everything_is_5_with_the_records_kept(cli: Any, w
     assert (cli.latest / "report.html").exists()
     again = cli("report", "latest")
     assert again.code == 5
+
+
+@pytest.mark.slow
+def test_a_load_process_that_dies_is_our_fault_and_the_records_are_kept(
+    cli: Any, descendants: Callable[[int], set[int]]
+) -> None:
+    run = cli.start("run", cli.scenario(slo=HEALTHY, load={"duration": "300s"}))
+    cli.wait_for_window()
+    loads = [pid for pid in descendants(run.process.pid) if _command(pid).count("harness.load")]
+    assert loads
+    for pid in loads:
+        os.kill(pid, signal.SIGKILL)
+    done = run.finish()
+    assert (done.code, done.out) == (70, "")
+    assert "the load process ended by itself" in done.err
+    assert "harness report" in done.err
+    assert done.has_no_traceback()
+    assert cli.manifest()["status"] == "partial"
+    assert pq.read_table(next(cli.latest.glob("points/*/requests.parquet"))).num_rows
+    again = cli("report", "latest")
+    assert again.code == 4
+    assert "PARTIAL: no verdict." in again.out
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text("utf-8").replace("\0", " ")
