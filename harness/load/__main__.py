@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -27,6 +28,7 @@ from harness.load.plan import Done, LoadEvent, PointPlan
 from harness.load.setup import descriptor_limit
 from harness.load.worker import Worker
 
+NICENESS = -10
 _READ_BYTES = 65_536
 
 
@@ -41,10 +43,18 @@ def main() -> None:
     worker.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
     descriptor_limit()
+    _come_first()
     if given.role == "worker":
         _be_worker(given.host, given.port)
     else:
         _be_master(given.workers, given.bind)
+
+
+def _come_first() -> None:
+    """A late client measures itself: where it is allowed, it is scheduled before other work. It
+    needs little CPU, and how late it was all the same is on record (send and hub lag)."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
 def _be_worker(host: str, port: int) -> None:
@@ -71,7 +81,7 @@ def _be_master(num_workers: int, bind: str) -> None:
     try:
         conductor.gather()
     except PointLost as loss:
-        _emit(Done("partial", 0, str(loss)))
+        _emit(Done(loss.status, 0, str(loss)))
         os._exit(1)
     print(json.dumps({"event": "up"}), flush=True)
     while True:

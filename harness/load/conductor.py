@@ -27,12 +27,16 @@ from harness.records import SpoolWriter
 
 LEAD_NS = 1_000_000_000  # between go and the first stage
 READY_TIMEOUT_S = 600.0
-HELLO_TIMEOUT_S = 60.0
+HELLO_TIMEOUT_S = 120.0
 MIN_REFUSALS = 5
 
 
 class PointLost(Exception):
-    """A point cannot be finished; its text is the reason."""
+    """A point cannot be finished; its text is the reason, status that of its Done."""
+
+    def __init__(self, reason: str, status: str = "partial") -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Conductor:
@@ -47,6 +51,7 @@ class Conductor:
         self._inbox: Queue = Queue()
         self._clients: dict[int, str] = {}
         self._stop_requests = 0
+        self._round = 0
         for name in TO_MASTER:
             runner.register_message(wire_name(name), partial(self._enqueue, name))
 
@@ -73,7 +78,7 @@ class Conductor:
             while len(self._clients) < self._num_workers:
                 name, data = self._next(0.5)
                 if name == "stop":
-                    raise PointLost("interrupted before the first request")
+                    raise PointLost("stopped before the first request", "interrupted")
                 if name != "hello":
                     continue
                 if data["proof"] != proof(data["client_id"]):
@@ -87,12 +92,13 @@ class Conductor:
     def run_point(self, plan: PointPlan) -> Done:
         """Drive one point to its end; never raises but for bugs."""
         self._stop_requests = 0
+        self._round += 1
         run = _Run(self, plan)
         try:
             return run.play()
         except PointLost as loss:
             run.abandon()
-            return Done("partial", run.num_rows, str(loss))
+            return Done(loss.status, run.num_rows, str(loss))
         except OSError as error:  # the disk: stages.json could not be written
             run.abandon()
             reason = f"{error.strerror}: {error.filename or plan.point_dir}"
@@ -103,9 +109,11 @@ class Conductor:
 
     def _next(self, timeout_s: float) -> tuple[str, dict[str, Any]]:
         try:
-            return self._inbox.get(timeout=timeout_s)  # type: ignore[no-any-return]
+            name, data = self._inbox.get(timeout=timeout_s)
         except Empty:
             return "nothing", {}
+        # what an abandoned point still says concerns nobody
+        return (name, data) if data.get("round", self._round) == self._round else ("nothing", {})
 
 
 class _Run:
@@ -148,7 +156,7 @@ class _Run:
         return Done(self._status, self.num_rows, self._reason)
 
     def _prepare(self) -> None:
-        self._c._say("plan", {"plan": self._plan.to_json()})
+        self._c._say("plan", {"plan": self._plan.to_json(), "round": self._c._round})
         ready: dict[int, dict[str, Any]] = {}
         with gevent.Timeout(READY_TIMEOUT_S, PointLost("the load workers did not get ready")):
             while len(ready) < self._c._num_workers:
@@ -158,7 +166,7 @@ class _Run:
                         raise PointLost(data["error"])
                     ready[data["shard"]] = data
                 elif name == "stop":
-                    raise PointLost("interrupted before the first request")
+                    raise PointLost("stopped before the first request", "interrupted")
                 if self._c._lost():
                     raise PointLost(f"lost {', '.join(self._c._lost())}")
         if len({data["schedule_sha256"] for data in ready.values()}) != 1:
@@ -286,7 +294,7 @@ class _Run:
                     is_full = True
                     self._c._inbox.put(("full", {"reason": _words(error), "shard": -1}))
             if key is not None:
-                self._c._say("acknowledge", {"seq": key[1]}, key[0])
+                self._c._say("acknowledge", {"seq": key[1], "round": self._c._round}, key[0])
 
     def _append(self, key: tuple[int, int] | None, data: dict[str, Any]) -> None:
         assert self._spool is not None

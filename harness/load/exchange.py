@@ -203,6 +203,9 @@ class Exchange:
         ends = self.receives[NUM_STAMPS - 1 :: NUM_STAMPS]
         if self.last_token_ns == 0:
             self.last_token_ns = self.receives[bisect_left(ends, 1) * NUM_STAMPS + 1]
+        if self.answer is not None and self.answer.chunk_end:  # what was parsed early
+            parsed = self.answer.chunk_end[-1]
+            self.last_token_ns = self.receives[bisect_left(ends, parsed) * NUM_STAMPS + 1]
         begin = max(0, self._scanned - base - 64)  # a token may lie across the last look
         last = None
         for match in TOKEN_PATTERN.finditer(reader.body, begin):

@@ -7,6 +7,7 @@ once. This side never imports locust. The children end when our pipe closes, eve
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from harness.errors import InternalError
+from harness.errors import InternalError, UsageError
 from harness.load.plan import Done, LoadEvent, PointPlan, Pulse
 
 
@@ -25,6 +26,12 @@ class LoadProcess:
     """A context manager. workers: local worker processes; 1 keeps all in one process."""
 
     def __init__(self, workers: int = 1, bind: str = "127.0.0.1") -> None:
+        if not bind.startswith("127.") and not os.environ.get("HARNESS_TOKEN"):
+            raise UsageError(
+                f"workers may not connect to {bind} without a shared secret",
+                why="anybody who reaches that address could join the load",
+                do="export HARNESS_TOKEN=..., the same for all workers",
+            )
         self.workers = workers
         self._log = tempfile.TemporaryFile(  # noqa: SIM115 - closed by close()
             mode="w+", encoding="utf-8", errors="replace"

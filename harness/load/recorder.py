@@ -19,6 +19,7 @@ from harness.load.counters import Counters
 from harness.load.exchange import Exchange
 from harness.load.record import RecordContext, absorb, make_record
 from harness.load.rows import request_batch, to_bytes
+from harness.load.wire import NUM_STAMPS
 
 SLICE_NS = 1_000_000
 RESEND_NS = 10_000_000_000
@@ -64,6 +65,11 @@ class Recorder:
         self._num_rows = self.seq = 0
         self._is_busy = False
         self._greenlet = gevent.spawn(self._work)
+
+    @property
+    def num_waiting_receives(self) -> int:
+        """Receives of exchanges that have ended but are not yet parsed."""
+        return sum(len(exchange.receives) // NUM_STAMPS for exchange in self._queue)
 
     def put(self, exchange: Exchange) -> None:
         self._queue.append(exchange)

@@ -23,9 +23,9 @@ from harness.load.messages import TO_WORKER, proof, wire_name
 from harness.load.plan import PointPlan
 from harness.load.pulse import Health, Ticker
 from harness.load.record import CountTokens, RecordContext
-from harness.load.recorder import Breather, Recorder
+from harness.load.recorder import Breather, Recorder, Tell
 from harness.load.setup import Shard, prepare
-from harness.load.wire import Polls, hold_kernel_stamps
+from harness.load.wire import NUM_STAMPS, Polls, hold_kernel_stamps
 
 PULSE_S = 1.0
 
@@ -39,6 +39,7 @@ class Worker:
         self._ticker, self._health = Ticker(), Health()
         self._shard_index, self._num_shards = 0, 1
         self._load: Load | None = None
+        self._round = 0
         self._recorder: Recorder | None = None
         self._counters = Counters()
         self._outbox: Queue = Queue()
@@ -51,14 +52,15 @@ class Worker:
 
     def hello(self) -> None:
         client_id = str(self._runner.client_id)
-        self.tell("hello", {
+        self._teller(0)("hello", {
             "client_id": client_id, "proof": proof(client_id), "pid": os.getpid(),
             "boot_id": boot_id(),
         })  # fmt: skip
 
-    def tell(self, name: str, data: dict[str, Any]) -> None:
-        """Queue a message for the master: one greenlet sends, so that none waits for another."""
-        self._outbox.put((name, data))
+    def _teller(self, number: int) -> Tell:
+        """Queues messages about point `number` for the master: one greenlet sends, so that none
+        waits for another; the number keeps late words about an abandoned point apart."""
+        return lambda name, data: self._outbox.put((name, data | {"round": number}))
 
     def _send(self) -> None:
         while True:
@@ -78,26 +80,28 @@ class Worker:
         self._shard_index, self._num_shards = data["shard"], data["num_shards"]
 
     def _on_plan(self, data: dict[str, Any]) -> None:
-        breathe = Breather()
+        breathe, number = Breather(), data["round"]
+        tell = self._teller(number)
         gc.unfreeze()
         gc.collect()
         try:
             plan = PointPlan.from_json(data["plan"])
             shard = prepare(plan, self._shard_index, self._num_shards, self._polls, breathe)
-            self._build(plan, shard)
+            self._build(plan, shard, number)
         except HarnessError as error:
-            self.tell("ready", {"error": error.render()})
+            tell("ready", {"error": error.render()})
             return
         except Exception as error:
-            self.tell("ready", {"error": f"{type(error).__name__}: {error}"})
+            tell("ready", {"error": f"{type(error).__name__}: {error}"})
             return
-        self.tell("ready", {
+        tell("ready", {
             "error": "", "schedule_sha256": shard.schedule.sha256(),
             "bodies_sha256": shard.bodies.sha256(), "drain_ns": shard.schedule.drain_ns,
             "stages": [_phases(stage) for stage in shard.schedule.stages],
         })  # fmt: skip
 
-    def _build(self, plan: PointPlan, shard: Shard) -> None:
+    def _build(self, plan: PointPlan, shard: Shard, number: int) -> None:
+        tell = self._teller(number)
         sampled = shard.sampled
 
         def is_sampled(exchange: Exchange) -> bool:
@@ -121,11 +125,11 @@ class Worker:
         def prompt_of(exchange: Exchange) -> str:
             return load.body_of(exchange.arrival).decode("utf-8", "replace")
 
-        self._recorder = Recorder(context, self._counters, self.tell, self._fire, prompt_of)
+        self._recorder = Recorder(context, self._counters, tell, self._fire, prompt_of)
         load = Load(
-            shard, self._shard_index, self._num_shards, self._recorder, self._counters, self.tell
+            shard, self._shard_index, self._num_shards, self._recorder, self._counters, tell
         )
-        self._load = load
+        self._load, self._round = load, number
 
     def _on_go(self, data: dict[str, Any]) -> None:
         assert self._load is not None
@@ -143,7 +147,7 @@ class Worker:
             self._load.start_once()  # where it never began, it has to say that it is done
 
     def _on_acknowledge(self, data: dict[str, Any]) -> None:
-        if self._recorder is not None:
+        if self._recorder is not None and data["round"] == self._round:
             self._recorder.acknowledge(data["seq"])
 
     def _fire(self, row: dict[str, Any]) -> None:
@@ -171,13 +175,15 @@ class Worker:
             load.shard.pool.drop_idle()
             recorder.absorb_long(load.in_flight)
             recorder.flush()
-            self.tell("pulse", self._pulse(load, step_ns))
+            self._teller(self._round)("pulse", self._pulse(load, step_ns))
 
     def _pulse(self, load: Load, step_ns: int) -> dict[str, Any]:
         counters, hub = self._counters, self._ticker.take()
         sketches = counters.take_sketches()
         send, receive = sketches["send_lag_s"], sketches["recv_lag_s"]
-        streaming = sum(len(x.receives) // 4 for x in load.in_flight)
+        streaming = sum(len(x.receives) // NUM_STAMPS for x in load.in_flight)
+        if self._recorder is not None:
+            streaming += self._recorder.num_waiting_receives
         row = self._health.read() | {
             "worker": self._shard_index,
             "t_ns": monotonic_ns(),
