@@ -134,7 +134,7 @@ def result_data(run: Run, view: View, judgement: Judgement) -> dict[str, Any]:
     return run_summary(judgement, view) | {"run_dir": str(run.path)}
 
 
-def append_step_summary(view: View) -> None:
+def append_step_summary(view: View, voice: Voice) -> None:
     """Where a CI system offers a job summary, the Markdown goes there too."""
     target = os.environ.get("GITHUB_STEP_SUMMARY")
     if target:
@@ -142,10 +142,11 @@ def append_step_summary(view: View) -> None:
             with Path(target).open("a", encoding="utf-8") as file:
                 file.write(reports.render_markdown(view))
         except OSError as error:
-            raise UsageError(
+            what = UsageError(
                 "the job summary cannot be written", where=target, why=error.strerror or str(error),
                 do="correct or unset GITHUB_STEP_SUMMARY; the run itself is whole",
-            ) from error  # fmt: skip
+            )  # fmt: skip
+            voice.error(what)
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def conclude(run: Run, job: Job, has_reports: bool, voice: Voice) -> int:
     with _finish.printed_anyway(run, view, judgement, voice):
         _finish.write_reports(run, view, judgement, formats)
         RunDirectory.open(run.path).refresh()
-        _finish.append_step_summary(view)
+        _finish.append_step_summary(view, voice)
     if judgement.refusal is not None:
         voice.error(judgement.refusal)
     return int(judgement.exit_code)

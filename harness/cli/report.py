@@ -26,18 +26,19 @@ def command(
     runs: tuple[str, ...], formats: tuple[str, ...], output: Path | None, voice: Voice
 ) -> int:
     """Render RUNS again: directories, or `latest`. Works on partial runs."""
-    from harness.cli import _finish
-    from harness.cli._judge import judge
+    if output is not None and (len(formats) != 1 or len(runs) != 1):
+        raise click.UsageError("-o takes one RUN and one --format")
     from harness.errors import ExitCode, strongest
     from harness.records import Run, RunDirectory
     from harness.scenario import expand, load_resolved
 
-    if output is not None and (len(formats) != 1 or len(runs) != 1):
-        raise click.UsageError("-o takes one RUN and one --format")
     root = Path(os.environ.get("HARNESS_OUT") or "runs")
+    opened = [Run.open(name, out_root=root) for name in runs]
+    from harness.cli import _finish  # slow, these two: a wrong name is told before
+    from harness.cli._judge import judge
+
     codes, documents = [], []
-    for name in runs:
-        run = Run.open(name, out_root=root)
+    for run in opened:
         document = load_resolved(run.path / "scenario.resolved.yaml").document
         judgement = judge(run, expand(document))
         view = _finish.make_view(run, document, judgement, ())

@@ -46,24 +46,19 @@ def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     assert first.out.startswith("<?xml")
     assert first.err == ""
 
-    one = json.loads(cli("report", "latest", "--json").out)
     two = cli("report", "latest", cli.latest.name, "--json")
-    assert json.loads(two.out) == [one, one]  # one document, whatever the number of runs
-    assert two.code == ran.code
+    documents = json.loads(two.out)  # one document, whatever the number of runs
+    assert len(documents) == 2
+    assert documents[0] == documents[1]
+    assert documents[0]["exit_code"] == two.code == ran.code
 
-
-@pytest.mark.slow
-def test_a_reader_that_leaves_early_is_no_error(cli: Any) -> None:
-    path = cli.scenario(load={"duration": "1s", "warmup": "0s"})
-    run = cli.start("run", path)
-    run.process.stdout.close()  # as `| head -0` does
-    run.process.stdout = None
-    err = run.process.stderr.read()
-    code = run.process.wait(100)
-    assert "Traceback" not in err
-    assert "internal error" not in err
-    assert code in (0, 4), err
-    assert (cli.latest / "report.html").exists()
+    html.unlink()
+    piped = cli.start("report", "latest")
+    piped.process.stdout.close()  # a reader that leaves early, as `| head` does
+    piped.process.stdout = None
+    assert piped.process.stderr.read() == ""
+    assert piped.process.wait(100) == ran.code
+    assert html.exists()
 
 
 def test_a_manifest_that_cannot_be_read_is_2_and_names_the_file(cli: Any, tmp_path: Path) -> None:

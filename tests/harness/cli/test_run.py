@@ -167,15 +167,24 @@ def test_a_wrong_key_is_5_and_is_never_shown(cli: Any, scripted: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_good_run_is_0_with_one_document_on_stdout_and_nothing_else(cli: Any) -> None:
-    done = cli("run", cli.scenario(slo=HEALTHY), "--json", "-q", "-o", "runs")
+def test_a_good_run_is_0_with_one_document_on_stdout_and_nothing_else(
+    cli: Any, scripted: Any
+) -> None:
+    key = "sk-right-4711"
+    url, _ = scripted({"api_key": key})
+    args = ("run", cli.scenario(slo=HEALTHY), "--url", url, "--api-key-env", "MY_KEY")
+    done = cli(*args, "--json", "-q", "-o", "runs", env={"MY_KEY": key})
     data = json.loads(done.out)  # exactly one document
     assert done.err == ""
     assert done.code == data["exit_code"]
-    assert done.code in (0, 3), data["sentences"]  # few requests may leave the rule open
+    # 3: few requests may leave the rule open; 4: this machine was too busy to be a client
+    assert done.code in (0, 3, 4), data["sentences"]
     manifest = cli.manifest()
     assert manifest["status"] == "complete"
     assert {"summary.json", "report.html", "junit.xml"} <= manifest["files"].keys()
+
+    stored = [path for path in cli.latest.rglob("*") if path.is_file()]
+    assert not [path for path in stored if key.encode() in path.read_bytes()]
 
     again = cli("report", "latest", "--format", "markdown", "-o", "-")
     assert again.code == done.code
