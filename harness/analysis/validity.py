@@ -23,7 +23,7 @@ LATENCIES = (
     "ttft", "ttft_service", "ttfv", "e2e_latency", "e2e_latency_service", "tpot", "itl", "icl",
     "max_stall", "output_tok_per_s_per_user",
 )  # fmt: skip
-_TTFT = ("ttft", "ttft_service")
+_TTFT = ("ttft", "ttft_service", "ttfv")
 _GAPS = ("icl", "itl", "max_stall")
 _COUNTED = ("output_tok_per_s", "wasted_tok_per_s", "tpot", "itl", "output_tok_per_s_per_user")
 _END = ("e2e_latency", "e2e_latency_service")
@@ -94,7 +94,9 @@ _TABLE = (
     _Row("steal", "CPU time stolen from this machine", "ratio", lambda e: e.health.steal_ratio,
          0.02, None, _INVALID, "other guests disturb the client; prefer a quiet machine"),
     _Row("retransmits", "TCP retransmits", "ratio", lambda e: e.health.retransmit_ratio,
-         0.001, None, _INVALID, "the network loses packets, which shows as stalls"),
+         0.001, None, _INVALID,
+         "this machine sent segments again, for whichever program; on a network that shows as"
+         " stalls"),
     _Row("fault_injected", "answers with an injected fault", "count", ask.injected_faults, 0, None,
          _INVALID, "the target was told to misbehave; this run must never be a baseline"),
 )  # fmt: skip
