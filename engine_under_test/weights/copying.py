@@ -24,7 +24,7 @@ from .words import (
 
 def repeating(draw: Draw) -> Chat:
     """Say a list of words again, whole or one of them."""
-    words = [any_word(draw) for _ in range(draw.number(2, 12))]
+    words = draw.until(lambda: [any_word(draw) for _ in range(draw.number(1, 7))], str)
     if draw.chance(0.2):
         words = ["".join(str(draw.number(0, 9)) for _ in range(draw.number(1, 5))) for _ in words]
     if draw.chance(0.3):
@@ -76,7 +76,7 @@ def _order(draw: Draw) -> tuple[list[Field], list[str]]:
     fields: list[Field] = [
         ("customer", "customer", first_name(draw)),
         ("quantity", "quantity", draw.number(2, 99)),
-        ("item", "item", draw.pick_held(ITEMS) if draw.chance(0.7) else pseudo_word(draw) + "s"),
+        ("item", "item", draw.pick(ITEMS) if draw.chance(0.7) else pseudo_word(draw) + "s"),
         ("price", "price", draw.number(1, 500)),
     ]
     return fields, [
@@ -131,7 +131,7 @@ def _event(draw: Draw) -> tuple[list[Field], list[str]]:
         ("title", "title", phrase(draw, 1, 3)),
         ("date", "date", f"{draw.pick(MONTHS)} {draw.number(1, 28)}"),
         ("time", "time", f"{draw.number(0, 23):02d}:{draw.pick(['00', '15', '30', '45'])}"),
-        ("place", "place", draw.pick_held(CITIES)),
+        ("place", "place", draw.pick(CITIES)),
     ]
     return fields, [
         "The {title} is on {date} at {time} in {place}.",
@@ -144,12 +144,12 @@ SCHEMAS: tuple[Schema, ...] = (_person, _order, _trip, _book, _contact, _event)
 
 
 def extraction(draw: Draw) -> Chat:
-    """Some fields of a sentence as JSON, in the order the user names them."""
-    fields, templates = draw.pick(SCHEMAS)(draw)
+    """Some fields of a sentence as JSON, in the order of the schema."""
+    fields, templates = draw.until(lambda: draw.pick(SCHEMAS)(draw), lambda made: str(made[0]))
     values = {key: value for key, _, value in fields}
     text = draw.pick(templates).format(**values)
     chosen = draw.sample(fields, draw.number(2, len(fields)))
-    names = [key for key, _, _ in chosen]
+    names = [key for key, _, _ in fields if key in {key for key, _, _ in chosen}]
     listed = ", ".join(names[:-1]) + " and " + names[-1]
     ask = draw.pick(
         [

@@ -55,30 +55,21 @@ def _long_story(draw: Draw) -> Chat:
 
 
 # Share of chats, not of tokens: sums are short, tool chats are long.
-VOCABULARY_MIX: Mapping[Maker, float] = {
-    extraction: 20,
-    repeating: 16,
-    tool_calls: 9,
-    addition: 32,
-    counting: 5,
-    spelling: 6,
-    sorting: 8,
-    story: 2.5,
-    essay: 1.5,
+SHORT_MIX: Mapping[Maker, float] = {
+    extraction: 28,
+    repeating: 14,
+    tool_calls: 10,
+    addition: 55,
+    counting: 8,
+    spelling: 4,
+    sorting: 5,
+    story: 1.5,
+    essay: 1.0,
     small_talk: 3,
     definition: 3,
     _short_topics: 1,
-    _short_needle: 2,
+    _short_needle: 1,
     _short_story_question: 0.5,
-}
-# What is learnt slowest, copying, gets most. The vocabulary's mixture stays as it is: another one
-# would number the tokens anew and unlearn every checkpoint.
-SHORT_MIX: Mapping[Maker, float] = {
-    **VOCABULARY_MIX,
-    extraction: 28,
-    repeating: 18,
-    addition: 30,
-    counting: 6,
 }
 LONG_MIX: Mapping[Maker, float] = {
     _long_topics: 5,

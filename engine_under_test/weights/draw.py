@@ -1,7 +1,8 @@
 """Seeded draws, and the split that keeps held-out values out of training.
 
 A value belongs to the held-out tenth by the hash of its text, not by the seed: a generator asked
-for training data can never emit a held-out name, word or sum, whatever its seed.
+for training data can never emit a held-out pseudo-word, sum or combination of arguments, whatever
+its seed. Words of the lists occur on both sides, in different combinations.
 """
 
 from __future__ import annotations

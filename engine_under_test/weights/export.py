@@ -1,4 +1,4 @@
-"""python -m engine_under_test.weights.export --checkpoint FILE --out DIR: a servable directory.
+"""python -m engine_under_test.weights.export --checkpoint FILE --tokenizer FILE --out DIR
 
 Writes what Hugging Face loaders and the engine read: model.safetensors in bf16, config.json,
 tokenizer.json, tokenizer_config.json with the chat template, generation_config.json, and
@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from . import vocabulary
 from .chat_template import CHAT_TEMPLATE
 from .corpus import marker_id
 from .model import Shape, TinyLlama
@@ -99,8 +98,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="a tokenizer.json")
     args = parser.parse_args()
-    export(load_checkpoint(args.checkpoint), vocabulary.build(), args.out)
+    tokenizer = Tokenizer.from_file(str(args.tokenizer))
+    export(load_checkpoint(args.checkpoint), tokenizer, args.out)
 
 
 if __name__ == "__main__":

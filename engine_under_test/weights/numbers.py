@@ -18,13 +18,15 @@ def in_words(n: int) -> str:
 
 
 def addition(draw: Draw) -> Chat:
-    """Sums of two numbers, each 0..99; a tenth of the 10,000 sums is held out."""
+    """Sums below 100; a tenth of the 5,050 pairs is held out."""
 
     def make() -> tuple[int, int]:
-        return draw.number(0, 99), draw.number(0, 99)
+        total = max(draw.number(0, 99), draw.number(0, 99))  # pairs, not totals, are uniform
+        first = draw.number(0, total)
+        return first, total - first
 
     a, b = draw.until(make, lambda p: f"{p[0]}+{p[1]}")
-    ask = draw.pick(["What is {} + {}?", "{} + {} =", "Add {} and {}.", "Compute {} + {}."])
+    ask = draw.pick(["What is {} + {}?", "{} + {} ="])
     return chat("addition", ask.format(a, b), str(a + b))
 
 

@@ -39,8 +39,8 @@ class Diet:
 SHORT = Diet(8, 512, SHORT_MIX)
 LONG = Diet(2, 2048, LONG_MIX)
 LONG_FROM = 0.35  # of the budget: copying must work before it is stretched
-LONG_EVERY = 8  # steps
-RESUMED = 0.65  # where a resumed run joins the schedule of learning rate and rows
+LONG_EVERY = 12  # steps
+RESUMED = 0.55  # where a resumed run joins the schedule of learning rate and rows
 CHECKPOINT_EVERY_S = 180
 
 
@@ -145,13 +145,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=55.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draft", action="store_true", help="the draft's shape")
+    parser.add_argument("--tokenizer", type=Path, default=None, help="default: build one")
     parser.add_argument("--resume", type=Path, default=None, help="checkpoint to go on from")
     parser.add_argument("--checkpoint", type=Path, default=None, help="default: OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    tokenizer = vocabulary.build()
+    tokenizer = Tokenizer.from_file(str(args.tokenizer)) if args.tokenizer else vocabulary.build()
     if args.resume:
         model = load_checkpoint(args.resume).train()
     else:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from .corpus import LONG_MIX, VOCABULARY_MIX, draw_chat, render
+from .corpus import LONG_MIX, SHORT_MIX, draw_chat, render
 from .draw import Draw
 
 VOCAB_SIZE = 2048
@@ -29,7 +29,7 @@ def corpus_text(num_chats: int, seed: int) -> Iterator[str]:
     draw = Draw(f"vocabulary {seed}")
     for n in range(num_chats):
         text = "".join(
-            s.text for s in render(draw_chat(draw, LONG_MIX if n % 20 == 0 else VOCABULARY_MIX))
+            s.text for s in render(draw_chat(draw, LONG_MIX if n % 20 == 0 else SHORT_MIX))
         )
         for marker in [*CONTROL, *VISIBLE]:
             text = text.replace(marker, "\n")

@@ -103,11 +103,11 @@ def pseudo_word(draw: Draw, syllables: int | None = None) -> str:
 
 
 def first_name(draw: Draw) -> str:
-    return draw.pick_held(FIRST_NAMES) if draw.chance(0.6) else pseudo_word(draw, 2).capitalize()
+    return draw.pick(FIRST_NAMES) if draw.chance(0.6) else pseudo_word(draw, 2).capitalize()
 
 
 def last_name(draw: Draw) -> str:
-    return draw.pick_held(LAST_NAMES) if draw.chance(0.5) else pseudo_word(draw, 2).capitalize()
+    return draw.pick(LAST_NAMES) if draw.chance(0.5) else pseudo_word(draw, 2).capitalize()
 
 
 def full_name(draw: Draw) -> str:
@@ -115,12 +115,12 @@ def full_name(draw: Draw) -> str:
 
 
 def city(draw: Draw) -> str:
-    return draw.pick_held(CITIES) if draw.chance(0.6) else pseudo_word(draw, 2).capitalize()
+    return draw.pick(CITIES) if draw.chance(0.6) else pseudo_word(draw, 2).capitalize()
 
 
 def any_word(draw: Draw) -> str:
     """A value for copying: mostly a common word, else a pseudo-word."""
-    return draw.pick_held(COMMON) if draw.chance(0.6) else pseudo_word(draw)
+    return draw.pick(COMMON) if draw.chance(0.6) else pseudo_word(draw)
 
 
 def phrase(draw: Draw, low: int = 2, high: int = 4) -> str:

@@ -17,6 +17,7 @@ from engine_under_test.weights.vocabulary import build
 SMALL = Shape(vocab=2048, hidden=32, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=16, ffn=48)
 
 
+@pytest.mark.slow  # importing transformers
 def test_logits_equal_those_of_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -35,7 +36,7 @@ def test_export_and_load_give_the_same_model_and_refuse_damage(tmp_path: Path) -
     exporting.export(TinyLlama(SMALL), build(num_chats=300), tmp_path)
     model, tokenizer = exporting.load(tmp_path)
     assert model.shape == SMALL
-    assert tokenizer.get_vocab_size() == 2048
+    assert tokenizer.decode(tokenizer.encode("as it was").ids) == "as it was"
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
