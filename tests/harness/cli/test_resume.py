@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,3 +61,18 @@ def test_a_killed_sweep_leaves_no_process_and_resumes_with_the_missing_point(
     again = cli("run", "--resume", "latest", "-q")  # nothing is missing: nothing is sent
     assert again.code == done.code
     assert first.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_load_worker_ends_with_its_pipe_though_it_never_reached_a_master() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "harness.load", "worker", "--port", "9"],  # nobody listens there
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    try:
+        worker.stdin.close()
+        assert worker.wait(100) == 0
+    finally:
+        worker.kill()
+        worker.wait()
