@@ -58,12 +58,12 @@ def _come_first() -> None:
 
 
 def _be_worker(host: str, port: int) -> None:
-    # says nothing; its end is ours, also while locust still tries to reach a master that is gone
-    parent = gevent.spawn(lambda: list(_stdin_lines()))
+    # first, since a worker whose master died before it could connect tries for minutes
+    until_closed = gevent.spawn(lambda: list(_stdin_lines()))
     environment = Environment(user_classes=[Dispatcher])
     runner = environment.create_worker_runner(host, port)
     Worker(environment, runner).hello()
-    parent.join()
+    until_closed.join()
 
 
 def _be_master(num_workers: int, bind: str) -> None:
