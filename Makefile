@@ -20,8 +20,9 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[engine,dev]'
 	@touch $(READY)
 
+# a verdict other than pass (1, 3, 4) is an answer, not a failed demo
 demo: $(READY)
-	@$(BIN)/harness run quickstart
+	@$(BIN)/harness run quickstart || case $$? in 1|3|4) ;; *) exit $$?;; esac
 
 check: $(READY)
 	$(BIN)/ruff check .

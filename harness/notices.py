@@ -49,8 +49,6 @@ SENTENCES: dict[str, str] = {
     "url_completed": (
         "target {target} has no path in its URL: /v1 was appended, requests go to {url}"
     ),
-    "dropped_rows": (
-        "{rows} rows of {file} had failed there (no tokens) and are not replayed"
-    ),
+    "dropped_rows": ("{rows} rows of {file} had failed there (no tokens) and are not replayed"),
     "skipped_limit": "the limit on {metric} was skipped for class {name}: it cannot have it",
 }

@@ -181,13 +181,19 @@ class _Stamps:
         return np.minimum(at, max(0, self.num - 1))
 
     def doubts(self, answer: Answer) -> tuple[npt.NDArray[np.bool_], int]:
-        """Uncertain token chunks, [n], and how many shared a receive with an earlier one."""
+        """Uncertain token chunks, [n], and how many shared a receive with an earlier one.
+
+        A kernel stamp is that of the last segment of a receive: exact for the event that ends with
+        it, late by an unknown time for those before.
+        """
         at = self._receive_of(answer.chunk_end)
         if not len(at):
             return np.zeros(0, dtype=bool), 0
         per_receive = np.bincount(self._receive_of(answer.event_end), minlength=self.num)
         is_shared = (per_receive > 1) | ~self._is_kernel
-        return (self._is_wide & is_shared)[at], int(np.count_nonzero(np.diff(at) == 0))
+        is_last = (self._offset[at] == np.array(answer.chunk_end)) & self._is_kernel[at]
+        is_uncertain = (self._is_wide & is_shared)[at] & ~is_last
+        return is_uncertain, int(np.count_nonzero(np.diff(at) == 0))
 
 
 class _Tokens(NamedTuple):
