@@ -34,7 +34,7 @@ def test_too_few_samples_are_told_once_a_quantile(cli: Any) -> None:
     assert done.code == 0
     warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
-    assert "about 22 measured requests cannot carry p99 (it needs 368)" in warnings[0]
+    assert "about 22 measured requests cannot carry p99 (it needs 1000)" in warnings[0]
     assert "cannot carry" not in done.out
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from scipy import stats
 
+from harness.analysis import needed_requests
 from harness.scenario import expand, read_materials
 from harness.scenario.advice import FLOORS
 from harness.scenario.budget import describe_load, mean_length, point_budget
@@ -20,13 +20,9 @@ def budget(load, *overrides: str):  # type: ignore[no-untyped-def]
     return point_budget(point, read_materials(point.document, loaded.search_paths))
 
 
-def test_floors_are_where_an_interval_exists() -> None:
-    # Two-sided 95 %: ranks ppf(.025) and ppf(.975) + 1 of Binomial(n, q) must lie within 1..n.
-    for name, floor in FLOORS.items():
-        q = float(name[1:]) / 100
-        for n, exists in ((floor, True), (floor - 1, False)):
-            low, high = stats.binom.ppf([0.025, 0.975], n, q)
-            assert bool(low >= 1 and high + 1 <= n) is exists, (name, n)
+def test_floors_are_those_of_the_analysis() -> None:
+    """What validate warns of is what the report would withhold."""
+    assert {name: needed_requests(float(name[1:]) / 100) for name in FLOORS} == FLOORS
 
 
 def test_open_stage(load) -> None:  # type: ignore[no-untyped-def]
@@ -101,12 +97,12 @@ def codes(loaded) -> list[str]:  # type: ignore[no-untyped-def]
 
 def test_too_few_requests_for_a_quantile(load) -> None:  # type: ignore[no-untyped-def]
     assert codes(load()) == []
-    loaded = load(overrides=["slo.ttft.p99=2s", "load.rate=6/s"])  # 360 < 368
+    loaded = load(overrides=["slo.ttft.p99=2s", "load.rate=6/s"])  # 360 < 1,000
     (notice,) = loaded.notices
-    assert notice.args == {"requests": 360, "quantile": "p99", "needed": 368}
+    assert notice.args == {"requests": 360, "quantile": "p99", "needed": 1000}
     assert "p99" in notice.sentence
-    assert codes(load(overrides=["load.rate=1.2/s"])) == []  # 72 carry a p95
-    assert codes(load(overrides=["load.rate=1.1/s"])) == ["too_few_requests"]
+    assert codes(load(overrides=["load.rate=3.4/s"])) == []  # 204 carry a p95
+    assert codes(load(overrides=["load.rate=3.3/s"])) == ["too_few_requests"]
 
 
 def test_short_warmup(load) -> None:  # type: ignore[no-untyped-def]
