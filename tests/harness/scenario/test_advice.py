@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy import stats
 
 from harness.analysis import needed_requests
 from harness.scenario import expand, read_materials
