@@ -28,7 +28,7 @@ def nines_chart(summaries: Sequence[PointSummary], metric: str, suffix: str = ""
     limits = _limits(summaries[0].meta.slo, metric)
     unit_s = any(max(line.y) >= 1 for line in lines)
     ends = [f"{_quantile_name(1 - line.x[-1])} {_seconds(line.y[-1])}" for line in lines]
-    caption = f"{name_of(metric)}: median {_seconds(lines[0].y[0])}, {ends[0]}."
+    caption = f"{name_of(metric)}: median {_seconds(_median(lines[0]))}, {ends[0]}."
     if len(summaries) > 1:
         caption = f"{name_of(metric)} by percentile, one line a point."
     return Chart(
@@ -254,6 +254,11 @@ def _scaled(line: Line, factor: float) -> Line:
         return tuple(v * factor for v in values)
 
     return Line(line.name, line.x, times(line.y), times(line.low), times(line.high))
+
+
+def _median(line: Line) -> float:
+    """The value at p50 of a nines curve, whose x = 1 - p falls and may begin before p50."""
+    return next((y for x, y in zip(line.x, line.y, strict=True) if x <= 0.5), line.y[-1])
 
 
 def _at(line: Line, share: float) -> float:

@@ -21,7 +21,7 @@ from reports import RunFacts, View, build_view
 SLO = Slo.model_validate(
     {"ttft": {"p50": "1s", "p95": "2s"}, "tpot": {"p50": "100ms"}, "error_rate": {"max": "1%"}}
 )
-TAIL = (0.5, 0.3, 0.1, 0.05, 0.02, 0.01)
+TAIL = (0.8, 0.5, 0.3, 0.1, 0.05, 0.02, 0.01)
 
 
 def point(index: int, rate: float) -> PointSummary:
