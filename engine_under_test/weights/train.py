@@ -22,7 +22,7 @@ from torch import Tensor
 
 from . import vocabulary
 from .corpus import LONG_MIX, SHORT_MIX, Maker, Packer
-from .export import export, load_checkpoint
+from .export import export, load, load_checkpoint
 from .model import DRAFT, TARGET, TinyLlama, rope_tables
 from .muon import Muon
 
@@ -146,17 +146,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draft", action="store_true", help="the draft's shape")
     parser.add_argument("--tokenizer", type=Path, default=None, help="default: build one")
-    parser.add_argument("--resume", type=Path, default=None, help="checkpoint to go on from")
+    parser.add_argument("--resume", type=Path, default=None, help="checkpoint or model folder")
     parser.add_argument("--checkpoint", type=Path, default=None, help="default: OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    tokenizer = Tokenizer.from_file(str(args.tokenizer)) if args.tokenizer else vocabulary.build()
-    if args.resume:
-        model = load_checkpoint(args.resume).train()
+    tokenizer = Tokenizer.from_file(str(args.tokenizer)) if args.tokenizer else None
+    if args.resume and args.resume.is_dir():
+        model, shipped = load(args.resume)
+        tokenizer = tokenizer or shipped
+    elif args.resume:
+        model = load_checkpoint(args.resume)
     else:
         model = TinyLlama(DRAFT if args.draft else TARGET)
+    model.train()
+    tokenizer = tokenizer or vocabulary.build()
     checkpoint = args.checkpoint or args.out / "checkpoint.pt"
     print(f"{model.num_params} parameters", flush=True)
     begin = RESUMED if args.resume else 0.0
