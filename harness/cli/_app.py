@@ -106,6 +106,8 @@ def group() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb and leave with its exit code; never with a traceback unless --debug."""
     args = list(sys.argv[1:] if argv is None else argv)
+    # a shell starts background jobs with SIGINT ignored; ours must end on it all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _as_interrupt)  # so that what we started ends with us
     sys.exit(_run(args))
 

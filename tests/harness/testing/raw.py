@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,3 +116,11 @@ def _parse(raw: bytes, pieces: tuple[bytes, ...], ended: str) -> Reply:
     fields = _fields(head)
     body = unchunk(rest)[0] if "transfer-encoding" in fields else rest
     return Reply(int(head.split()[1]), fields, raw, body, pieces, ended)
+
+
+def settled(log: Any) -> Any:
+    """The log once it is closed: that happens after the last byte, so a client may be earlier."""
+    end_s = time.monotonic() + 10
+    while log.outcome == "running" and time.monotonic() < end_s:
+        time.sleep(0.005)
+    return log

@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from raw import Reply, ask, connect, read_reply, request_bytes
+from raw import Reply, ask, connect, read_reply, request_bytes, settled
 
 from harness.errors import ScenarioError
 from harness.testing import ScriptedServer
@@ -23,7 +23,7 @@ def transport(server: ScriptedServer, **options: Any) -> Reply:
 def test_before_the_headers(server: ScriptedServer, fail: str, ended: str) -> None:
     reply = transport(server, fail=fail)
     assert (reply.raw, reply.ended) == (b"", ended)
-    assert server.requests[-1].outcome == {"close": "closed", "reset": "reset"}[fail]
+    assert settled(server.requests[-1]).outcome == {"close": "closed", "reset": "reset"}[fail]
 
 
 @pytest.mark.parametrize("inside", ["event", "chunk", "none"])
