@@ -124,3 +124,16 @@ def settled(log: Any) -> Any:
     while log.outcome == "running" and time.monotonic() < end_s:
         time.sleep(0.005)
     return log
+
+
+def http_chunks(raw: bytes) -> list[bytes]:
+    """The chunks of a chunked body as they were framed, however the reads fell."""
+    body, found = raw.split(b"\r\n\r\n", 1)[1], []
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        if not length:
+            break
+        found.append(body[:length])
+        body = body[length + 2 :]
+    return found
