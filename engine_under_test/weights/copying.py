@@ -45,6 +45,36 @@ def repeating(draw: Draw) -> Chat:
     return chat("repeating", f"What is the {name} word of: {text}", words[place])
 
 
+def _piece(draw: Draw) -> str:
+    """A word, a pseudo-word, a number or a tangle: what comes next is never predictable."""
+    kind = draw.rng.random()
+    if kind < 0.35:
+        return any_word(draw)
+    if kind < 0.7:
+        made = pseudo_word(draw)
+        return made.capitalize() if draw.chance(0.4) else made
+    if kind < 0.85:
+        return "".join(str(draw.number(0, 9)) for _ in range(draw.number(1, 6)))
+    return "".join(draw.pick([pseudo_word(draw, 1), draw.pick("-_.:@/#+=")]) for _ in range(4))
+
+
+def tangle(draw: Draw) -> Chat:
+    """Long random text again, or the values that belong to some keys: copying, and nothing else."""
+    if draw.chance(0.5):
+        count = int(2 ** (draw.rng.random() * 5))
+        text = draw.pick([" ", " ", ", ", "\n"]).join(_piece(draw) for _ in range(count))
+        return chat(
+            "tangle", draw.pick(["Repeat: {}", "Copy: {}", "{}\nAgain."]).format(text), text
+        )
+    keys = sorted({any_word(draw) for _ in range(draw.number(2, 7))})
+    draw.rng.shuffle(keys)
+    values = {key: " ".join(_piece(draw) for _ in range(draw.number(1, 3))) for key in keys}
+    wanted = draw.sample(keys, draw.number(1, len(keys)))
+    listed = "; ".join(f"{key} is {value}" for key, value in values.items())
+    answer = json.dumps({key: values[key] for key in wanted})
+    return chat("tangle", f"{listed}.\nGive {', '.join(wanted)}.", answer)
+
+
 def spelling(draw: Draw) -> Chat:
     """Letter by letter."""
     word = draw.pick_held(COMMON) if draw.chance(0.7) else pseudo_word(draw)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from . import longprompts
-from .copying import extraction, repeating, spelling
+from .copying import extraction, repeating, spelling, tangle
 from .draw import Chat, Draw, Message
-from .numbers import addition, counting, sorting
+from .numbers import addition, counting, sorting, sums
 from .stories import essay, story
 from .talk import definition, small_talk, with_system
 from .tools import tool_calls
@@ -56,20 +56,22 @@ def _long_story(draw: Draw) -> Chat:
 
 # Share of chats, not of tokens: sums are short, tool chats are long.
 SHORT_MIX: Mapping[Maker, float] = {
-    extraction: 28,
+    extraction: 27,
+    tangle: 14,
     repeating: 14,
-    tool_calls: 10,
-    addition: 55,
-    counting: 8,
+    tool_calls: 6,
+    addition: 30,
+    sums: 6,
+    counting: 11,
     spelling: 4,
-    sorting: 5,
-    story: 1.5,
-    essay: 1.0,
+    sorting: 3.5,
+    story: 1.2,
+    essay: 0.9,
     small_talk: 3,
     definition: 3,
-    _short_topics: 1,
-    _short_needle: 1,
-    _short_story_question: 0.5,
+    _short_topics: 0.5,
+    _short_needle: 0.5,
+    _short_story_question: 0.3,
 }
 LONG_MIX: Mapping[Maker, float] = {
     _long_topics: 5,
@@ -100,6 +102,7 @@ LOSS_WEIGHT: Mapping[str, float] = {
     "essays": 0.4,
     "long topics": 0.4,
     "addition": 3.0,
+    "sums": 1.5,
     "sorting": 1.5,
     "needle": 3.0,
     "story questions": 3.0,

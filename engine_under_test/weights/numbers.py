@@ -17,15 +17,29 @@ def in_words(n: int) -> str:
     return _TENS[n // 10] + (f"-{_ONES[n % 10]}" if n % 10 else "")
 
 
-def addition(draw: Draw) -> Chat:
-    """Sums below 100; a tenth of the 5,050 pairs is held out."""
+def _addends(draw: Draw) -> tuple[int, int]:
+    """Two numbers whose sum is below 100; a tenth of the 5,050 pairs is held out."""
 
     def make() -> tuple[int, int]:
         total = max(draw.number(0, 99), draw.number(0, 99))  # pairs, not totals, are uniform
         first = draw.number(0, total)
         return first, total - first
 
-    a, b = draw.until(make, lambda p: f"{p[0]}+{p[1]}")
+    return draw.until(make, lambda p: f"{p[0]}+{p[1]}")
+
+
+def sums(draw: Draw) -> Chat:
+    """Several sums at once: three times the answers a token of a single one. Training only."""
+    pairs = [_addends(draw) for _ in range(draw.number(3, 14))]
+    asked = "; ".join(f"{a} + {b}" for a, b in pairs)
+    if draw.chance(0.5):
+        return chat("sums", f"Add: {asked}", "; ".join(f"{a} + {b} = {a + b}" for a, b in pairs))
+    return chat("sums", f"What is {asked}?", "; ".join(str(a + b) for a, b in pairs))
+
+
+def addition(draw: Draw) -> Chat:
+    """A sum below 100."""
+    a, b = _addends(draw)
     ask = draw.pick(["What is {} + {}?", "{} + {} ="])
     return chat("addition", ask.format(a, b), str(a + b))
 

@@ -40,7 +40,6 @@ SHORT = Diet(8, 512, SHORT_MIX)
 LONG = Diet(2, 2048, LONG_MIX)
 LONG_FROM = 0.35  # of the budget: copying must work before it is stretched
 LONG_EVERY = 12  # steps
-RESUMED = 0.55  # where a resumed run joins the schedule of learning rate and rows
 CHECKPOINT_EVERY_S = 180
 
 
@@ -147,6 +146,12 @@ def main() -> None:
     parser.add_argument("--draft", action="store_true", help="the draft's shape")
     parser.add_argument("--tokenizer", type=Path, default=None, help="default: build one")
     parser.add_argument("--resume", type=Path, default=None, help="checkpoint or model folder")
+    parser.add_argument(
+        "--begin",
+        type=float,
+        default=None,
+        help="where to join the schedule of learning rate and rows, 0..1 (resumed: 0.55)",
+    )
     parser.add_argument("--checkpoint", type=Path, default=None, help="default: OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -164,7 +169,7 @@ def main() -> None:
     tokenizer = tokenizer or vocabulary.build()
     checkpoint = args.checkpoint or args.out / "checkpoint.pt"
     print(f"{model.num_params} parameters", flush=True)
-    begin = RESUMED if args.resume else 0.0
+    begin = args.begin if args.begin is not None else 0.55 if args.resume else 0.0
     tokens = train(model, tokenizer, args.minutes, args.seed, checkpoint, begin)
     export(model, tokenizer, args.out)
     print(f"read {tokens} tokens; wrote {args.out}")

@@ -68,7 +68,7 @@ def test_a_load_worker_ends_with_its_pipe_though_it_never_reached_a_master() -> 
     worker = subprocess.Popen(
         [sys.executable, "-m", "harness.load", "worker", "--port", "9"],  # nobody listens there
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
     )  # fmt: skip
     try:
         worker.stdin.close()
