@@ -6,7 +6,6 @@ seed travel; the digests it returns prove that all built the same.
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 from collections.abc import Callable
@@ -61,7 +60,7 @@ def prepare(
     classes = _classes(plan, point, pool)
     bodies = Bodies(schedule, maker, classes, plan.facts, worker, num_workers, breathe)
     cap = point.load.max_in_flight or descriptor_limit() - SPARE_DESCRIPTORS
-    shard = Shard(
+    return Shard(
         plan=plan,
         point=point,
         schedule=schedule,
@@ -74,9 +73,6 @@ def prepare(
         num_to_warm=_expected_concurrency(schedule, num_workers),
         sampled=_sampled(schedule, plan.samples, point.seed),
     )
-    gc.collect()
-    gc.freeze()
-    return shard
 
 
 def descriptor_limit() -> int:

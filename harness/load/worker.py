@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from gevent.queue import Queue
 
 from harness.errors import HarnessError
 from harness.load.clock import Axis
+from harness.load.collector import Collector
 from harness.load.counters import Counters
 from harness.load.dispatcher import Dispatcher
 from harness.load.exchange import Exchange
@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, environment: Any, runner: Any) -> None:
         self._environment, self._runner = environment, runner
         self._holder, self._polls, self._axis = hold_kernel_stamps(), Polls(), Axis()
-        self._ticker, self._health = Ticker(), Health()
+        self._ticker, self._health, self._collector = Ticker(), Health(), Collector()
         self._shard_index, self._num_shards = 0, 1
         self._load: Load | None = None
         self._round = 0
@@ -82,12 +82,12 @@ class Worker:
     def _on_plan(self, data: dict[str, Any]) -> None:
         breathe, number = Breather(), data["round"]
         tell = self._teller(number)
-        gc.unfreeze()
-        gc.collect()
+        self._collector.release()
         try:
             plan = PointPlan.from_json(data["plan"])
             shard = prepare(plan, self._shard_index, self._num_shards, self._polls, breathe)
             self._build(plan, shard, number)
+            self._collector.hold()
         except HarnessError as error:
             tell("ready", {"error": error.render()})
             return
@@ -184,7 +184,9 @@ class Worker:
         streaming = sum(len(x.receives) // NUM_STAMPS for x in load.in_flight)
         if self._recorder is not None:
             streaming += self._recorder.num_waiting_receives
-        row = self._health.read() | {
+        health = self._health.read()
+        self._collector.look(health["rss_bytes"])
+        row = health | {
             "worker": self._shard_index,
             "t_ns": monotonic_ns(),
             "stage": load.stage,
