@@ -19,26 +19,27 @@ from harness.load.counters import Counters
 from harness.load.exchange import Exchange
 from harness.load.record import RecordContext, absorb, make_record
 from harness.load.rows import request_batch, to_bytes
-from harness.load.wire import NUM_STAMPS
+from harness.load.wire import NUM_STAMPS, Polls
 
 SLICE_NS = 1_000_000
 RESEND_NS = 10_000_000_000
 EARLY_BYTES = 256 * 1024
-MOST_ROWS = 64
-MOST_CHUNKS = 40_000
+MOST_ROWS = 16  # encoded at a time: about a millisecond
+MOST_CHUNKS = 20_000
 Tell = Callable[[str, dict[str, Any]], None]
 Fire = Callable[[dict[str, Any]], None]
 
 
 class Breather:
-    """Lets the hub run once a slice of work has taken a millisecond."""
+    """Lets the hub look at its sockets once a slice of work has taken a millisecond."""
 
-    def __init__(self) -> None:
+    def __init__(self, polls: Polls) -> None:
+        self._polls = polls
         self._since_ns = monotonic_ns()
 
     def __call__(self) -> None:
         if monotonic_ns() - self._since_ns > SLICE_NS:
-            gevent.sleep(0)
+            self._polls.rest()
             self._since_ns = monotonic_ns()
 
     def rest(self) -> None:
@@ -52,8 +53,9 @@ class Recorder:
 
     def __init__(
         self, context: RecordContext, counters: Counters, tell: Tell, fire: Fire,
-        prompt_of: Callable[[Exchange], str],
+        prompt_of: Callable[[Exchange], str], polls: Polls,
     ) -> None:  # fmt: skip
+        self._polls = polls
         self._context, self._counters = context, counters
         self._tell, self._fire, self._prompt_of = tell, fire, prompt_of
         self._queue: deque[Exchange] = deque()
@@ -61,7 +63,7 @@ class Recorder:
         self._rows: list[dict[str, Any]] = []
         self._samples: list[dict[str, Any]] = []
         self._unacknowledged: dict[int, tuple[int, dict[str, Any]]] = {}
-        self._breathe = Breather()
+        self._breathe = Breather(polls)
         self._num_rows = self.seq = 0
         self._is_busy = False
         self._greenlet = gevent.spawn(self._work)
@@ -93,7 +95,7 @@ class Recorder:
             message = {"seq": self.seq, "rows": len(rows), "raw": raw, "samples": samples}
             self._unacknowledged[self.seq] = (monotonic_ns(), message)
             self._tell("batch", message)
-            gevent.sleep(0)
+            self._polls.rest()
         limit_ns = monotonic_ns() - RESEND_NS
         for seq, (sent_ns, message) in list(self._unacknowledged.items()):
             if sent_ns < limit_ns:
@@ -105,7 +107,7 @@ class Recorder:
         for exchange in list(in_flight):
             if len(exchange.reader.body) > EARLY_BYTES and not exchange.is_over:
                 absorb(exchange, self._context, _no_breath, is_final=False)
-                gevent.sleep(0)
+                self._polls.rest()
 
     def finish(self) -> int:
         """Parse and send all that is left, wait until it is on disk; the number of rows."""

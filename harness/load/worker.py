@@ -80,7 +80,7 @@ class Worker:
         self._shard_index, self._num_shards = data["shard"], data["num_shards"]
 
     def _on_plan(self, data: dict[str, Any]) -> None:
-        breathe, number = Breather(), data["round"]
+        breathe, number = Breather(self._polls), data["round"]
         tell = self._teller(number)
         self._collector.release()
         try:
@@ -119,13 +119,14 @@ class Worker:
             count_tokens=_counter(plan.token_plan.tokenizer_json),
             chars_per_token=plan.token_plan.chars_per_token if estimates else 0.0,
             keep_text=is_sampled,
+            keeps_user_stamps=plan.keeps_user_stamps,
         )
         self._counters = Counters()
 
         def prompt_of(exchange: Exchange) -> str:
             return load.body_of(exchange.arrival).decode("utf-8", "replace")
 
-        self._recorder = Recorder(context, self._counters, tell, self._fire, prompt_of)
+        self._recorder = Recorder(context, self._counters, tell, self._fire, prompt_of, self._polls)
         load = Load(
             shard, self._shard_index, self._num_shards, self._recorder, self._counters, tell
         )
