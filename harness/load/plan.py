@@ -18,7 +18,8 @@ class PointPlan:
     """One point on one target. Paths are absolute; `samples` answers are kept as text.
 
     arm, attempt: go into the salt, so that repeated points never meet a warm prefix cache.
-    only_stage: send this stage alone (None: all).
+    only_stage: send this stage alone (None: all).  keeps_user_stamps: store each chunk's user stamp
+    beside its kernel stamp (a check of the client itself wants both).
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class PointPlan:
     arm: str = "main"
     attempt: int = 0
     only_stage: int | None = None
+    keeps_user_stamps: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -33,7 +33,8 @@ CountTokens = Callable[[str], int]
 class RecordContext:
     """What all rows of a point share. count_tokens: by the model's tokenizer, None without one.
 
-    chars_per_token: 0 unless the scenario estimates tokens by characters.
+    chars_per_token: 0 unless the scenario estimates tokens by characters.  keeps_user_stamps: the
+    user stamp of each chunk is stored beside its kernel stamp, for a check of the client itself.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class RecordContext:
     count_tokens: CountTokens | None = None
     chars_per_token: float = 0.0
     keep_text: Callable[[Exchange], bool] = field(default=lambda _: False)
+    keeps_user_stamps: bool = False
 
 
 class Record(NamedTuple):
@@ -132,6 +134,7 @@ def make_record(
         "chunk_ns": chunk_ns,
         "chunk_tok": tokens.chunk_tok,
         "chunk_uncertain": uncertain,
+        "chunk_user_ns": (stamps.user_of(answer.chunk_end) if context.keeps_user_stamps else None),
         "first_uncertain": bool(uncertain[0]) if num_chunks else None,
         "num_events": answer.num_events,
         "num_receives": stamps.num,
@@ -153,7 +156,8 @@ class _Stamps:
     def __init__(self, exchange: Exchange, axis: Axis) -> None:
         axis.sample()  # a step since the last sample must be known before stamps are mapped
         table = np.array(exchange.receives, dtype=np.int64).reshape(-1, NUM_STAMPS)
-        kernel, user, poll, self._offset = table.T
+        kernel, self._user_ns, poll, self._offset = table.T
+        user = self._user_ns
         mapped, self._is_kernel = axis.map(kernel, user)
         self.num = len(table)
         self.ns = np.maximum.accumulate(mapped) if self.num else mapped
@@ -175,6 +179,10 @@ class _Stamps:
     def of(self, ends: list[int]) -> Int64Array:
         """When these body offsets were reached, [n] ns."""
         return self.ns[self._receive_of(ends)]
+
+    def user_of(self, ends: list[int]) -> Int64Array:
+        """When user space had read up to these body offsets, [n] ns."""
+        return self._user_ns[self._receive_of(ends)]
 
     def _receive_of(self, ends: list[int]) -> Int64Array:
         at = np.searchsorted(self._offset, np.array(ends, dtype=np.int64))

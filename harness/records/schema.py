@@ -68,6 +68,7 @@ REQUEST_SCHEMA = pa.schema(
         ("chunk_ns", pa.list_(pa.int64())),
         ("chunk_tok", pa.list_(pa.float32())),  # tokens it carried; spread by bytes if not told
         ("chunk_uncertain", pa.list_(pa.bool_())),  # its stamp may be > 1 ms late (coalesced)
+        ("chunk_user_ns", pa.list_(pa.int64())),  # when user space read it; null unless asked for
         ("first_uncertain", pa.bool_()),
         ("num_events", pa.int32()),
         ("num_receives", pa.int32()),

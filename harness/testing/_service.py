@@ -81,6 +81,7 @@ class Service:
             raise BadRequest(404, f"the model {ask.body.get('model')!r} does not exist")
         answer = Answer(choice.behaviour, ask, self.script.model, choice.templates[is_chat])
         log = RequestLog(self.num_requests, request.path, recv_ns, recv_ns)
+        log.request_id = request.headers.get("x-request-id", "")
         log.prompt_tok, log.output_tok, log.fault = (
             answer.prompt_tok, answer.output_tok, choice.fault
         )  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Any
 class RequestLog:
     """One generation request. Times are ns on CLOCK_MONOTONIC.
 
-    ordinal: place among the arrivals, from 0. start_ns: recv_ns, or later when it had to queue.
+    ordinal: place among the arrivals, from 0. request_id: its X-Request-Id, empty without one.
+    start_ns: recv_ns, or later when it had to queue.
     due_ns, send_ns: of every stamped event in order, from its script and right before its send.
     fault: index of the script's fault it fell to, or None.
     outcome: running, done, closed, reset, hang (by script) or client_closed.
@@ -26,6 +27,7 @@ class RequestLog:
     output_tok: int = 0
     fault: int | None = None
     outcome: str = "running"
+    request_id: str = ""
     end_ns: int | None = None
     due_ns: array[int] = field(default_factory=lambda: array("q"))
     send_ns: array[int] = field(default_factory=lambda: array("q"))

@@ -102,6 +102,21 @@ def test_coalesced_chunks_of_a_blocked_hub_are_uncertain() -> None:
     assert row["recv_lag_max_ns"] == 41 * MS
 
 
+def test_user_stamps_of_chunks_are_kept_only_when_asked_for() -> None:
+    def stream() -> Stream:
+        made = Stream()
+        made.receive(HEAD, 10, 10.1, 9.9)
+        made.chunk(token("a"), 20, 24, 19.9)
+        made.chunk(token("b") + token("c", "stop"), 30, 31, 29.9)
+        made.receive(b"0\r\n\r\n", 40, 40.1, 39.9)
+        return made
+
+    assert stream().row()["chunk_user_ns"] is None
+    row = stream().row(keeps_user_stamps=True)
+    assert list(row["chunk_ns"]) == [20 * MS, 30 * MS, 30 * MS]
+    assert list(row["chunk_user_ns"]) == [24 * MS, 31 * MS, 31 * MS]
+
+
 def test_without_kernel_stamps_a_late_read_is_uncertain() -> None:
     stream = Stream()
     stream.receive(HEAD, 0, 10.1, 9.9)
