@@ -19,7 +19,8 @@ class ClientHealth:
     """Worst worker where workers differ; ratios 0-1. num_rows: rows inside the window.
 
     cpu_ratio, steal_ratio: mean over the window.  receive_lag_p99_s: over all receives.
-    num_blocked: arrivals held by max_in_flight up to the window's end.
+    num_blocked: arrivals held by max_in_flight up to the window's end.  num_dropped: kept
+    connections that the server closed; None where older records do not tell.
     """
 
     num_rows: int
@@ -31,6 +32,7 @@ class ClientHealth:
     clock_step_s: float | None = None
     slew_ppm: float | None = None
     retransmit_ratio: float | None = None
+    num_dropped: int | None = None
     num_blocked: int = 0
 
 
@@ -45,8 +47,8 @@ def read_health(clients: pa.Table, t0_ns: int, t1_ns: int) -> ClientHealth:
     def column(name: str) -> FloatArray:
         return rows[name][inside] if name in rows else np.full(int(inside.sum()), np.nan)
 
-    receives = np.nan_to_num(column("num_receives"))
-    retransmits = np.nan_to_num(column("tcp_retransmits"))
+    receives = _since_last_row(rows)[inside]
+    dropped = column("conn_dropped")
     return ClientHealth(
         num_rows=int(inside.sum()),
         cpu_ratio=_worst_mean(column("cpu_ratio"), worker),
@@ -61,7 +63,8 @@ def read_health(clients: pa.Table, t0_ns: int, t1_ns: int) -> ClientHealth:
         gc_pause_max_s=_most(column("gc_pause_max_ns"), 1e9),
         clock_step_s=_most(np.abs(column("clock_step_ns")), 1e9),
         slew_ppm=_most(np.abs(column("slew_ppm")), 1.0),
-        retransmit_ratio=float(retransmits.sum() / receives.sum()) if receives.sum() else None,
+        retransmit_ratio=_ratio(column("tcp_retransmits"), float(receives.sum())),
+        num_dropped=None if np.isnan(dropped).all() else int(np.nansum(dropped)),
         num_blocked=_blocked(rows, t1_ns),
     )
 
@@ -103,6 +106,25 @@ def _tail(x: float, p50: FloatArray, p99: FloatArray, top: FloatArray, n: FloatA
 def _column(clients: pa.Table, name: str) -> FloatArray:
     column = clients[name].combine_chunks()
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+
+
+def _since_last_row(rows: dict[str, FloatArray]) -> FloatArray:
+    """[r] receives of each row's own second; the column counts from the start of the point."""
+    if "num_receives" not in rows:
+        return np.zeros(len(rows["t_ns"]))
+    total = np.nan_to_num(rows["num_receives"])
+    order = np.lexsort((rows["t_ns"], rows["worker"]))
+    is_first = np.diff(rows["worker"][order], prepend=np.nan) != 0
+    steps = np.where(is_first, total[order], np.diff(total[order], prepend=0.0))
+    own = np.empty_like(total)
+    own[order] = np.maximum(steps, 0.0)
+    return own
+
+
+def _ratio(counts: FloatArray, total: float) -> float | None:
+    """None where nobody told, or nothing came."""
+    told = counts[np.isfinite(counts)]
+    return float(told.sum()) / total if len(told) and total else None
 
 
 def _worst_mean(values: FloatArray, worker: FloatArray) -> float | None:

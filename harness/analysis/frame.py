@@ -23,13 +23,14 @@ BoolArray = npt.NDArray[np.bool_]
 TextArray = npt.NDArray[np.str_]
 
 _NULL_NS = np.iinfo(np.int64).min
+_TOKENS = ("n_in", "n_out", "n_first", "asked_in", "asked_out", "cached_tok", "n_recount")
 
 
 @dataclass(frozen=True)
 class Frame:
     """n requests and their m token-bearing chunks.
 
-    *_s: [n] seconds from t0, NaN for null (dns_s, tcp_s, tls_s are durations).  n_in .. cached_tok:
+    *_s: [n] seconds from t0, NaN for null (dns_s, tcp_s, tls_s are durations).  n_in .. n_recount:
     [n] tokens, NaN for null.  chunk_s, chunk_tok, chunk_is_uncertain: [m]; request i owns the
     chunks offsets[i] .. offsets[i+1].  error_class: empty on success.
     """
@@ -49,6 +50,7 @@ class Frame:
     asked_in: FloatArray
     asked_out: FloatArray
     cached_tok: FloatArray
+    n_recount: FloatArray
     class_name: TextArray
     error_class: TextArray
     error_detail: tuple[str, ...]
@@ -146,8 +148,16 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         ),
         **{
             name: _number(table, name)
-            for name in ("n_in", "n_out", "n_first", "asked_in", "asked_out", "cached_tok")
-        },
+            for name in (
+                "n_in",
+                "n_out",
+                "n_first",
+                "asked_in",
+                "asked_out",
+                "cached_tok",
+                "n_recount",
+            )
+        },  # fmt: skip
         class_name=_text(table, "class"),
         error_class=_text(table, "error_class"),
         error_detail=_details(table),

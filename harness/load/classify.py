@@ -7,9 +7,11 @@ what it said before what it left out.
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from harness.load.answer import Answer
 from harness.load.faults import WireFault
@@ -30,7 +32,11 @@ def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) ->
     status = reader.status
     if status >= 300:
         # the status stands even where the body that explains it broke off
-        return _status_class(status, _said(bytes(reader.body)))
+        target = reader.headers.get("location", "")
+        said = _said(bytes(reader.body))
+        if status < 400 and target:
+            said = f"a redirect to {_shown(target)}, which is not followed"
+        return _status_class(status, said)
     if fault is not None and fault.error_class not in ("truncated", "malformed"):
         return Outcome(fault.error_class, fault.detail)
     if answer.error is not None:
@@ -57,9 +63,11 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         when = parsedate_to_datetime(value)
     except (ValueError, TypeError):
@@ -88,6 +96,16 @@ def _unfit_headers(reader: ResponseReader) -> Outcome | None:
             return Outcome("stream_error", _message(error))
         return Outcome("malformed", "plain JSON instead of an event stream")
     return Outcome("malformed", f"content type {kind} instead of an event stream")
+
+
+def _shown(url: str) -> str:
+    """Without what may hold a secret: user, password, query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that is none"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
 
 
 def _error_of(body: bytes) -> Any:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import gevent
 
 from harness.load.faults import DnsFault, WireFault
+from harness.load.sockets import SOCKETS
 from harness.load.wire import Connection, Polls, open_connection
 
 IDLE_NS = 4_000_000_000
@@ -81,6 +82,7 @@ class Pool:
             connection = self._idle.pop()
             if connection.is_usable():
                 return connection
+            SOCKETS.num_dropped += not connection.is_closed
             connection.close()
         return self._open()
 
@@ -88,6 +90,7 @@ class Pool:
         """Keep it for the next exchange."""
         connection.end()
         if connection.num_uses and not self._keeps:
+            SOCKETS.num_dropped += not connection.is_closed
             connection.close()
         if connection.is_closed:
             return

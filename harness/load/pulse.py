@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.load.alarm import Alarm
 from harness.load.sketch import Sketch
+from harness.load.sockets import SOCKETS
 
 TICK_NS = 900_000
 
@@ -49,12 +50,14 @@ class Ticker:
 
 
 class Health:
-    """CPU, memory, garbage collection and the machine's steal, as differences between reads."""
+    """CPU, memory, garbage collection, the machine's steal, and what befell our connections, as
+    differences between reads."""
 
     def __init__(self) -> None:
         self._cpu = (time.process_time_ns(), monotonic_ns())
         self._machine = _machine_ticks()
-        self._retransmits = _retransmits()
+        self._retransmits = SOCKETS.num_retransmits() or 0
+        self._dropped = SOCKETS.num_dropped
         self._gc_begin_ns = self._gc_longest_ns = 0
         gc.callbacks.append(self._on_gc)
 
@@ -65,17 +68,18 @@ class Health:
         """Columns of CLIENT_SCHEMA that concern the process."""
         cpu, before = (time.process_time_ns(), monotonic_ns()), self._cpu
         machine, earlier = _machine_ticks(), self._machine
-        retransmits = _retransmits()
+        retransmits, dropped = SOCKETS.num_retransmits(), SOCKETS.num_dropped
         ticks = machine[1] - earlier[1]
         row = {
             "cpu_ratio": (cpu[0] - before[0]) / max(1, cpu[1] - before[1]),
             "steal_ratio": (machine[0] - earlier[0]) / ticks if ticks > 0 else 0.0,
             "gc_pause_max_ns": self._gc_longest_ns,
             "rss_bytes": _rss_bytes(),
-            "tcp_retransmits": retransmits - self._retransmits,
+            "tcp_retransmits": None if retransmits is None else retransmits - self._retransmits,
+            "conn_dropped": dropped - self._dropped,
         }
         self._cpu, self._machine, self._gc_longest_ns = cpu, machine, 0
-        self._retransmits = retransmits
+        self._retransmits, self._dropped = retransmits or 0, dropped
         return row
 
     def _on_gc(self, phase: str, info: dict[str, int]) -> None:
@@ -93,16 +97,6 @@ def _machine_ticks() -> tuple[int, int]:
     except (OSError, ValueError):
         return 0, 0
     return values[7], sum(values)
-
-
-def _retransmits() -> int:
-    """TCP segments sent again by this host since boot."""
-    try:
-        lines = Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
-        names, values = (line.split() for line in lines if line.startswith("Tcp:"))
-        return int(values[names.index("RetransSegs")])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _rss_bytes() -> int:

@@ -25,8 +25,22 @@ from harness.load.usage import Usage, is_believable, read_usage
 from harness.load.wire import NUM_STAMPS
 
 UNCERTAIN_NS = 1_000_000
+MOST_RECOUNTS = 1_000
 Int64Array = npt.NDArray[np.int64]
 CountTokens = Callable[[str], int]
+
+
+class Recounts:
+    """Which answers are counted a second time: the first 1,000 measured ones of a worker."""
+
+    def __init__(self, most: int = MOST_RECOUNTS) -> None:
+        self._left = most
+
+    def take(self, exchange: Exchange) -> bool:
+        """Whether this one is; it then counts against the limit."""
+        is_taken = self._left > 0 and exchange.arrival.phase == "measured"
+        self._left -= is_taken
+        return is_taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,7 @@ class RecordContext:
     chars_per_token: float = 0.0
     keep_text: Callable[[Exchange], bool] = field(default=lambda _: False)
     keeps_user_stamps: bool = False
+    recounts: Recounts = field(default_factory=Recounts)
 
 
 class Record(NamedTuple):
@@ -113,6 +128,7 @@ def make_record(
         "n_reasoning": tokens.n_reasoning,
         "n_first": tokens.n_first,
         "tok_source": tokens.source,
+        "n_recount": _recount(answer, tokens, exchange, context),
         "asked_in": exchange.asked_in if exchange.asked_in > 0 else None,
         "asked_out": exchange.asked_out if exchange.asked_out > 0 else None,
         "cached_tok": usage.cached_tok,
@@ -231,13 +247,32 @@ def _count_tokens(
             return _Tokens("usage_continuous", usage.n_out, reasoning, first, told)
         return _spread("usage_final", usage.n_out, reasoning, sizes)
     if context.count_tokens is not None and answer.visible:
-        parts = ("".join(answer.visible), "".join(answer.hidden), "".join(answer.calls))
-        visible, hidden, call = (context.count_tokens(p) if p else 0 for p in parts)
+        visible, hidden, call = _count_parts(answer, context.count_tokens)
         return _spread("tokenizer", visible + hidden + call, hidden, sizes)
     if context.chars_per_token and len(sizes):
         n_out = max(1, round(float(sizes.sum()) / context.chars_per_token))
         return _spread("characters", n_out, None, sizes)
     return _Tokens("absent", None, None, None, None)
+
+
+def _count_parts(answer: Answer, count: CountTokens) -> tuple[int, int, int]:
+    """Tokens of the whole content, reasoning and call, apart: a token never spans two of them."""
+    visible, hidden, call = (
+        count(text) if text else 0
+        for text in ("".join(answer.visible), "".join(answer.hidden), "".join(answer.calls))
+    )
+    return visible, hidden, call
+
+
+def _recount(
+    answer: Answer, tokens: _Tokens, exchange: Exchange, context: RecordContext
+) -> int | None:
+    """Our own count beside the server's; None where there is nothing to hold against each other."""
+    count = context.count_tokens
+    is_told = tokens.source in ("usage_continuous", "usage_final")
+    if count is None or not is_told or not answer.visible or not context.recounts.take(exchange):
+        return None
+    return sum(_count_parts(answer, count))
 
 
 def _told_by_chunk(answer: Answer, n_out: int) -> npt.NDArray[np.float32] | None:

@@ -31,6 +31,7 @@ from harness.load.faults import (
     WireFault,
 )  # fmt: skip
 from harness.load.http1 import ResponseReader
+from harness.load.sockets import SOCKETS
 from harness.load.tls import TlsStream
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Connection:
         self.receives = array("q")
         self.head_row = -1
         self._read_watcher = gevent.get_hub().loop.io(raw.fileno(), 1)
+        SOCKETS.opened(raw)
 
     def watch(self) -> None:
         """Start to read; from now on bytes that come while idle close the connection."""
@@ -190,6 +192,7 @@ class Connection:
         self.is_closed = True
         self._read_watcher.stop()
         self._read_watcher.close()
+        SOCKETS.closing(self._socket)
         self._socket.close()
 
     def _on_readable(self) -> None:
@@ -238,6 +241,7 @@ class Connection:
     def _over(self, fault: WireFault | None) -> None:
         listener, self.listener = self.listener, None
         if fault is not None or not self.reader.keeps_alive:
+            SOCKETS.num_dropped += fault is None or isinstance(fault, StaleFault)
             self.close()
         if listener is not None:
             listener.on_answer_end(fault)
@@ -252,6 +256,7 @@ class Connection:
                     return  # session tickets and key updates
             except WireFault:
                 pass
+        SOCKETS.num_dropped += not self.is_closed
         self.close()
         if self.on_idle_close is not None:
             self.on_idle_close(self)
@@ -273,10 +278,10 @@ class Connection:
         return self._reset_fault(error)
 
     def _is_stale(self) -> bool:
-        """Reset within two round trips of sending on a connection idle for over a second."""
+        """Reset within two round trips of sending on a connection idle for over a second, whether
+        it was kept after an answer or opened beforehand."""
         return (
-            self.num_uses > 1
-            and not self.receives
+            not self.receives
             and self.sent_ns - self.idle_since_ns > STALE_IDLE_NS
             and monotonic_ns() - self.sent_ns <= max(2 * self.rtt_ns, STALE_FLOOR_NS)
         )

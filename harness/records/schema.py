@@ -50,6 +50,7 @@ REQUEST_SCHEMA = pa.schema(
         ("n_in", pa.int32()),
         ("n_out", pa.int32()),  # null when absent
         ("n_reasoning", pa.int32()),
+        ("n_recount", pa.int32()),  # by our tokenizer, of a sample; null elsewhere
         ("n_first", pa.int32()),  # tokens in the first token-bearing chunk
         ("tok_source", pa.string()),
         ("asked_in", pa.int32()),
@@ -58,7 +59,7 @@ REQUEST_SCHEMA = pa.schema(
         ("first_call_ns", pa.int64()),
         ("audio_s", pa.float64()),
         ("image_count", pa.int32()),
-        ("timings", pa.string()),  # the server's own timings, JSON, when it gives them
+        ("timings", pa.string()),  # what the server told of this request, JSON: server_timings.py
         *[(f"{stamp}_ns", pa.int64()) for stamp in STAMPS if stamp not in ("dns", "tcp", "tls")],
         # durations, 0 on a reused connection
         ("dns_ns", pa.int64()),
@@ -80,6 +81,18 @@ REQUEST_SCHEMA = pa.schema(
         ("conn_reused", pa.bool_()),
         ("stamp_source", pa.string()),  # kernel | user
         ("fault", pa.string()),  # x-harness-fault of the reply
+    ],
+    metadata={b"harness.schema_version": str(SCHEMA_VERSION).encode()},
+)
+
+# One row a second and series: what the target said of itself, long form.
+SERVER_SCHEMA = pa.schema(
+    [
+        ("t_ns", pa.int64()),  # of the reading, on the axis of the requests
+        ("name", pa.string()),
+        ("labels", pa.string()),  # `a="1",b="2"`, in order of name
+        ("value", pa.float64()),
+        ("kind", pa.string()),  # counter, gauge, histogram, summary, info, unknown
     ],
     metadata={b"harness.schema_version": str(SCHEMA_VERSION).encode()},
 )
@@ -107,13 +120,15 @@ CLIENT_SCHEMA = pa.schema(
         ("recv_lag_max_ns", pa.int64()),
         ("hub_lag_p99_ns", pa.int64()),
         ("hub_lag_max_ns", pa.int64()),
-        ("num_receives", pa.int64()),
-        ("num_coalesced", pa.int64()),
+        ("num_receives", pa.int64()),  # cumulative
+        ("num_coalesced", pa.int64()),  # cumulative
         ("gc_pause_max_ns", pa.int64()),
         ("clock_step_ns", pa.int64()),  # REALTIME against MONOTONIC since the last row
         ("slew_ppm", pa.float64()),
+        ("suspend_ns", pa.int64()),  # the machine slept: BOOTTIME against MONOTONIC
         ("rss_bytes", pa.int64()),
-        ("tcp_retransmits", pa.int64()),
+        ("tcp_retransmits", pa.int64()),  # by this worker's own connections; null: not told
+        ("conn_dropped", pa.int64()),  # kept connections the server closed, since the last row
     ],
     metadata={b"harness.schema_version": str(SCHEMA_VERSION).encode()},
 )

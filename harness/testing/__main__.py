@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.errors import HarnessError, UsageError
 from harness.testing._choice import read_script
-from harness.testing.server import ScriptedServer
+from harness.testing.server import HOSTS, ScriptedServer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         script = read_script(_load(flags.script), flags.script[:60])
         tls = (flags.tls_cert, flags.tls_key) if flags.tls_cert else None
-        server = ScriptedServer(script, flags.port, tls)
+        server = ScriptedServer(script, flags.port, tls, flags.host)
     except HarnessError as error:
         print(error.render(), file=sys.stderr)
         return error.exit_code
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m harness.testing")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--host", choices=HOSTS, default=HOSTS[0], help="loopback only")
     parser.add_argument("--script", default="{}", help="a file, or the JSON itself")
     parser.add_argument("--tls-cert", help="certificate chain (PEM)")
     parser.add_argument("--tls-key", help="its private key (PEM)")

@@ -60,12 +60,16 @@ def read_head(data: bytes | bytearray) -> Head | None:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a completions request asks for. prompt_words: white-space words of all its texts."""
+    """What a completions request asks for. prompt_words: white-space words of all its texts.
+
+    opening: the start of the last text, where a unique prompt differs from all others.
+    """
 
     is_chat: bool
     is_stream: bool
     max_tok: int | None
     prompt_words: int
+    opening: str
     wants_usage: bool
     wants_usage_always: bool
     body: dict[str, Any]
@@ -83,11 +87,13 @@ def read_ask(payload: bytes, *, is_chat: bool) -> Ask:
     if max_tok is not None and (not isinstance(max_tok, int) or max_tok < 1):
         raise BadRequest(400, "max_tokens must be a whole number above 0", param="max_tokens")
     options = body.get("stream_options") or {}
+    texts = _texts(body, is_chat)
     return Ask(
         is_chat=is_chat,
         is_stream=bool(body.get("stream")),
         max_tok=max_tok,
-        prompt_words=sum(len(text.split()) for text in _texts(body, is_chat)),
+        prompt_words=sum(len(text.split()) for text in texts),
+        opening=texts[-1][:80] if texts else "",
         wants_usage=bool(options.get("include_usage")),
         wants_usage_always=bool(options.get("continuous_usage_stats")),
         body=body,

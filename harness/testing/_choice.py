@@ -39,12 +39,14 @@ class Chooser:
         ]
         self._asked: dict[str, Choice] = {}
 
-    def choose(self, ordinal: int, header: str | None) -> Choice:
-        """For that arrival (from 0). Raises BadRequest when the header is not a behaviour."""
+    def choose(self, ordinal: int, header: str | None, model: object = None) -> Choice:
+        """For that arrival (from 0). model: the one it asks for. Raises BadRequest when the header
+        is not a behaviour."""
         if header is not None:
             return self._by_header(header)
         for index, fault in enumerate(self._script.faults):
             is_in = fault.first <= ordinal and (fault.last is None or ordinal <= fault.last)
+            is_in = is_in and fault.model in (None, model)
             seed = self._script.seed
             if is_in and fraction(seed, f"fault/{index}", ordinal) < fault.share:
                 return self._faults[index]

@@ -27,6 +27,7 @@ class Chunks(Options):
         default="reasoning_content", description="Delta key of reasoning."
     )
     tok_per_chunk: int = Field(default=1, ge=1, description="Tokens in a chunk.")
+    pad_bytes: int = Field(default=0, ge=0, description="Ballast in the JSON of a token chunk.")
     first_chunk_tok: int | None = Field(default=None, ge=1, description="In the first chunk.")
     events_per_segment: int = Field(
         default=1, ge=1, description="Token events written at once, when the last is due."
@@ -69,6 +70,9 @@ class Usage(Options):
     null_before: bool = Field(default=False, description="Chunks without usage say null.")
     values: Literal["true", "null", "zero", "echo_max", "wrong"] = Field(
         default="true", description="Which counts; wrong adds wrong_by to the answer's."
+    )
+    reasoning: Literal["untold", "inside", "outside"] = Field(
+        default="untold", description="Told apart; within the completion count, or beside it."
     )
     wrong_by: int = Field(default=7, description="Error of the wrong count.")
     cached_tok: int | None = Field(default=None, ge=0, description="Prompt tokens from a cache.")

@@ -120,7 +120,10 @@ class Answer:
 
     def _token_chunk(self, k: int, tokens: range, is_finish: bool) -> bytes:
         reason = self.finish_reason if is_finish else None
-        return self._chunk(k, self._delta(tokens), reason, tokens.stop)
+        delta = self._delta(tokens)
+        if self.behaviour.chunks.pad_bytes:
+            delta["ballast"] = "x" * self.behaviour.chunks.pad_bytes
+        return self._chunk(k, delta, reason, tokens.stop)
 
     def _delta(self, tokens: range) -> dict[str, Any]:
         """What a chunk adds: a part of the reasoning, a tool call, the refusal or the text."""
@@ -197,6 +200,11 @@ class Answer:
         counts: dict[str, Any] = {
             "prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output
         }  # fmt: skip
+        if usage.reasoning != "untold":
+            thought = min(output, self.behaviour.chunks.reasoning_tok)
+            counts["completion_tokens_details"] = {"reasoning_tokens": thought}
+            if usage.reasoning == "outside":
+                counts["completion_tokens"] -= thought
         if usage.cached_tok is not None and usage.cached_field == "details":
             counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tok}
         elif usage.cached_tok is not None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from harness.testing._due import after_stalls_ns, on_grid_ns
 from harness.testing._events import Answer, Event
-from harness.testing._head import error_body, interim, retry_after, stream_head, whole
+from harness.testing._head import error_body, extra_fields, interim, stream_head, whole
 from harness.testing._sink import Sink
 from harness.testing._sse import BOM, Spelling
 from harness.testing.record import RequestLog
@@ -45,6 +45,7 @@ class Exchange:
         self._behaviour = answer.behaviour
         self._offsets_ns, self._outages, self._origin_ns = offsets_ns, outages, origin_ns
         self._headers_ns = round(answer.behaviour.timing.headers * NS_PER_S)
+        self._tail_ns = round(answer.behaviour.timing.tail * NS_PER_S)
         self._spelling = Spelling(answer.behaviour)
         http = answer.behaviour.http
         self._sink = Sink(http, http.framing, peer.send)
@@ -77,7 +78,7 @@ class Exchange:
         else:
             body = error_body("the script says so", http.status)
             kind = "application/json"
-        fields = retry_after(http) | ({} if http.keep_alive else {"connection": "close"})
+        fields = extra_fields(http) | ({} if http.keep_alive else {"connection": "close"})
         named = {name.replace("-", "_"): value for name, value in fields.items()}
         return whole(http.status, body, http.content_type or kind, **named)
 
@@ -158,7 +159,7 @@ class Exchange:
         is_cut = chunks.split_utf8 or chunks.split_at is not None
         fail_at = transport.at if transport.fail != "none" else None
         for group in self._groups(events):
-            due_ns = self._due_ns(group[-1].at)
+            due_ns = self._due_ns(group[-1].at) + self._tail_ns * group[-1].is_tail
             if is_simple:
                 yield due_ns
             else:
@@ -167,7 +168,10 @@ class Exchange:
                 yield from self._break_inside(group[-1], due_ns)
                 return
             send_ns = monotonic_ns()
-            data = b"".join(self._fill(e, self._due_ns(e.at), send_ns) for e in group)
+            data = b"".join(
+                self._fill(e, self._due_ns(e.at) + self._tail_ns * e.is_tail, send_ns)
+                for e in group
+            )
             if is_cut:
                 yield from self._write_cut(data)
             else:

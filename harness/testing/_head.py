@@ -51,6 +51,16 @@ def retry_after(http: Http) -> dict[str, str]:
     return {"retry-after": str(round(http.retry_after))}
 
 
+def extra_fields(http: Http) -> dict[str, str]:
+    """What the script adds to a final head: Retry-After, Location, the mark of a fault."""
+    fields = retry_after(http)
+    if http.location is not None:
+        fields["location"] = http.location
+    if http.fault is not None:
+        fields["x-harness-fault"] = http.fault
+    return fields
+
+
 def stream_head(http: Http, content_type: str, body_bytes: int | None) -> bytes:
     """The head of a 200. body_bytes: for framing content_length."""
     fields = {"content-type": http.content_type or content_type, "cache-control": "no-cache"}
@@ -64,7 +74,7 @@ def stream_head(http: Http, content_type: str, body_bytes: int | None) -> bytes:
             fields["trailer"] = "x-tail, x-more"
     if not http.keep_alive or http.framing == "close":
         fields["connection"] = "close"
-    return head(http.status, fields | retry_after(http))
+    return head(http.status, fields | extra_fields(http))
 
 
 def interim(http: Http) -> bytes:

@@ -29,6 +29,8 @@ class Http(Options):
     retry_after_form: Literal["seconds", "date"] = Field(
         default="seconds", description="Whole seconds, or an HTTP date."
     )
+    location: str | None = Field(default=None, description="Sent with the status: a redirect.")
+    fault: str | None = Field(default=None, description="Sent as x-harness-fault.")
     body: Literal["answer", "error", "text", "json"] = Field(
         default="answer",
         description="What status 200 carries: the answer, an error object, plain text, or plain"
@@ -71,6 +73,9 @@ class Transport(Options):
     )
     idle_close: Seconds | None = Field(
         default=None, description="An idle connection is closed after this; None: never."
+    )
+    tls_delay: Seconds = Field(
+        default=0.0, description="An accepted connection's TLS handshake waits this long."
     )
     read_bytes_per_s: int | None = Field(
         default=None, ge=1, description="The request is read this slowly."

@@ -136,10 +136,14 @@ class Loop:
                 return
             connection = Connection(sock, self._context)
             self._connections[connection.fd] = connection
-            rate = self._service.script.transport.read_bytes_per_s
-            self._epoll.register(connection.fd, 0 if rate else select.EPOLLIN)
+            transport = self._service.script.transport
+            rate = transport.read_bytes_per_s
+            delay_s = transport.tls_delay if connection.state == "handshake" else 0.0
+            self._epoll.register(connection.fd, 0 if rate or delay_s else select.EPOLLIN)
             if rate:
                 self._start(self._read_slowly(connection, rate), connection)
+            elif delay_s:
+                self._start(self._shake_later(connection, delay_s), connection)
 
     def _on_readable(self, connection: Connection) -> None:
         if not connection.receive():
@@ -147,6 +151,11 @@ class Loop:
             self._drop(connection)
         elif connection.state == "reading":
             self._try_request(connection)
+
+    def _shake_later(self, connection: Connection, delay_s: float) -> Iterator[int]:
+        """The client's hello lies unread for delay_s."""
+        yield monotonic_ns() + round(delay_s * NS_PER_S)
+        self._epoll.modify(connection.fd, select.EPOLLIN)
 
     def _read_slowly(self, connection: Connection, rate: int) -> Iterator[int]:
         """1 KiB at a time at rate bytes/s, by a timer: epoll does not report its input."""
@@ -254,7 +263,8 @@ class Loop:
 
 def bind(host: str, port: int) -> socket.socket:
     """A non-blocking TCP socket that is bound and not yet listening."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setblocking(False)
     sock.bind((host, port))

@@ -72,7 +72,8 @@ class Service:
         self, connection: Connection, request: Head, payload: bytes, recv_ns: int, is_chat: bool
     ) -> Iterator[int]:
         ask = read_ask(payload, is_chat=is_chat)
-        choice = self._chooser.choose(self.num_requests, request.headers.get("x-script"))
+        asked = request.headers.get("x-script")
+        choice = self._chooser.choose(self.num_requests, asked, ask.body.get("model"))
         http = choice.behaviour.http
         for name in http.reject_fields:
             if has_field(ask.body, name):
@@ -80,7 +81,7 @@ class Service:
         if http.check_model and ask.body.get("model") != self.script.model:
             raise BadRequest(404, f"the model {ask.body.get('model')!r} does not exist")
         answer = Answer(choice.behaviour, ask, self.script.model, choice.templates[is_chat])
-        log = RequestLog(self.num_requests, request.path, recv_ns, recv_ns)
+        log = RequestLog(self.num_requests, request.path, recv_ns, recv_ns, ask.opening)
         log.request_id = request.headers.get("x-request-id", "")
         log.prompt_tok, log.output_tok, log.fault = (
             answer.prompt_tok, answer.output_tok, choice.fault

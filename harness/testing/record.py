@@ -13,6 +13,7 @@ class RequestLog:
 
     ordinal: place among the arrivals, from 0. request_id: its X-Request-Id, empty without one.
     start_ns: recv_ns, or later when it had to queue.
+    opening: the first 80 characters of the prompt's last text.
     due_ns, send_ns: of every stamped event in order, from its script and right before its send.
     fault: index of the script's fault it fell to, or None.
     outcome: running, done, closed, reset, hang (by script) or client_closed.
@@ -22,6 +23,7 @@ class RequestLog:
     path: str
     recv_ns: int
     start_ns: int
+    opening: str = ""
     status: int = 200
     prompt_tok: int = 0
     output_tok: int = 0

@@ -47,6 +47,7 @@ class Timing(Document):
     )
     stall: Stall | None = Field(default=None, description="One silence within the answer.")
     headers: Seconds = Field(default=0.0, description="Start to response headers.")
+    tail: Seconds = Field(default=0.0, description="Last token to finish, usage and [DONE].")
 
     @model_validator(mode="after")
     def _positive(self) -> Timing:
@@ -81,6 +82,9 @@ class Fault(Document):
     share: Share = Field(default=1.0, description="Share of the arrivals, by hash of the seed.")
     first: int = Field(default=0, ge=0, description="Arrivals before this one are spared.")
     last: int | None = Field(default=None, ge=0, description="Last arrival that may be hit.")
+    model: str | None = Field(
+        default=None, description="Only requests for this model: so a traffic class is chosen."
+    )
     then: dict[str, object] = Field(description="The parts of a behaviour that differ.")
 
 

@@ -14,19 +14,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.errors import UsageError
 from harness.testing._choice import read_script
 from harness.testing._loop import Loop, bind
 from harness.testing._service import Service
 from harness.testing.record import RequestLog
 from harness.testing.script import Script
 
-HOST = "127.0.0.1"
+HOSTS = ("127.0.0.1", "::1")
 
 
 class ScriptedServer:
     """script: a document, or the mapping it is read from (raises ScenarioError).
 
-    port 0 picks a free one. tls: (certificate chain, key) as PEM files.
+    port 0 picks a free one. tls: (certificate chain, key) as PEM files. host: one of HOSTS; OSError
+    where the machine has no such address.
     """
 
     def __init__(
@@ -34,15 +36,19 @@ class ScriptedServer:
         script: Script | Mapping[str, Any] | None = None,
         port: int = 0,
         tls: tuple[Path | str, Path | str] | None = None,
+        host: str = HOSTS[0],
     ) -> None:
+        if host not in HOSTS:
+            raise UsageError(f"{host} is no loopback address", do="write " + " or ".join(HOSTS))
         self.script = read_script({} if script is None else script)
         context = None
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*map(str, tls))
-        listener = bind(HOST, port)
+        listener = bind(host, port)
         self.port: int = listener.getsockname()[1]
-        self.base_url = f"{'https' if tls else 'http'}://{HOST}:{self.port}/v1"
+        name = f"[{host}]" if ":" in host else host
+        self.base_url = f"{'https' if tls else 'http'}://{name}:{self.port}/v1"
         self._service = Service(self.script)
         self._loop = Loop(listener, self._service, context)
         self._thread: threading.Thread | None = None
