@@ -4,35 +4,62 @@ from __future__ import annotations
 
 from ._atomic import write_bytes
 from .conform import conform
+from .event_log import LOG, EventLog, read_log
+from .exposition import NotExposition, Sample, parse_exposition
+from .gpu import GpuReader, open_gpus
 from .locate import find_run
 from .manifest import Manifest, PointEntry, RunStatus, read_manifest
+from .metrics_page import MetricsPage, PageFault, is_same_origin, metrics_url
 from .provenance import provenance, redact
 from .run import PointRecords, Run
 from .run_directory import PointDirectory, RunDirectory
 from .schedule_file import read_schedule, write_schedule
-from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SCHEMA_VERSION
-from .spool import Spool, SpoolWriter, read_spool
+from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SCHEMA_VERSION, SERVER_SCHEMA
+from .server_metrics import METRICS, ServerMetric, names_of, recognise
+from .spool import ServerSpool, Spool, SpoolWriter, read_spool
+from .telemetry import Readings, Telemetry, to_batch
 
 __all__ = [
     "CLIENT_SCHEMA",
+    "LOG",
+    "METRICS",
     "REQUEST_SCHEMA",
     "SCHEMA_VERSION",
+    "SERVER_SCHEMA",
+    "EventLog",
+    "GpuReader",
     "Manifest",
+    "MetricsPage",
+    "NotExposition",
+    "PageFault",
     "PointDirectory",
     "PointEntry",
     "PointRecords",
+    "Readings",
     "Run",
     "RunDirectory",
     "RunStatus",
+    "Sample",
+    "ServerMetric",
+    "ServerSpool",
     "Spool",
     "SpoolWriter",
+    "Telemetry",
     "conform",
     "find_run",
+    "is_same_origin",
+    "metrics_url",
+    "names_of",
+    "open_gpus",
+    "parse_exposition",
     "provenance",
+    "read_log",
     "read_manifest",
     "read_schedule",
     "read_spool",
+    "recognise",
     "redact",
+    "to_batch",
     "write_bytes",
     "write_schedule",
 ]

@@ -22,7 +22,7 @@ from .conform import conform
 from .locate import find_run
 from .manifest import Manifest, read_manifest
 from .schedule_file import read_schedule
-from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA
+from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SERVER_SCHEMA
 from .spool import Spool, read_spool
 
 
@@ -53,11 +53,15 @@ class PointRecords:
 
     def requests(self) -> pa.Table:
         """REQUEST_SCHEMA, one row a finished request, in order of arrival here."""
-        return self._table("requests.parquet", REQUEST_SCHEMA, 0)
+        return self._table("requests.parquet", REQUEST_SCHEMA, "requests")
 
     def clients(self) -> pa.Table:
         """CLIENT_SCHEMA, one row a second and worker."""
-        return self._table("clients.parquet", CLIENT_SCHEMA, 1)
+        return self._table("clients.parquet", CLIENT_SCHEMA, "clients")
+
+    def server(self) -> pa.Table:
+        """SERVER_SCHEMA: what the target said of itself, by second and series; may be empty."""
+        return self._table("server.parquet", SERVER_SCHEMA, "server")
 
     def schedule(self) -> Schedule | None:
         """What was to be sent; None where the run was killed before it was written."""
@@ -72,10 +76,11 @@ class PointRecords:
     def _spool(self) -> Spool:
         return read_spool(self.path)
 
-    def _table(self, name: str, schema: pa.Schema, of_spool: int) -> pa.Table:
+    def _table(self, name: str, schema: pa.Schema, of_spool: str) -> pa.Table:
         path = self.path / name
         if not path.exists():
-            return self._spool[of_spool]
+            found: pa.Table = getattr(self._spool, of_spool)
+            return found
         try:
             return conform(pq.read_table(path), schema)
         except (OSError, pa.ArrowException) as error:

@@ -18,6 +18,7 @@ from typing import Any, cast, get_args
 from harness.traffic import Schedule
 
 from ._atomic import disk_error, sync_directory, write_bytes, write_json, write_parquet
+from .event_log import LOG, EventLog
 from .locate import LATEST
 from .manifest import Manifest, PointEntry, RunStatus, digest_files, read_manifest
 from .schedule_file import write_schedule
@@ -65,7 +66,8 @@ class PointDirectory:
         self.update_meta(schedule_sha256=schedule.sha256())
 
     def merge(self, status: str = "complete") -> None:
-        """Turn the spool into requests.parquet and clients.parquet; it goes only after both stand.
+        """Turn the spool into requests.parquet, clients.parquet and, where the target told
+        anything, server.parquet; it goes only after all stand.
 
         status: complete, interrupted or partial; written to point.json. Merging twice is safe.
         """
@@ -74,6 +76,8 @@ class PointDirectory:
         if directory.exists():
             spool = read_spool(self.path)
             write_parquet(self.path / "clients.parquet", spool.clients)
+            if spool.server.num_rows:
+                write_parquet(self.path / "server.parquet", spool.server)
             write_parquet(self.path / "requests.parquet", spool.requests)
             self.update_meta(status=status, num_torn_bytes=spool.num_torn_bytes)
             shutil.rmtree(directory)
@@ -103,6 +107,11 @@ class RunDirectory:
     @property
     def run_id(self) -> str:
         return self.manifest.run_id
+
+    @property
+    def log(self) -> EventLog:
+        """log.jsonl of the run."""
+        return EventLog(self.path / LOG)
 
     @classmethod
     def create(

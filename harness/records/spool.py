@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ._atomic import disk_error, sync_directory
 from .conform import conform
-from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA
+from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SERVER_SCHEMA
 
 MAGIC = b"HSP1"
 _HEADER = struct.Struct("<4sQI")  # magic, payload bytes, CRC-32 of the payload
@@ -33,6 +33,7 @@ class Spool(NamedTuple):
     requests: pa.Table
     clients: pa.Table
     num_torn_bytes: int
+    server: pa.Table
 
 
 class SpoolWriter:
@@ -78,11 +79,38 @@ class SpoolWriter:
         self.close()
 
 
+class ServerSpool:
+    """Appends readings of the target to `<point_dir>/spool/server.frames`, each synced.
+
+    Beside SpoolWriter, for it belongs to another process. Raises UsageError where the disk is full.
+    """
+
+    def __init__(self, point_dir: Path) -> None:
+        directory = Path(point_dir) / SPOOL_DIRECTORY
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._frames = _FrameFile(directory / "server.frames")
+            sync_directory(directory)
+        except OSError as error:
+            raise disk_error(directory, error) from error
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Rows in SERVER_SCHEMA."""
+        self._frames.append(batch)
+
+    def close(self) -> None:
+        self._frames.close()
+
+
 def read_spool(point_dir: Path) -> Spool:
     """Every whole frame, in the order written; empty tables where there is no spool."""
     directory = Path(point_dir) / SPOOL_DIRECTORY
     tables, torn = [], 0
-    for name, schema in (("requests.frames", REQUEST_SCHEMA), ("clients.frames", CLIENT_SCHEMA)):
+    for name, schema in (
+        ("requests.frames", REQUEST_SCHEMA),
+        ("clients.frames", CLIENT_SCHEMA),
+        ("server.frames", SERVER_SCHEMA),
+    ):
         path = directory / name
         data = path.read_bytes() if path.exists() else b""
         parts = [schema.empty_table()]
@@ -92,7 +120,7 @@ def read_spool(point_dir: Path) -> Spool:
             whole += _HEADER.size + len(payload)
         tables.append(pa.concat_tables(parts))
         torn += len(data) - whole
-    return Spool(tables[0], tables[1], torn)
+    return Spool(tables[0], tables[1], torn, tables[2])
 
 
 class _FrameFile:
