@@ -106,10 +106,11 @@ def train(
     seed: int,
     checkpoint: Path,
     begin: float = 0.0,
+    peak: float = 1.0,
 ) -> int:
     """Train for the given minutes; returns the tokens read. Prints a line every 20 steps.
 
-    begin: progress to start at, 0..1.
+    begin: progress to start at, 0..1. peak: factor on both learning rates.
     """
     trainer, packer = Trainer(model), Packer(tokenizer, f"train {seed}")
     generator = torch.Generator().manual_seed(seed)
@@ -121,7 +122,8 @@ def train(
         diet = LONG if is_long else SHORT
         ids, weights = packer.batch(diet.rows, diet.length, diet.mix)
         where = positions(diet.length, generator, is_long)
-        loss = trainer.step(torch.from_numpy(ids), torch.from_numpy(weights), where, rate(progress))
+        scale = peak * rate(progress)
+        loss = trainer.step(torch.from_numpy(ids), torch.from_numpy(weights), where, scale)
         shown[is_long] = 0.9 * shown[is_long] + 0.1 * loss if shown[is_long] else loss
         tokens, step = tokens + diet.rows * diet.length, step + 1
         if step % 20 == 0:
@@ -152,6 +154,12 @@ def main() -> None:
         default=None,
         help="where to join the schedule of learning rate and rows, 0..1 (resumed: 0.55)",
     )
+    parser.add_argument(
+        "--peak",
+        type=float,
+        default=1.0,
+        help="factor on the learning rates; at 1 a trained model's noise hides its progress",
+    )
     parser.add_argument("--checkpoint", type=Path, default=None, help="default: OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -170,7 +178,7 @@ def main() -> None:
     checkpoint = args.checkpoint or args.out / "checkpoint.pt"
     print(f"{model.num_params} parameters", flush=True)
     begin = args.begin if args.begin is not None else 0.55 if args.resume else 0.0
-    tokens = train(model, tokenizer, args.minutes, args.seed, checkpoint, begin)
+    tokens = train(model, tokenizer, args.minutes, args.seed, checkpoint, begin, args.peak)
     export(model, tokenizer, args.out)
     print(f"read {tokens} tokens; wrote {args.out}")
 
