@@ -120,7 +120,6 @@ class Worker:
             chars_per_token=plan.token_plan.chars_per_token if estimates else 0.0,
             keep_text=is_sampled,
             keeps_user_stamps=plan.keeps_user_stamps,
-            keeps_user_stamps=plan.keeps_user_stamps,
         )
         self._counters = Counters()
 
