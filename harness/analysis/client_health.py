@@ -31,6 +31,7 @@ class ClientHealth:
     gc_pause_max_s: float | None = None
     clock_step_s: float | None = None
     slew_ppm: float | None = None
+    suspend_s: float | None = None
     retransmit_ratio: float | None = None
     num_dropped: int | None = None
     num_blocked: int = 0
@@ -63,6 +64,7 @@ def read_health(clients: pa.Table, t0_ns: int, t1_ns: int) -> ClientHealth:
         gc_pause_max_s=_most(column("gc_pause_max_ns"), 1e9),
         clock_step_s=_most(np.abs(column("clock_step_ns")), 1e9),
         slew_ppm=_most(np.abs(column("slew_ppm")), 1.0),
+        suspend_s=_most(column("suspend_ns"), 1e9),
         retransmit_ratio=_ratio(column("tcp_retransmits"), float(receives.sum())),
         num_dropped=None if np.isnan(dropped).all() else int(np.nansum(dropped)),
         num_blocked=_blocked(rows, t1_ns),

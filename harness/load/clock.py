@@ -24,6 +24,31 @@ def _read(clock: int) -> Callable[[], int]:
     return lambda: time.clock_gettime_ns(clock)
 
 
+def time_asleep_ns(
+    boottime_ns: Callable[[], int] | None = None,
+    monotonic_ns: Callable[[], int] = time.monotonic_ns,
+) -> int:
+    """How long this machine has been suspended since it started: BOOTTIME runs on while it
+    sleeps, MONOTONIC stands still. 0 where the system has no such clock."""
+    if boottime_ns is None:
+        if not hasattr(time, "CLOCK_BOOTTIME"):
+            return 0
+        boottime_ns = _read(time.CLOCK_BOOTTIME)
+    return _narrowest_ns(boottime_ns, monotonic_ns)
+
+
+def _narrowest_ns(clock_ns: Callable[[], int], monotonic_ns: Callable[[], int]) -> int:
+    """clock - MONOTONIC by the read with the least time around it."""
+    best_gap, best = 1 << 62, 0
+    for _ in range(NUM_READS):
+        before = monotonic_ns()
+        other = clock_ns()
+        after = monotonic_ns()
+        if after - before < best_gap:
+            best_gap, best = after - before, other - (before + after) // 2
+    return best
+
+
 class Axis:
     """The mapping, kept by one sample a second. The readers are arguments so that tests can step
     a clock without privileges."""
@@ -44,15 +69,7 @@ class Axis:
         self.num_steps = 0
 
     def _narrowest(self) -> int:
-        """REALTIME - MONOTONIC by the read with the least time around it."""
-        best_gap, best = 1 << 62, 0
-        for _ in range(NUM_READS):
-            before = self._monotonic_ns()
-            real = self._realtime_ns()
-            after = self._monotonic_ns()
-            if after - before < best_gap:
-                best_gap, best = after - before, real - (before + after) // 2
-        return best
+        return _narrowest_ns(self._realtime_ns, self._monotonic_ns)
 
     def sample(self) -> int:
         """Compare the clocks; the step since the last sample in ns, 0 when there was none."""

@@ -15,6 +15,7 @@ from time import monotonic_ns
 from typing import Any
 
 from harness.load.alarm import Alarm
+from harness.load.clock import time_asleep_ns
 from harness.load.sketch import Sketch
 from harness.load.sockets import SOCKETS
 
@@ -58,6 +59,7 @@ class Health:
         self._machine = _machine_ticks()
         self._retransmits = SOCKETS.num_retransmits() or 0
         self._dropped = SOCKETS.num_dropped
+        self._asleep_ns = time_asleep_ns()
         self._gc_begin_ns = self._gc_longest_ns = 0
         gc.callbacks.append(self._on_gc)
 
@@ -69,7 +71,7 @@ class Health:
         cpu, before = (time.process_time_ns(), monotonic_ns()), self._cpu
         machine, earlier = _machine_ticks(), self._machine
         retransmits, dropped = SOCKETS.num_retransmits(), SOCKETS.num_dropped
-        ticks = machine[1] - earlier[1]
+        ticks, asleep_ns = machine[1] - earlier[1], time_asleep_ns()
         row = {
             "cpu_ratio": (cpu[0] - before[0]) / max(1, cpu[1] - before[1]),
             "steal_ratio": (machine[0] - earlier[0]) / ticks if ticks > 0 else 0.0,
@@ -77,8 +79,10 @@ class Health:
             "rss_bytes": _rss_bytes(),
             "tcp_retransmits": None if retransmits is None else retransmits - self._retransmits,
             "conn_dropped": dropped - self._dropped,
+            "suspend_ns": asleep_ns - self._asleep_ns,
         }
         self._cpu, self._machine, self._gc_longest_ns = cpu, machine, 0
+        self._asleep_ns = asleep_ns
         self._retransmits, self._dropped = retransmits or 0, dropped
         return row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.load.clock import Axis
+from harness.load.clock import Axis, time_asleep_ns
 
 START = 1_700_000_000_000_000_000
 
@@ -30,6 +30,18 @@ class Clocks:
 
     def axis(self) -> Axis:
         return Axis(self.realtime, self.monotonic, self.raw)
+
+
+def test_time_asleep_is_what_boottime_gained() -> None:
+    clocks = Clocks()
+    clocks.offset_ns = 0
+    assert time_asleep_ns(clocks.realtime, clocks.monotonic) == 0
+    clocks.offset_ns = 30_000_000_000  # the lid was closed for half a minute
+    assert time_asleep_ns(clocks.realtime, clocks.monotonic) == 30_000_000_000
+
+
+def test_this_machine_does_not_sleep_between_two_reads() -> None:
+    assert abs(time_asleep_ns() - time_asleep_ns()) < 10_000_000
 
 
 def test_kernel_stamps_map_within_a_read() -> None:
