@@ -38,6 +38,7 @@ class Answer:
         self.has_done_mark = False
         self.usage: dict[str, Any] | None = None
         self.timings: dict[str, Any] | None = None
+        self.perf_metrics: dict[str, Any] | None = None
         self.error: Any = None
         self.num_usage = 0
         self._told = -1
@@ -95,6 +96,8 @@ class Answer:
             self.error = value["error"]
         if type(value.get("timings")) is dict:
             self.timings = value["timings"]
+        if type(value.get("perf_metrics")) is dict:
+            self.perf_metrics = value["perf_metrics"]
         try:
             visible, hidden, call, finish = self._dialect.read(value)
             text = visible + hidden + call

@@ -7,7 +7,6 @@ earlier ones may have come exceeds 1 ms they are marked uncertain.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from harness.load.classify import classify, retry_after_s
 from harness.load.clock import Axis
 from harness.load.exchange import Exchange
 from harness.load.redact import redact
+from harness.load.server_timings import server_timings
 from harness.load.sse import read_events
 from harness.load.usage import Usage, is_believable, read_usage
 from harness.load.wire import NUM_STAMPS
@@ -133,7 +133,7 @@ def make_record(
         "asked_out": exchange.asked_out if exchange.asked_out > 0 else None,
         "cached_tok": usage.cached_tok,
         "first_call_ns": int(chunk_ns[call]) if call >= 0 else None,
-        "timings": json.dumps(answer.timings) if answer.timings else None,
+        "timings": server_timings(headers, answer.timings, answer.perf_metrics),
         "intended_ns": arrival.intended_ns,
         "released_ns": exchange.released_ns or None,
         "sent_ns": exchange.sent_ns or None,
