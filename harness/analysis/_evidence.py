@@ -11,9 +11,11 @@ import numpy as np
 
 from harness.analysis.client_health import ClientHealth
 from harness.analysis.frame import BoolArray, FloatArray, Frame
+from harness.analysis.quantiles import STATS
 from harness.analysis.steady_state import SteadyState
 from harness.analysis.summary import PointMeta
 from harness.analysis.tokens import tpot_s
+from harness.scenario.slo import LatencyLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,18 @@ def missing_counts(e: Evidence) -> float | None:
     return _mean(np.isnan(e.frame.n_out[e.succeeded]))
 
 
+def token_discrepancy(e: Evidence) -> float | None:
+    """Median difference between the server's count and our tokenizer's, as a share of the server's.
+
+    Among answers that were counted twice.
+    """
+    both = e.succeeded & np.isfinite(e.frame.n_recount) & (e.frame.n_out > 0)
+    if not both.any():
+        return None
+    told, counted = e.frame.n_out[both], e.frame.n_recount[both]
+    return float(np.median(np.abs(counted - told) / told))
+
+
 def estimated_counts(e: Evidence) -> float | None:
     sources = e.frame.tok_source[e.succeeded]
     return _mean(np.isin(sources, ("tokenizer", "characters")))
@@ -127,6 +141,28 @@ def rtt_ratio(e: Evidence) -> float | None:
     if e.meta.rtt_s is None or not len(ttft) or np.median(ttft) <= 0:
         return None
     return e.meta.rtt_s / float(np.median(ttft))
+
+
+def dropped_ratio(e: Evidence) -> float | None:
+    """Kept connections that the server closed, a request of the window."""
+    num = int(e.measured.sum())
+    return None if e.health.num_dropped is None or not num else e.health.num_dropped / num
+
+
+def beyond_highest(e: Evidence) -> float | None:
+    """Valid requests beyond the highest quantile over requests that a limit names, None without.
+
+    A median needs none; icl and itl are quantiles over gaps, of which there are more.
+    """
+    named = [
+        STATS[stat]
+        for slo in (e.meta.slo, *e.meta.class_slos.values())
+        for metric, limits in slo
+        if isinstance(limits, LatencyLimits) and metric not in ("icl", "itl")
+        for stat in STATS
+        if stat != "p50" and getattr(limits, stat, None) is not None
+    ]
+    return num_valid(e) * (1 - max(named)) if named else None
 
 
 def client_faults(e: Evidence) -> float | None:

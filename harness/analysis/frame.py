@@ -146,18 +146,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         connect_s=sum(
             (_duration(table, f"{k}_ns") for k in ("dns", "tcp", "tls")), start=_zeros(table)
         ),
-        **{
-            name: _number(table, name)
-            for name in (
-                "n_in",
-                "n_out",
-                "n_first",
-                "asked_in",
-                "asked_out",
-                "cached_tok",
-                "n_recount",
-            )
-        },  # fmt: skip
+        **{name: _number(table, name) for name in _TOKENS},
         class_name=_text(table, "class"),
         error_class=_text(table, "error_class"),
         error_detail=_details(table),

@@ -25,6 +25,7 @@ from harness.analysis.quantiles import STATS, Pair, Sample, largest, pair_at, ty
 
 GAP_METHOD = "type 7 over pooled gaps; order statistics at n_eff, clustered by request"
 ONE_TOKEN_SHARE = 0.95
+ODD_TOK = 0.01  # counts by chunk are stored as float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +107,23 @@ def token_samples(frame: Frame, times: TokenTimes, scope: str) -> list[Sample]:
 
 
 def is_one_token_a_chunk(frame: Frame, scope: str) -> bool:
-    """Whether chunks can be read as tokens: n_out = chunks (the end token aside) in >= 95 %."""
-    chosen = frame.is_measured & frame.scope(scope) & frame.is_success & (frame.num_chunks > 0)
+    """Whether chunks can be read as tokens, in >= 95 % of the requests with a gap.
+
+    Told chunk by chunk: each carries one token (the last may carry the end token with it). Told as
+    a sum: n_out = chunks, or one more for an end token without text.
+    """
+    chosen = frame.is_measured & frame.scope(scope) & frame.is_success & (frame.num_chunks > 1)
     if not chosen.any():
         return False
-    difference = np.abs(frame.n_out[chosen] - frame.num_chunks[chosen])
-    return bool(np.mean(difference <= 1) >= ONE_TOKEN_SHARE)
+    surplus = frame.n_out - frame.num_chunks
+    is_single = (surplus == 0) | (surplus == 1)
+    is_told = frame.tok_source == "usage_continuous"
+    is_odd = np.abs(frame.chunk_tok - 1) > ODD_TOK
+    last = frame.offsets[1:][frame.num_chunks > 0] - 1
+    is_odd[last] &= np.abs(frame.chunk_tok[last] - 2) > ODD_TOK
+    has_odd = np.bincount(frame.chunk_owner[is_odd], minlength=len(frame)) > 0
+    is_single &= ~(is_told & has_odd)
+    return bool(np.mean(is_single[chosen]) >= ONE_TOKEN_SHARE)
 
 
 def gap_pairs(frame: Frame, gaps: Gaps, scope: str) -> list[Pair]:

@@ -3,8 +3,7 @@
 `notice`: the verdict stands. `absent`: the named metrics are withheld, rules on them stay open.
 `invalid`: no verdict for the point. A scenario's `validity` block moves the limits it names.
 Saturation is a finding, not a fault: it withholds latency, and arrivals held back or unsent because
-of it do not void the point. Suspend, reconciliation with the server's own counters and a second
-token count are not recorded, so they are not judged here.
+of it do not void the point.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ class _Row:
     is_minimum: bool = False
 
 
+MIN_BEYOND = 10  # observations beyond a quantile that is printed
 _INVALID: CheckStatus = "invalid"
 _ABSENT: CheckStatus = "absent"
 _TABLE = (
@@ -70,6 +70,8 @@ _TABLE = (
          "the wall clock was set; latencies use the monotonic clock and stand"),
     _Row("clock_slew", "clock slew", "ppm", lambda e: e.health.slew_ppm, 200, None, _INVALID,
          "the clock is being pulled; durations are off by that much"),
+    _Row("suspend", "time this machine slept", "s", lambda e: e.health.suspend_s, None, 0.01,
+         _INVALID, "it was suspended during the point, and the monotonic clock with it"),
     _Row("cached", "cached share of unique prompts", "ratio", ask.cached_ratio, 0.05, 0.20, _ABSENT,
          "a cache knew prompts meant to be new, so ttft is too good", _TTFT),
     _Row("output_length", "output length off the asked", "ratio", ask.output_mismatch, 0.01, None,
@@ -81,12 +83,24 @@ _TABLE = (
     _Row("estimated_counts", "successes with an estimated token count", "ratio",
          ask.estimated_counts, 0.0, None, _ABSENT,
          "the server tells no usage, tokens were counted here"),
+    _Row("token_discrepancy", "server's token counts against ours, median", "ratio",
+         ask.token_discrepancy, 0.02, 0.1, _ABSENT,
+         "the server counts other tokens than the tokenizer given; its counts are used; name the"
+         " model's own tokenizer.json", _COUNTED),
     _Row("without_tpot", "successes without tpot", "ratio", ask.without_tpot, 0.1, 0.5, _ABSENT,
          "answers of one token or one chunk have none; it describes the others only", _TPOT),
+    _Row("sample_size", "requests beyond the highest quantile limited", "count",
+         ask.beyond_highest, MIN_BEYOND, None, _ABSENT,
+         "that quantile is not printed and its rule stays inconclusive; lengthen load.duration",
+         is_minimum=True),
     _Row("rtt", "round trip against ttft p50", "ratio", ask.rtt_ratio, 0.1, None, _ABSENT,
          "the network is a visible part of ttft; it is never subtracted"),
     _Row("client_fault", "client faults", "ratio", ask.client_faults, 0.001, 0.01, _INVALID,
          "our own side failed; see the errors table"),
+    _Row("keep_alive", "kept connections closed by the server, a request", "ratio",
+         ask.dropped_ratio, 0.05, None, _INVALID,
+         "requests wait for a new connection, which lies inside ttft; raise the server's keep-alive"
+         " timeout"),
     _Row("cut", "requests cut by the end of the run", "ratio", ask.cut_ratio, 0.0, MAX_CUT_RATIO,
          _ABSENT, "they never ended; lengthen load.drain", _END),
     _Row("gc_pause", "longest garbage collection pause", "s", lambda e: e.health.gc_pause_max_s,
@@ -95,8 +109,7 @@ _TABLE = (
          0.02, None, _INVALID, "other guests disturb the client; prefer a quiet machine"),
     _Row("retransmits", "TCP retransmits", "ratio", lambda e: e.health.retransmit_ratio,
          0.001, None, _INVALID,
-         "this machine sent segments again, for whichever program; on a network that shows as"
-         " stalls"),
+         "our connections sent segments again; on a network that shows as stalls"),
     _Row("fault_injected", "answers with an injected fault", "count", ask.injected_faults, 0, None,
          _INVALID, "the target was told to misbehave; this run must never be a baseline"),
 )  # fmt: skip

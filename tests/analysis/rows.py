@@ -67,9 +67,13 @@ def clients(num_s: int = 10, **columns: Any) -> pa.Table:
         "worker": 0, "stage": 0, "cpu_ratio": 0.2, "steal_ratio": 0.0, "num_blocked": 0,
         "recv_lag_p50_ns": 20_000, "recv_lag_p99_ns": 100_000, "recv_lag_max_ns": 300_000,
         "hub_lag_p99_ns": 100_000, "num_receives": 1000, "gc_pause_max_ns": 0, "clock_step_ns": 0,
-        "slew_ppm": 0.0, "tcp_retransmits": 0,
+        "slew_ppm": 0.0, "tcp_retransmits": 0, "conn_dropped": 0,
     } | columns  # fmt: skip
-    rows = [{"t_ns": ns(second + 1), **healthy} for second in range(num_s)]
+    each = healthy.pop("num_receives")
+    rows = [
+        {"t_ns": ns(second + 1), "num_receives": each * (second + 1), **healthy}
+        for second in range(num_s)
+    ]
     return pa.Table.from_pylist(rows, schema=CLIENT_SCHEMA)
 
 
