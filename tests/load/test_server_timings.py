@@ -27,7 +27,8 @@ def test_nothing_told_is_no_column() -> None:
 
 def test_the_reference_engine_speaks_the_canonical_names() -> None:
     told = {"queue_ms": 2.0, "prefill_ms": 10.5, "decode_ms": 40.0, "frontend_ms": 0.5,
-            "cached_tokens": 3, "accepted_per_pos": [3, 1], "first_ns": 123, "replica": "a"}  # fmt: skip
+            "cached_tokens": 3, "accepted_per_pos": [3, 1], "first_ns": 123,
+            "replica": "a"}  # fmt: skip
     found = read(timings=told)
     assert found["server_ttft_ms"] == pytest.approx(13.0)  # 0.5 + 2 + 10.5
     assert (found["queue_ms"], found["cached_tokens"]) == (2.0, 3)
@@ -56,7 +57,8 @@ def test_fireworks_headers_and_perf_metrics_are_one() -> None:
         "fireworks-sampling-options": '{"temperature": 1.0}',
     }  # fmt: skip
     perf = {"server-processing-time": "1.25", "prefill-queue-duration": 0.01,
-            "fireworks-prefill-duration": 0.2, "speculation-acceptance": "", "deployment": "acme"}  # fmt: skip
+            "fireworks-prefill-duration": 0.2, "speculation-acceptance": "",
+            "deployment": "acme"}  # fmt: skip
     found = read(headers, perf_metrics=perf)
     assert found["server_ttft_ms"] == 250
     assert found["server_total_ms"] == 1250
@@ -115,6 +117,6 @@ def test_the_column_is_bounded() -> None:
     json.loads(text)
 
 
-@pytest.mark.parametrize("value", [True, None, "x", float("nan"), {"a": 1}, [1, "a"]])
+@pytest.mark.parametrize("value", [True, None, "x", float("nan"), float("inf"), {"a": 1}, [1, "a"]])
 def test_what_is_no_number_is_left_out(value: Any) -> None:
     assert server_timings({}, {"queue_ms": value}) is None
