@@ -50,6 +50,8 @@ def test_a_healthy_measurement_raises_nothing(rows):
     [
         ("client_cpu", {"cpu_ratio": 0.75}, "notice"),
         ("client_cpu", {"cpu_ratio": 0.95}, "invalid"),
+        ("suspend", {"suspend_ns": 900_000}, "ok"),  # two clocks are never read at one instant
+        ("suspend", {"suspend_ns": 45_000_000_000}, "invalid"),
         ("receive_lag", {"recv_lag_p99_ns": 8_000_000, "recv_lag_max_ns": 9_000_000}, "notice"),
         ("receive_lag", {"recv_lag_p99_ns": 80_000_000, "recv_lag_max_ns": 90_000_000}, "invalid"),
         ("clock_step", {"clock_step_ns": 1_000_000_000}, "notice"),
