@@ -18,11 +18,13 @@ from harness.errors import ExitCode, HarnessError
 # verb -> its line in --help, so that the list needs no import
 VERBS = {
     "run": "Run a scenario: measure, judge, report.",
+    "worker": "Send a share of the load of a run on another host.",
     "report": "Render runs again from their records.",
     "init": "Write a commented scenario from the library.",
     "validate": "Check scenarios; every fault with line and column.",
     "expand": "Show the points a run would make.",
     "schema": "Print the JSON Schema of scenarios.",
+    "doctor": "Check this machine, an endpoint, and the client's own timing error.",
     "serve": "Start the reference engine or the scripted endpoint.",
 }
 

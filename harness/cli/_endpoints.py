@@ -48,7 +48,7 @@ def open_endpoint(
     child = _start(target, stack, voice)
     base_url = child.base_url if child else _url(target)
     key_env = target.api_key_env if isinstance(target, OpenAITarget) else None
-    key = _key(key_env, f"targets.{name}.api_key_env")
+    key = key_of(key_env, f"targets.{name}.api_key_env")
     headers = _headers(name, target)
     # our own endpoints serve one model, whatever it is called
     model = target.model if isinstance(target, OpenAITarget) else "auto"
@@ -86,7 +86,7 @@ def _url(target: Target) -> str:
     return target.url.rstrip("/")
 
 
-def _key(name: str | None, where: str) -> str | None:
+def key_of(name: str | None, where: str) -> str | None:
     """The value of a key's variable; never printed, stored or passed on by message."""
     if name is None:
         return None
@@ -94,7 +94,7 @@ def _key(name: str | None, where: str) -> str | None:
         raise UsageError(
             f"the environment variable {name} is not set",
             where=where,
-            why="the scenario takes its key from there",
+            why="the key is taken from there",
             do=f"export {name}=...",
         )
     return os.environ[name]
@@ -104,7 +104,7 @@ def _headers(name: str, target: Target) -> dict[str, str]:
     if not isinstance(target, OpenAITarget):
         return {}
     return {
-        header: (_key(value.env, f"targets.{name}.headers.{header}") or "")
+        header: (key_of(value.env, f"targets.{name}.headers.{header}") or "")
         if isinstance(value, EnvValue)
         else value
         for header, value in target.headers.items()

@@ -41,6 +41,15 @@ class _Console(Console):
         drop_stdout()
 
 
+def plain_console(voice: Voice, pipe_width: int) -> Console:
+    """A console on stdout, as wide as the terminal, or pipe_width off one."""
+    is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
+    return _Console(
+        no_color=is_plain, force_terminal=True if voice.color == "always" else None,
+        highlight=False, width=None if sys.stdout.isatty() else pipe_width,
+    )  # fmt: skip
+
+
 def make_view(
     run: Run, document: Scenario, judgement: Judgement, notices: Sequence[Notice]
 ) -> View:
@@ -166,11 +175,7 @@ def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> No
     if voice.as_json:
         voice.result("", result_data(run, view, judgement))
         return
-    is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
-    console = _Console(
-        no_color=is_plain, force_terminal=True if voice.color == "always" else None,
-        highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH,
-    )  # fmt: skip
+    console = plain_console(voice, PIPE_WIDTH)
     for sentence in view.sentences:
         text = Text(sentence.answer, style=f"bold {STYLES.get(sentence.outcome, '')}".strip())
         console.print(text.append(f" {sentence.detail}", style="not bold default"))

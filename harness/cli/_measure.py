@@ -5,6 +5,7 @@ What the user's signals do meanwhile is `_interruption`'s; how points follow eac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from harness.cli._display import Display
 from harness.cli._endpoints import Endpoint
 from harness.cli._interruption import Interruption
 from harness.cli._options import Voice
-from harness.errors import InternalError
+from harness.errors import HarnessError
 from harness.load import Done, LoadProcess, PointPlan, Pulse
 from harness.records import PointDirectory, RunDirectory
 from harness.scenario import Materials, Point
@@ -29,10 +30,14 @@ def measure_point(
     materials: Materials,
     interruption: Interruption,
     voice: Voice,
+    *,
+    keeps_user_stamps: bool = False,
 ) -> Done:
     """Drive one point and leave its records merged; the load process is reused between points.
 
-    Raises InternalError where the load process died, after the records it left were merged.
+    keeps_user_stamps: records hold both stamps of each chunk, for a check of the client.
+    Raises InternalError where the load process died, UsageError or MeasurementError where workers
+    did not come or were refused; what was recorded is merged before.
     """
     schedule = build_schedule(point, materials)
     folder = run.add_point(point.index, point.label)
@@ -40,10 +45,11 @@ def measure_point(
     folder.write_schedule(schedule)
     folder.update_meta(**point_facts(point, endpoint, schedule), attempt=attempt, reason="")
     plan = _plan(run, folder, point, endpoint, load.workers, attempt)
+    plan = replace(plan, keeps_user_stamps=keeps_user_stamps)
     title = f"{run.manifest.scenario} {point.label}"
     try:
         done = _drive(load, plan, title, interruption, voice)
-    except InternalError as error:
+    except HarnessError as error:
         folder.update_meta(reason=error.what)
         folder.merge("partial")
         raise

@@ -71,14 +71,20 @@ def drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def voice_options(function: F) -> F:
-    """-q, -v, --json, --color, --progress, --debug, gathered into one argument `voice`."""
+_JSON = click.option("--json", "as_json", is_flag=True, help="stdout is one JSON document.")
+
+
+def voice_options(function: F, *, json_option: Callable[..., Any] = _JSON) -> F:
+    """-q, -v, --json, --color, --progress, --debug, gathered into one argument `voice`.
+
+    json_option: a verb's own --json, which may pass its value on under another name.
+    """
     import functools
 
     @functools.wraps(function)
     def wrapper(
-        *args: Any, quiet: bool, verbose: bool, as_json: bool, color: Any, progress: Any,
-        debug: bool, **kwargs: Any,
+        *args: Any, quiet: bool, verbose: bool, color: Any, progress: Any, debug: bool,
+        as_json: bool = False, **kwargs: Any,
     ) -> Any:  # fmt: skip
         level = -1 if quiet else 1 if verbose else 0
         return function(*args, voice=Voice(level, as_json, color, progress), **kwargs)
@@ -93,7 +99,7 @@ def voice_options(function: F) -> F:
             "--color", type=click.Choice(["auto", "always", "never"]), default="auto",
             help="Colour; auto honours NO_COLOR.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="stdout is one JSON document."),
+        json_option,
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr."),
     ):  # fmt: skip

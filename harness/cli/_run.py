@@ -14,7 +14,7 @@ from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
 from harness.errors import HarnessError
-from harness.load import LoadProcess
+from harness.load import LoadProcess, check_bind
 from harness.notices import Notice
 from harness.records import Run, RunDirectory, RunStatus, find_run, provenance
 from harness.scenario import (
@@ -26,6 +26,24 @@ from harness.scenario import (
     load_scenario,
     read_materials,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The load processes of a run. bind: where those of other hosts reach us."""
+
+    num_local: int
+    num_remote: int = 0
+    bind: str = "127.0.0.1"
+
+    @classmethod
+    def of(cls, workers: int | None, remote_workers: int | None, bind: str) -> Team:
+        """As asked; with remote ones, local ones only where they are asked for. Raises UsageError
+        where other hosts could join without a secret."""
+        num_remote = remote_workers or 0
+        check_bind(bind, num_remote)
+        num_local = workers or 0 if num_remote else default_workers(workers)
+        return cls(num_local, num_remote, bind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,7 @@ def open_endpoints(job: Job, stack: ExitStack, voice: Voice) -> Mapping[str, End
 def measure(
     job: Job,
     endpoints: Mapping[str, Endpoint],
-    workers: int | None,
+    team: Team,
     stack: ExitStack,
     voice: Voice,
 ) -> Run:
@@ -100,7 +118,7 @@ def measure(
         provenance=provenance(),
     )
     try:
-        status = _measure_missing(job, directory, endpoints, workers, stack, voice)
+        status = _measure_missing(job, directory, endpoints, team, stack, voice)
     except BaseException:
         with suppress(HarnessError):  # a full disk: the first error tells it
             directory.finish("partial")
@@ -114,7 +132,7 @@ def _measure_missing(
     job: Job,
     directory: RunDirectory,
     endpoints: Mapping[str, Endpoint],
-    workers: int | None,
+    team: Team,
     stack: ExitStack,
     voice: Voice,
 ) -> RunStatus:
@@ -123,8 +141,12 @@ def _measure_missing(
         return "complete"
     status: RunStatus = "complete"
     with Interruption() as interruption:
-        num_workers = workers or max(1, (os.cpu_count() or 2) - 1)
-        load = stack.enter_context(LoadProcess(workers=num_workers))
+        load = stack.enter_context(
+            LoadProcess(team.num_local, team.bind, remote_workers=team.num_remote, say=voice.say)
+        )
+        if team.num_remote:
+            with interruption.reaching(load, voice.say):
+                load.gather()
         for position, point in enumerate(job.missing):
             if position:
                 _pause(job, interruption)
@@ -141,6 +163,11 @@ def _measure_missing(
             if status == "interrupted":
                 break
     return status
+
+
+def default_workers(asked: int | None) -> int:
+    """Load processes: as asked, else one a core with one core left free."""
+    return asked or max(1, (os.cpu_count() or 2) - 1)
 
 
 def _pause(job: Job, interruption: Interruption) -> None:

@@ -1,0 +1,94 @@
+"""The steps of `harness doctor`, each a function the verb reads out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.client_check import ClientCheck
+from harness.cli._client_check import check_client
+from harness.cli._client_loads import ClientLoad, with_headroom
+from harness.cli._doctor_tables import render
+from harness.cli._endpoints import key_of
+from harness.cli._interruption import Interruption
+from harness.cli._options import Voice, echo
+from harness.cli._run import default_workers
+from harness.errors import ExitCode
+from harness.load import LoadProcess, TargetFacts, probe_target
+from harness.load.handshake import Handshake, time_handshake
+from harness.load.machine import MachineFacts, read_machine
+from harness.records import write_bytes
+from harness.units import format_seconds
+
+__all__ = ["Diagnosis", "Examined", "check", "examine", "read_machine", "tell"]
+SCHEMA = "harness/doctor/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An endpoint: how long it takes to reach, and what it takes."""
+
+    handshake: Handshake
+    facts: TargetFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that the doctor found."""
+
+    machine: MachineFacts
+    target: Examined | None
+    check: ClientCheck
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """4 where not even the smallest load was measured cleanly."""
+        return ExitCode.INVALID if self.check.ceiling_chunks_per_s is None else ExitCode.OK
+
+    def to_json(self) -> dict[str, Any]:
+        target = self.target
+        return {
+            "schema": SCHEMA,
+            "machine": asdict(self.machine),
+            "target": None
+            if target is None
+            else {"handshake": target.handshake.to_json(), "facts": target.facts.to_json()},
+            "check": self.check.to_json(),
+            "exit_code": int(self.exit_code),
+        }
+
+
+def examine(url: str, model: str, api_key_env: str | None) -> Examined:
+    """Reach the endpoint and ask it a few tiny things. Raises TargetError, UsageError."""
+    key = key_of(api_key_env, "--api-key-env")
+    return Examined(time_handshake(url), probe_target(url, model, key))
+
+
+def check(
+    loads: Sequence[ClientLoad], seconds: float, workers: int | None, voice: Voice
+) -> ClientCheck:
+    """The client under these loads; one alone gets company above it, which shows its headroom."""
+    is_own = len(loads) == 1
+    rising = with_headroom(loads[0]) if is_own else tuple(loads)
+    names = ", ".join(str(load.streams) for load in rising)
+    lasts_s = seconds + len(rising) * (2 * rising[0].answer_s + 0.5) + 3
+    voice.say(
+        f"checking the client with {names} streams at {rising[0].tok_per_s:g} tok/s against the"
+        f" scripted endpoint, about {format_seconds(round(lasts_s))}"
+    )
+    with Interruption() as interruption, LoadProcess(default_workers(workers)) as process:
+        return check_client(rising, seconds, process, interruption, intended=0 if is_own else None)
+
+
+def tell(diagnosis: Diagnosis, json_file: str | None, voice: Voice) -> None:
+    """Tables on stdout, JSON where it was asked for; JSON on stdout leaves the tables out."""
+    text = json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False)
+    if json_file == "-":
+        echo(text)
+        return
+    if json_file is not None:
+        write_bytes(Path(json_file), (text + "\n").encode())
+    render(diagnosis.machine, diagnosis.target, diagnosis.check, voice)
