@@ -29,6 +29,7 @@ NAMES = {
     "error_rate": "error rate",
     "throttle_rate": "throttled, share",
     "uptime": "uptime",
+    "wire_overhead": "wire overhead",
     "send_lag": "schedule lag",
     "receive_lag": "receive lag",
 }

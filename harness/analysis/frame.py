@@ -62,6 +62,7 @@ class Frame:
     chunk_s: FloatArray
     chunk_tok: FloatArray
     chunk_is_uncertain: BoolArray
+    timings: tuple[str, ...] = ()  # [n] JSON of what the server told, empty for nothing
 
     def __len__(self) -> int:
         return len(self.intended_s)
@@ -149,7 +150,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         **{name: _number(table, name) for name in _TOKENS},
         class_name=_text(table, "class"),
         error_class=_text(table, "error_class"),
-        error_detail=_details(table),
+        error_detail=_texts(table, "error_detail"),
         tok_source=_text(table, "tok_source"),
         fault=_text(table, "fault"),
         stage=np.nan_to_num(_number(table, "stage")).astype(np.int64),
@@ -158,6 +159,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         chunk_s=(chunk_ns.astype(np.int64, copy=False) - t0_ns) / 1e9,
         chunk_tok=_match(chunk_tok, len(chunk_ns)),
         chunk_is_uncertain=_match(uncertain, len(chunk_ns)) == 1,
+        timings=_texts(table, "timings"),
     )
 
 
@@ -205,9 +207,9 @@ def _text(table: pa.Table, name: str) -> TextArray:
     return np.asarray(known[words.indices.to_numpy()])
 
 
-def _details(table: pa.Table) -> tuple[str, ...]:
-    """Long and rare, so not in an array of fixed width."""
-    column = _column(table, "error_detail")
+def _texts(table: pa.Table, name: str) -> tuple[str, ...]:
+    """Long or rare, so not in an array of fixed width; empty for null."""
+    column = _column(table, name)
     if column is None:
         return ("",) * int(table.num_rows)
     texts: list[str] = pc.fill_null(column.cast(pa.string()), "").to_pylist()

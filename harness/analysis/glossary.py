@@ -140,6 +140,13 @@ GLOSSARY: dict[str, Entry] = {
         "ratio",
         "windows with a request",
     ),
+    "wire_overhead": Entry(
+        "Wire overhead",
+        "Time to first token from the actual send, less the server's own frontend, queue and"
+        " prefill: network, HTTP and both kernels.",
+        "s",
+        f"successes among {_REQUESTS} whose server told its times",
+    ),
     "send_lag": Entry(
         "Send lag",
         "From the intended to the actual send: how late the client was.",

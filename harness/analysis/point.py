@@ -21,7 +21,9 @@ from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
 from harness.analysis.goodput import Goodness, goodput_pairs, judge_requests
 from harness.analysis.latency import end_samples, latency_samples
 from harness.analysis.quantiles import Pair, Sample, estimate_quantiles
+from harness.analysis.reconcile import Reconciled, reconcile, wire_overhead
 from harness.analysis.series import time_series
+from harness.analysis.server_series import read_server
 from harness.analysis.steady_state import steady_state
 from harness.analysis.summary import Check, Curve, PointMeta, PointSummary
 from harness.analysis.throughput import throughput_pairs
@@ -30,21 +32,25 @@ from harness.analysis.validity import run_checks
 from harness.estimate import Estimate, Outcome
 
 
-def analyse_point(requests: pa.Table, clients: pa.Table, meta: PointMeta) -> PointSummary:
+def analyse_point(
+    requests: pa.Table, clients: pa.Table, meta: PointMeta, server: pa.Table | None = None
+) -> PointSummary:
     """Every estimate, check and curve of one window.
 
     requests: rows of the whole point (all phases, all stages: throughput and in-flight need those
-    around the window).  clients: the load workers' one-second rows.
+    around the window).  clients: the load workers' one-second rows.  server: what the target said
+    of itself, in SERVER_SCHEMA; None where it was not asked.
     """
     frame = read_frame(requests, meta.t0_ns, meta.t1_ns)
     health = read_health(clients, meta.t0_ns, meta.t1_ns)
     steady = steady_state(frame, meta.kind, _dispersion(meta))
-    checks = run_checks(Evidence(frame, health, meta, steady))
+    both = reconcile(frame, read_server(server), meta)
+    checks = (*run_checks(Evidence(frame, health, meta, steady)), *both.checks)
     times = token_times(frame)
     goodness = judge_requests(frame, _request_values(frame, times), meta.slo, meta.class_slos)
     windows = availability.uptime_windows(frame, meta.slo.uptime)
     scopes = ("all", *(meta.classes if len(meta.classes) > 1 else ()))
-    samples = {scope: _samples(frame, times, scope) for scope in scopes}
+    samples = {scope: _samples(frame, times, both, scope) for scope in scopes}
     pairs = [
         *_pairs(frame, times.gaps, goodness, samples, meta),
         *availability.uptime_pairs(frame, windows),
@@ -64,11 +70,16 @@ def analyse_point(requests: pa.Table, clients: pa.Table, meta: PointMeta) -> Poi
         series=time_series(frame, meta.stage_index),
         curves=_curves(frame, times.gaps, samples["all"], checks),
         uptime_windows=windows,
+        server=both.side,
     )
 
 
-def _samples(frame: Frame, times: TokenTimes, scope: str) -> list[Sample]:
-    return [*latency_samples(frame, scope), *token_samples(frame, times, scope)]
+def _samples(frame: Frame, times: TokenTimes, both: Reconciled, scope: str) -> list[Sample]:
+    return [
+        *latency_samples(frame, scope),
+        *token_samples(frame, times, scope),
+        *wire_overhead(frame, both.server_ttft_s, scope),
+    ]
 
 
 def _pairs(

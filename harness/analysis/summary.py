@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from harness.analysis.server_summary import ServerSide
 from harness.estimate import Estimate, Outcome
 from harness.scenario.document import Validity
 from harness.scenario.slo import Slo
@@ -31,7 +32,7 @@ class PointMeta:
     prompts no cache should know.  realised: what the schedule came out as (`ks_p`, `dispersion`).
     rtt_s: median round trip to the target.  stamp_source: kernel or user.  tokens_kind: tokenizer,
     calibrated or estimated.  template_tok: tokens the chat template adds to each prompt, as the
-    length calibration found them; 0 where it is not known.
+    length calibration found them; 0 where it is not known.  is_local_target: on this machine.
     """
 
     index: int
@@ -59,6 +60,7 @@ class PointMeta:
     stamp_source: str = "kernel"
     tokens_kind: str = "calibrated"
     template_tok: float = 0.0
+    is_local_target: bool = False
 
     @property
     def window_s(self) -> float:
@@ -216,6 +218,7 @@ class PointSummary:
     series: Series
     curves: tuple[Curve, ...]
     uptime_windows: tuple[UptimeWindow, ...] = ()
+    server: ServerSide = field(default_factory=ServerSide)
 
     @property
     def is_valid(self) -> bool:
@@ -260,6 +263,7 @@ class PointSummary:
             "series": _plain(asdict(self.series)),
             "curves": [_plain(asdict(c)) for c in self.curves],
             "uptime_windows": [_plain(asdict(w)) for w in self.uptime_windows],
+            "server": self.server.to_json(),
         }
 
     @classmethod
@@ -278,6 +282,7 @@ class PointSummary:
             series=Series(**_fields(row["series"])),
             curves=tuple(Curve(**_fields(c)) for c in row["curves"]),
             uptime_windows=tuple(UptimeWindow(**_fields(w)) for w in row["uptime_windows"]),
+            server=ServerSide.from_json(row.get("server", {})),
         )
 
 

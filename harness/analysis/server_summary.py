@@ -1,0 +1,77 @@
+"""What the target said of itself, as plain data of a point's summary. See summary.py, the seam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Agreement = Literal["ok", "notice", "shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One quantity as the client and as the server counted it; None where that side cannot say.
+
+    difference: server / client - 1.  status: `shown` where the two need not agree.
+    """
+
+    id: str
+    title: str
+    unit: str
+    client: float | None
+    server: float | None
+    difference: float | None = None
+    status: Agreement = "shown"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSeries:
+    """A gauge of the server over the point. t_s: readings, from the window's start, ascending."""
+
+    id: str
+    title: str
+    unit: str
+    t_s: tuple[float, ...]
+    value: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """The least a provider said was left, over the window's answers. limit: None if not told."""
+
+    what: str
+    remaining_min: float
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSide:
+    """name: the server as known by its metric names, empty where none is known.
+
+    num_readings: of `/metrics` over the point.
+    """
+
+    name: str = ""
+    num_readings: int = 0
+    comparisons: tuple[Comparison, ...] = ()
+    series: tuple[ServerSeries, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> ServerSide:
+        """Empty for a summary that is older than this block."""
+        return cls(
+            name=row.get("name", ""),
+            num_readings=row.get("num_readings", 0),
+            comparisons=tuple(Comparison(**c) for c in row.get("comparisons", ())),
+            series=tuple(
+                ServerSeries(**{**s, "t_s": tuple(s["t_s"]), "value": tuple(s["value"])})
+                for s in row.get("series", ())
+            ),
+            rate_limits=tuple(RateLimit(**r) for r in row.get("rate_limits", ())),
+        )
