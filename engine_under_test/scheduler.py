@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from .kv_cache import KVCacheManager
 from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
 
+_RUNNING = RequestStatus.RUNNING
 FREE_RESERVE_RATIO = 0.01  # admission leaves this share of blocks to those already running
 
 
@@ -154,39 +155,49 @@ class Scheduler:
         has_finished, block_size = False, self.kv.block_size
         for seq, tokens, token_logprobs in zip(out.seqs, sampled.token_ids, logprobs, strict=True):
             r = seq.request
-            if r.status is not RequestStatus.RUNNING:
+            if r.status is not _RUNNING:
                 continue  # aborted while the step ran
-            num_drafts = len(r.draft_ids)
-            if tokens and seq.num_new == num_drafts + 1 and r.num_generated:
-                r.timings.decode_steps += 1
+            num_drafts, num_new, timings = len(r.draft_ids), seq.num_new, r.timings
+            if tokens and num_new == num_drafts + 1 and len(r.token_ids) > len(r.prompt_ids):
+                timings.decode_steps += 1
             else:
-                r.timings.prefill_steps += 1
-            # A rejected draft is a token that was not computed after all.
-            num_rejected = num_drafts + 1 - len(tokens) if tokens else 0
-            num_before = r.num_computed
-            r.num_computed += seq.num_new - num_rejected
-            if tokens:
+                timings.prefill_steps += 1
+            num_before = num_after = r.num_computed
+            num_after += num_new
+            if tokens and num_drafts:
+                # A rejected draft is a token that was not computed after all.
+                num_after -= num_drafts + 1 - len(tokens)
                 r.draft_ids.clear()
+            r.num_computed = num_after
+            if tokens:
                 output = self._extend(r, tokens, token_logprobs, now_ns)
                 outputs.append(output)
                 if output.finish_reason is not None:
                     has_finished = True
                     continue
-            if r.num_computed // block_size > num_before // block_size:
-                self.kv.commit(r, r.num_computed)
+            if num_after // block_size > num_before // block_size:
+                self.kv.commit(r, num_after)
         if has_finished:
-            self.running = [r for r in self.running if r.status is RequestStatus.RUNNING]
+            self.running = [r for r in self.running if r.status is _RUNNING]
         return outputs
 
     def _continue_running(self, step: _Step, now_ns: int) -> None:
         """Every running request gets its chunk; where blocks run out, the newest gives way."""
+        block_size = self.kv.block_size
         for r in tuple(self.running):
             if step.budget == 0:
                 break
-            if r.status is not RequestStatus.RUNNING:
+            if r.status is not _RUNNING:
                 continue  # preempted for an earlier one in this very step
-            num_missing = len(r.token_ids) + len(r.draft_ids) - r.num_computed
-            num_new = min(num_missing, self._chunk_limit, step.budget)
+            num_computed = r.num_computed
+            num_missing = len(r.token_ids) + len(r.draft_ids) - num_computed
+            num_new = num_missing
+            if num_missing > 1:
+                num_new = min(num_missing, self._chunk_limit, step.budget)
+            if num_computed + num_new <= len(r.block_ids) * block_size:  # nearly always
+                step.budget -= num_new
+                step.seqs[r.request_id] = ScheduledSeq(r, num_new, num_new == num_missing)
+                continue
             while not self.kv.allocate(r, num_new):
                 victim = max(self.running, key=lambda x: (x.priority, x.arrival))
                 if victim is r and len(self.running) == 1:
@@ -262,33 +273,32 @@ class Scheduler:
     ) -> RequestOutput:
         """Append drawn tokens up to the first that ends the request."""
         reason: FinishReason | None = None
-        num_kept = 0
-        for token in tokens:
-            r.token_ids.append(token)
-            num_kept += 1
-            if (reason := self._finish_reason(r, token)) is not None:
-                break
-        self.counters.num_generation_tokens += num_kept
-        r.timings.first_ns = r.timings.first_ns or now_ns
-        r.timings.last_ns = now_ns
-        if reason is not None:
-            self.kv.commit(r, min(r.num_computed, r.num_tokens))
-            self._finish(r, reason)
-        return RequestOutput(
-            request_id=r.request_id,
-            new_token_ids=tokens[:num_kept],
-            logprobs=logprobs and logprobs[:num_kept],
-            finish_reason=reason,
-            timings=None if reason is None else r.timings,
-        )
+        if len(tokens) == 1:
+            r.token_ids.append(tokens[0])
+            reason = self._finish_reason(r, tokens[0])
+        else:
+            for num_kept, token in enumerate(tokens, start=1):
+                r.token_ids.append(token)
+                if (reason := self._finish_reason(r, token)) is not None:
+                    tokens, logprobs = tokens[:num_kept], logprobs and logprobs[:num_kept]
+                    break
+        self.counters.num_generation_tokens += len(tokens)
+        timings = r.timings
+        timings.first_ns = timings.first_ns or now_ns
+        timings.last_ns = now_ns
+        if reason is None:
+            return RequestOutput(r.request_id, tokens, logprobs)
+        self.kv.commit(r, min(r.num_computed, r.num_tokens))
+        self._finish(r, reason)
+        return RequestOutput(r.request_id, tokens, logprobs, reason, timings)
 
     def _finish_reason(self, r: Request, token: int) -> FinishReason | None:
-        p = r.params
-        num_generated = len(r.token_ids) - len(r.prompt_ids)
-        is_eos = token in self._eos_ids and not p.ignore_eos
-        if (is_eos or token in p.stop_token_ids) and num_generated >= p.min_tokens:
+        p, num_tokens = r.params, len(r.token_ids)
+        num_generated = num_tokens - len(r.prompt_ids)
+        is_end = token in p.stop_token_ids or (token in self._eos_ids and not p.ignore_eos)
+        if is_end and num_generated >= p.min_tokens:
             return FinishReason.STOP
-        if num_generated >= p.max_tokens or r.num_tokens >= self._max_model_len:
+        if num_generated >= p.max_tokens or num_tokens >= self._max_model_len:
             return FinishReason.LENGTH
         return None
 
