@@ -29,8 +29,8 @@ StepHook = Callable[[int, float], None]
 class EngineCore:
     """An engine over one model.
 
-    step_hook(step index, step seconds) is called at the end of every step that ran something,
-    before its outputs are handed back: what it sleeps delays them. Raises ModelError, ConfigError.
+    step_hook(step index, seconds so far) is called in every step after the model ran and before its
+    tokens are booked: what it sleeps is part of the step, in stamps and metrics alike. Raises ModelError, ConfigError.
     """
 
     def __init__(self, config: EngineConfig, step_hook: StepHook | None = None) -> None:
@@ -94,8 +94,12 @@ class EngineCore:
         if plan is None:
             return []
         sampled = self._runner.execute(plan)
+        ran_s = time.perf_counter()
+        if self.step_hook is not None:
+            self.step_hook(self._num_steps, ran_s - started_s)
+        hooked_s = time.perf_counter() - ran_s
         outputs = self._scheduler.update(plan, sampled)
-        self._observe(plan, time.perf_counter() - started_s)
+        self._observe(plan, time.perf_counter() - started_s, hooked_s)
         return outputs
 
     @property
@@ -134,12 +138,10 @@ class EngineCore:
         """Raise AssertionError if the KV cache lost track of a block; cheap enough when idle."""
         self._kv.check_integrity()
 
-    def _observe(self, plan: SchedulerOutput, step_s: float) -> None:
+    def _observe(self, plan: SchedulerOutput, step_s: float, hooked_s: float) -> None:
         self._last_step_s = step_s
-        self._last_scheduler_s = step_s - self._runner.last_execute_s
+        self._last_scheduler_s = step_s - hooked_s - self._runner.last_execute_s
         self._last_batch_tok, self._last_batch_seqs = plan.num_tokens, len(plan.seqs)
-        if self.step_hook is not None:
-            self.step_hook(self._num_steps, self._last_step_s)
         self._num_steps += 1
 
     def _refuse_impossible(self, r: Request) -> None:

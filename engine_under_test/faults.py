@@ -150,7 +150,7 @@ class FaultPlan(BaseModel):
 
 
 def slow_steps(plan: FaultPlan) -> Callable[[int, float], None]:
-    """The hook an EngineCore calls with (step index, its seconds) before it hands out a step."""
+    """The hook an EngineCore calls with (step index, its seconds so far) before it books a step."""
 
     def hook(step: int, measured_s: float) -> None:
         wait_ns(plan.step_delay_ns(step, int(measured_s * 1e9)))

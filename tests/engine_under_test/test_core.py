@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from engine_under_test.config import EngineConfig
@@ -70,6 +72,23 @@ def test_a_missing_seed_is_drawn_recorded_and_repeats_with_the_engine() -> None:
     assert run() == (seed, tokens)
 
 
+def test_what_the_hook_sleeps_is_part_of_the_step_and_of_its_stamps() -> None:
+    core = engine()
+    left_ns: list[int] = []
+
+    def hook(index: int, seconds: float) -> None:
+        time.sleep(0.005)
+        left_ns.append(time.monotonic_ns())
+
+    core.step_hook = hook
+    r = Request("r", [1, 2, 3], SamplingParams(max_tokens=1))
+    core.add(r)
+    drain(core)
+    assert r.timings.first_ns >= left_ns[0]
+    assert core.stats().last_step_s >= 0.005
+    assert core.stats().last_scheduler_s < core.stats().last_step_s - 0.005
+
+
 def test_outputs_timings_and_stats_reconcile() -> None:
     core = engine(max_num_seqs=4, max_num_batched_tokens=16)
     steps: list[tuple[int, float]] = []
@@ -84,7 +103,8 @@ def test_outputs_timings_and_stats_reconcile() -> None:
     assert stats.num_prompt_tokens == stats.num_prefix_query_tokens == 120
     assert (stats.num_running, stats.num_waiting, stats.kv_usage_ratio) == (0, 0, 0)
     assert stats.num_steps == len(steps) == steps[-1][0] + 1
-    assert 0 < stats.last_scheduler_s < stats.last_step_s == steps[-1][1]
+    assert 0 < stats.last_scheduler_s < stats.last_step_s
+    assert 0 < steps[-1][1] < stats.last_step_s
     for r in requests:
         t = r.timings
         assert 0 < t.admitted_ns <= t.scheduled_ns <= t.first_ns <= t.last_ns
