@@ -29,8 +29,9 @@ StepHook = Callable[[int, float], None]
 class EngineCore:
     """An engine over one model.
 
-    step_hook(step index, seconds so far) is called in every step after the model ran and before its
-    tokens are booked: what it sleeps is part of the step, in stamps and metrics alike. Raises ModelError, ConfigError.
+    step_hook(step index, seconds so far) is called in every step after the model ran and before
+    its tokens are booked: what it sleeps is part of the step, in stamps and metrics alike.
+    Raises ModelError, ConfigError.
     """
 
     def __init__(self, config: EngineConfig, step_hook: StepHook | None = None) -> None:
