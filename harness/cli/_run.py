@@ -13,7 +13,7 @@ from harness.cli._endpoints import Endpoint, open_endpoint
 from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MeasurementError, TargetError
 from harness.load import LoadProcess, check_bind
 from harness.notices import Notice
 from harness.records import Run, RunDirectory, RunStatus, find_run, provenance
@@ -108,8 +108,12 @@ def measure(
     team: Team,
     stack: ExitStack,
     voice: Voice,
+    checks_client: bool | None = None,
 ) -> Run:
-    """Drive the missing points one after the other; stop early when the user does."""
+    """Drive the missing points one after the other; stop early when the user does.
+
+    checks_client: whether the client is checked first; None: where the load is worth it.
+    """
     directory = job.directory or RunDirectory.create(
         job.out,
         job.loaded.document.name,
@@ -117,13 +121,19 @@ def measure(
         resolved_yaml=job.loaded.resolved_yaml(),
         provenance=provenance(),
     )
+    directory.log.append(
+        "run_resumed" if job.directory else "run_begun", run=directory.run_id,
+        points=len(job.missing), notices=[n.sentence for n in job.notices],
+    )  # fmt: skip
     try:
-        status = _measure_missing(job, directory, endpoints, team, stack, voice)
-    except BaseException:
+        status = _measure_missing(job, directory, endpoints, team, stack, voice, checks_client)
+    except BaseException as error:
+        directory.log.append("run_failed", error=getattr(error, "what", type(error).__name__))
         with suppress(HarnessError):  # a full disk: the first error tells it
             directory.finish("partial")
         voice.say(f"what was measured is kept: harness report {directory.path}")
         raise
+    directory.log.append("run_ended", status=status)
     directory.finish(status)
     return Run.open(directory.path)
 
@@ -135,6 +145,7 @@ def _measure_missing(
     team: Team,
     stack: ExitStack,
     voice: Voice,
+    checks_client: bool | None,
 ) -> RunStatus:
     """Point after point; the status of the run."""
     if not job.missing:
@@ -147,6 +158,7 @@ def _measure_missing(
         if team.num_remote:
             with interruption.reaching(load, voice.say):
                 load.gather()
+        _check_client(job, directory, load, team, checks_client, interruption, voice)
         for position, point in enumerate(job.missing):
             if position:
                 _pause(job, interruption)
@@ -163,6 +175,48 @@ def _measure_missing(
             if status == "interrupted":
                 break
     return status
+
+
+def _check_client(
+    job: Job,
+    directory: RunDirectory,
+    load: LoadProcess,
+    team: Team,
+    is_wanted: bool | None,
+    interruption: Interruption,
+    voice: Voice,
+) -> None:
+    """This client's own error at the run's heaviest load, before the first point; stored in the
+    run. A run that is continued keeps the check it has."""
+    if is_wanted is False or interruption.is_asked:
+        return
+    # analysis takes a second to import: the load processes come up meanwhile
+    from harness.cli import _client_check as client
+    from harness.cli._client_loads import heaviest_load, with_headroom
+
+    path = directory.path / client.CLIENT_CHECK
+    own = heaviest_load(job.missing, job.materials)
+    if own is None or not (is_wanted or (own.is_worth_checking and not path.exists())):
+        return
+    if team.num_remote:  # the scripted endpoint is on this host's loopback
+        voice.say("the client is not checked: load processes run on other hosts (harness doctor)")
+        return
+    voice.say(
+        f"checking this client at {own.chunks_per_s:,.0f} chunks/s against the scripted endpoint"
+        " (--no-check-client skips it)"
+    )
+    try:
+        check = client.check_client(
+            with_headroom(own), client.BEFORE_RUN_S, load, interruption, intended=0
+        )
+    except KeyboardInterrupt:
+        return  # the loop over the points stops before the first
+    except (MeasurementError, TargetError) as error:
+        voice.error(error)
+        return
+    directory.write_json(client.CLIENT_CHECK, check.to_json())
+    voice.say(client.error_sentence(check))
+    voice.notices(check.notices)
 
 
 def default_workers(asked: int | None) -> int:
@@ -190,6 +244,9 @@ def conclude(run: Run, job: Job, has_reports: bool, voice: Voice) -> int:
     formats = document.output.reports if has_reports else ()
     with _finish.printed_anyway(run, view, judgement, voice):
         _finish.write_reports(run, view, judgement, formats)
+        RunDirectory.open(run.path).log.append(
+            "judged", outcome=judgement.outcome.value, exit_code=int(judgement.exit_code)
+        )
         RunDirectory.open(run.path).refresh()
         _finish.append_step_summary(view, voice)
     if judgement.refusal is not None:

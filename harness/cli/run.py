@@ -17,6 +17,19 @@ from harness.cli._options import Voice, set_option, voice_options
 @click.option("--api-key-env", metavar="NAME", help="Variable that holds the API key.")
 @click.option("--seed", type=click.IntRange(min=0), help="Replace the scenario's seed.")
 @click.option("--workers", type=click.IntRange(min=1), help="Load processes (cores but one).")
+@click.option(
+    "--remote-workers", type=click.IntRange(min=1), metavar="M",
+    help="Wait for M load processes of other hosts; local ones then only with --workers.",
+)  # fmt: skip
+@click.option(
+    "--bind", default="127.0.0.1", show_default=True, metavar="ADDR[:PORT]",
+    help="Where they reach this host; a free port by default. Needs HARNESS_TOKEN.",
+)  # fmt: skip
+@click.option(
+    "--check-client/--no-check-client", "checks_client", default=None,
+    help="Measure this client's own error first; by default from 5,000 chunks/s, 200 requests/s or"
+    " 128 users on.",
+)  # fmt: skip
 @click.option("--resume", metavar="RUN", help="Measure the points that RUN still misses.")
 @click.option("--no-report", is_flag=True, help="Records and summary only.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
@@ -24,8 +37,9 @@ from harness.cli._options import Voice, set_option, voice_options
 @voice_options
 def command(
     scenario: str | None, url: str | None, model: str | None, api_key_env: str | None,
-    seed: int | None, workers: int | None, resume: str | None, no_report: bool,
-    out: Path | None, overrides: tuple[str, ...], voice: Voice,
+    seed: int | None, workers: int | None, remote_workers: int | None, bind: str,
+    checks_client: bool | None, resume: str | None, no_report: bool, out: Path | None,
+    overrides: tuple[str, ...], voice: Voice,
 ) -> int:  # fmt: skip
     """Run SCENARIO: a file, or a name from the library such as `quickstart`.
 
@@ -40,6 +54,7 @@ def command(
         raise click.UsageError("--resume repeats the stored scenario; give it alone")
     from harness.cli import _run  # slow: after the flags were checked
 
+    team = _run.Team.of(workers, remote_workers, bind)
     with ExitStack() as stack:
         job = (
             _run.resumed_job(resume, out)
@@ -51,5 +66,5 @@ def command(
         )  # fmt: skip
         voice.notices(job.notices)
         endpoints = _run.open_endpoints(job, stack, voice)
-        run = _run.measure(job, endpoints, workers, stack, voice)
+        run = _run.measure(job, endpoints, team, stack, voice, checks_client)
     return _run.conclude(run, job, not no_report, voice)

@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from harness.load.facts import TargetFacts
     from harness.load.plan import Done, LoadEvent, PointPlan, Pulse
     from harness.load.probe import probe_target
-    from harness.load.process import LoadProcess
+    from harness.load.process import LoadProcess, check_bind
+    from harness.load.remote import RemoteWorkers
 
 __all__ = [
-    "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "TargetFacts", "calibrate",
-    "probe_target",
+    "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "RemoteWorkers", "TargetFacts",
+    "calibrate", "check_bind", "probe_target",
 ]  # fmt: skip
 
 _HOMES = {
     "calibrate": "calibration",
+    "check_bind": "process",
     "TargetFacts": "facts",
     "Done": "plan",
     "LoadEvent": "plan",
@@ -25,6 +27,7 @@ _HOMES = {
     "Pulse": "plan",
     "probe_target": "probe",
     "LoadProcess": "process",
+    "RemoteWorkers": "remote",
 }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.load.dialects import Dialect
+from harness.load.dialects import Body, Dialect
 from harness.load.facts import TargetFacts
 from harness.traffic import ContentMaker, Schedule, StageSchedule
 
@@ -67,9 +67,7 @@ class Bodies:
             for index, stage in enumerate(schedule.stages):
                 places: dict[int, tuple[int, int, int]] = {}
                 for row in shard_rows(stage, worker, num_workers):
-                    content = maker.make(index, row)
-                    plan = classes[content.class_index]
-                    body = plan.dialect.encode(content, facts, plan.model)
+                    body = _encode(maker, classes, facts, index, row)
                     tail = body.tail or b""
                     cut = _NO_TAIL if body.tail is None else len(body.head)
                     places[row] = (at, len(body.head) + len(tail), cut)
@@ -86,17 +84,33 @@ class Bodies:
         raw = self._map[at : at + size]
         return raw if cut == _NO_TAIL else raw[:cut] + salt.encode() + raw[cut:]
 
-    def sha256(self) -> str:
-        """Over the first bodies of each stage, without salts."""
-        digest = hashlib.sha256()
-        for stage, places in enumerate(self._places):
-            for row in list(places)[:NUM_HASHED]:
-                digest.update(self.body(stage, row, ""))
-        return digest.hexdigest()
-
     def close(self) -> None:
         if self._map is not None:
             self._map.close()
+
+
+def opening_sha256(
+    schedule: Schedule, maker: ContentMaker, classes: tuple[ClassPlan, ...], facts: TargetFacts,
+    breathe: Callable[[], None],
+) -> str:  # fmt: skip
+    """Of the schedule's first 256 bodies without salts, whichever worker sends them: equal on every
+    worker, or they would not send the same."""
+    digest, left = hashlib.sha256(), NUM_HASHED
+    for index, stage in enumerate(schedule.stages):
+        for row in range(min(left, len(stage))):
+            body = _encode(maker, classes, facts, index, row)
+            digest.update(body.head + (body.tail or b""))
+            breathe()
+        left -= min(left, len(stage))
+    return digest.hexdigest()
+
+
+def _encode(
+    maker: ContentMaker, classes: tuple[ClassPlan, ...], facts: TargetFacts, stage: int, row: int
+) -> Body:
+    content = maker.make(stage, row)
+    plan = classes[content.class_index]
+    return plan.dialect.encode(content, facts, plan.model)
 
 
 def request_bytes(plan: ClassPlan, body: bytes, request_id: str) -> bytes:

@@ -11,30 +11,32 @@ class WorkerChildren:
     """Spawned at once. The last core is left to the master where there is more than one."""
 
     def __init__(self, count: int, host: str, port: int) -> None:
-        command = [sys.executable, "-m", "harness.load", "worker", "--host", host]
-        self._processes = [
-            subprocess.Popen(
-                [*command, "--port", str(port)],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            )
-            for _ in range(count)
+        self._command = [
+            sys.executable, "-m", "harness.load", "worker", "--host", host, "--port", str(port),
         ]  # fmt: skip
-        self._pin()
+        self._count = count
+        self._processes = [self._start(k) for k in range(count)]
+        self._ended: dict[int, int] = {}
 
-    def lost(self) -> list[str]:
-        """Names of the workers that are gone."""
-        return [
-            f"load worker {k} (exit {p.returncode})"
-            for k, p in enumerate(self._processes)
-            if p.poll() is not None
-        ]
+    def dead(self) -> dict[int, int]:
+        """Exit codes by pid of all that are gone, those replaced since too."""
+        for process in self._processes:
+            if process.poll() is not None:
+                self._ended[process.pid] = process.returncode
+        return self._ended
 
-    def _pin(self) -> None:
-        """One worker a core, as far as cores go."""
-        if not hasattr(os, "sched_setaffinity"):
-            return
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) <= len(self._processes):
-            return
-        for core, process in zip(cores, self._processes, strict=False):
-            os.sched_setaffinity(process.pid, {core})
+    def replace_dead(self) -> None:
+        """Start a worker for each that is gone: the next point has all of them again."""
+        self.dead()
+        for place, process in enumerate(self._processes):
+            if process.poll() is not None:
+                self._processes[place] = self._start(place)
+
+    def _start(self, place: int) -> subprocess.Popen[bytes]:
+        """Pinned to a core of its own where there are cores enough."""
+        child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        if hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            if len(cores) > self._count:
+                os.sched_setaffinity(child.pid, {cores[place]})
+        return child

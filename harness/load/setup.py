@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UsageError
-from harness.load.bodies import Bodies, ClassPlan, request_head
+from harness.load.bodies import Bodies, ClassPlan, opening_sha256, request_head
 from harness.load.dialects import DIALECTS
 from harness.load.exchange import Limits
 from harness.load.plan import PointPlan
@@ -38,6 +38,7 @@ class Shard:
     schedule: Schedule
     classes: tuple[ClassPlan, ...]
     bodies: Bodies
+    bodies_sha256: str  # of the schedule's first ones, not of this shard's
     salt_words: tuple[str, ...]
     pool: Pool
     limits: Limits
@@ -59,13 +60,16 @@ def prepare(
     pool = Pool(plan.base_url, timeouts.connect, polls, plan.facts.keeps_connections)
     classes = _classes(plan, point, pool)
     bodies = Bodies(schedule, maker, classes, plan.facts, worker, num_workers, breathe)
-    cap = point.load.max_in_flight or descriptor_limit() - SPARE_DESCRIPTORS
+    spare = descriptor_limit() - SPARE_DESCRIPTORS
+    _check_descriptors(spare, schedule, point.load.max_in_flight, num_workers)
+    cap = point.load.max_in_flight or spare
     return Shard(
         plan=plan,
         point=point,
         schedule=schedule,
         classes=classes,
         bodies=bodies,
+        bodies_sha256=opening_sha256(schedule, maker, classes, plan.facts, breathe),
         salt_words=tuple(maker.salt_words),
         pool=pool,
         limits=_limits(timeouts),
@@ -82,6 +86,22 @@ def descriptor_limit() -> int:
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return max(soft, wanted)
+
+
+def _check_descriptors(
+    spare: int, schedule: Schedule, max_in_flight: int | None, num_workers: int
+) -> None:
+    """Each request in flight holds a descriptor. Raises UsageError where its share of the load,
+    as far as it is known beforehand, does not fit."""
+    slots = max((stage.concurrency for stage in schedule.stages), default=0)
+    needed = -(-max(max_in_flight or 0, slots, 1) // num_workers)
+    if needed > spare:
+        raise UsageError(
+            "too few descriptors for this load",
+            why=f"{needed} requests in flight on this worker, {max(0, spare)} descriptors for them"
+            f" ({SPARE_DESCRIPTORS} are kept for other files)",
+            do="raise ulimit -n, add workers, or lower load.concurrency or load.max_in_flight",
+        )
 
 
 def _classes(plan: PointPlan, point: Point, pool: Pool) -> tuple[ClassPlan, ...]:

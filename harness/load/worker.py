@@ -1,25 +1,31 @@
-"""The worker's half: takes a plan, prepares its shard, runs it, reports once a second."""
+"""The worker's half: takes a plan, prepares its shard, runs it, reports once a second.
+
+All times here are on this host's own axis; the master translates.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
 import gevent
+from gevent.event import AsyncResult
 from gevent.queue import Queue
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InternalError, MeasurementError
 from harness.load.clock import Axis
 from harness.load.collector import Collector
 from harness.load.counters import Counters
 from harness.load.dispatcher import Dispatcher
 from harness.load.exchange import Exchange
+from harness.load.failure import error_to_json
 from harness.load.load import Load
-from harness.load.messages import TO_WORKER, proof, wire_name
+from harness.load.membership import Membership
+from harness.load.messages import TO_WORKER, wire_name
+from harness.load.parcel import Item, Store
 from harness.load.plan import PointPlan
 from harness.load.pulse import Health, Ticker
 from harness.load.record import CountTokens, RecordContext
@@ -28,13 +34,19 @@ from harness.load.setup import Shard, prepare
 from harness.load.wire import NUM_STAMPS, Polls, hold_kernel_stamps
 
 PULSE_S = 1.0
+PART_WAIT_S = 60.0
 
 
 class Worker:
-    """One a process. runner: locust's, whose messages carry ours."""
+    """One a process. runner: locust's, whose messages carry ours.  store: where the files of a
+    run of another host are put; None where the master's disk is ours."""
 
-    def __init__(self, environment: Any, runner: Any) -> None:
-        self._environment, self._runner = environment, runner
+    def __init__(
+        self, environment: Any, runner: Any, membership: Membership, store: Path | None = None
+    ) -> None:
+        self._environment, self._runner, self._membership = environment, runner, membership
+        self._store = Store(store) if store else None
+        self._parts: dict[str, AsyncResult] = {}
         self._holder, self._polls, self._axis = hold_kernel_stamps(), Polls(), Axis()
         self._ticker, self._health, self._collector = Ticker(), Health(), Collector()
         self._shard_index, self._num_shards = 0, 1
@@ -50,13 +62,6 @@ class Worker:
         gevent.spawn(self._send)
         gevent.spawn(self._beat)
 
-    def hello(self) -> None:
-        client_id = str(self._runner.client_id)
-        self._teller(0)("hello", {
-            "client_id": client_id, "proof": proof(client_id), "pid": os.getpid(),
-            "boot_id": boot_id(),
-        })  # fmt: skip
-
     def _teller(self, number: int) -> Tell:
         """Queues messages about point `number` for the master: one greenlet sends, so that none
         waits for another; the number keeps late words about an abandoned point apart."""
@@ -65,7 +70,8 @@ class Worker:
     def _send(self) -> None:
         while True:
             name, data = self._outbox.get()
-            self._runner.send_message(wire_name(name), data | {"shard": self._shard_index})
+            session = {"session": self._membership.session}
+            self._runner.send_message(wire_name(name), data | session)
 
     @staticmethod
     def _enqueue(handler: Callable[[dict[str, Any]], None], *, environment: Any, msg: Any) -> None:
@@ -76,29 +82,61 @@ class Worker:
         if self._load is not None:
             self._load.start_once()
 
-    def _on_assign(self, data: dict[str, Any]) -> None:
-        self._shard_index, self._num_shards = data["shard"], data["num_shards"]
-
     def _on_plan(self, data: dict[str, Any]) -> None:
         breathe, number = Breather(self._polls), data["round"]
         tell = self._teller(number)
+        self._shard_index, self._num_shards = data["shard"], data["num_shards"]
         self._collector.release()
         try:
-            plan = PointPlan.from_json(data["plan"])
+            plan = self._received(data) if "items" in data else PointPlan.from_json(data["plan"])
             shard = prepare(plan, self._shard_index, self._num_shards, self._polls, breathe)
             self._build(plan, shard, number)
             self._collector.hold()
         except HarnessError as error:
-            tell("ready", {"error": error.render()})
+            self._decline(error, tell)
             return
         except Exception as error:
-            tell("ready", {"error": f"{type(error).__name__}: {error}"})
+            self._decline(InternalError(f"{type(error).__name__}: {error}"), tell)
             return
+        self._membership.tell(
+            f"point {plan.point_index}: shard {self._shard_index + 1} of {self._num_shards}"
+        )
         tell("ready", {
-            "error": "", "schedule_sha256": shard.schedule.sha256(),
-            "bodies_sha256": shard.bodies.sha256(), "drain_ns": shard.schedule.drain_ns,
+            "error": None, "schedule_sha256": shard.schedule.sha256(),
+            "bodies_sha256": shard.bodies_sha256, "drain_ns": shard.schedule.drain_ns,
             "stages": [_phases(stage) for stage in shard.schedule.stages],
         })  # fmt: skip
+
+    def _decline(self, error: HarnessError, tell: Tell) -> None:
+        """The point cannot begin here; both sides say why."""
+        tell("ready", {"error": error_to_json(error)})
+        if self._store is not None:
+            gevent.sleep(0.1)  # the message leaves before the process does
+            self._membership.fail(error)
+
+    def _received(self, data: dict[str, Any]) -> PointPlan:
+        """The plan of another host's master, once every file it names is here."""
+        if self._store is None:
+            raise MeasurementError("the master sent files to a worker of its own host")
+        items = [Item(*row) for row in data["items"]]
+        tell = self._teller(data["round"])
+        for item in self._store.missing(items):
+            incoming = self._store.open(item)
+            for index in range(item.num_parts):
+                ticket = f"{data['round']}:{item.name}:{index}"
+                result = self._parts[ticket] = AsyncResult()
+                tell("want", {"name": item.name, "index": index, "id": ticket})
+                with gevent.Timeout(PART_WAIT_S, MeasurementError(
+                    f"the file {item.name} did not arrive", why=f"waited {PART_WAIT_S:.0f} s"
+                )):  # fmt: skip
+                    incoming.add(result.get())
+                del self._parts[ticket]
+            incoming.close()
+        return self._store.plan(data["plan"], items)
+
+    def _on_part(self, data: dict[str, Any]) -> None:
+        if data["id"] in self._parts:
+            self._parts[data["id"]].set(data["raw"])
 
     def _build(self, plan: PointPlan, shard: Shard, number: int) -> None:
         tell = self._teller(number)
@@ -113,7 +151,6 @@ class Worker:
             run_id=plan.run_id,
             point=plan.point_index,
             target=shard.point.target_name,
-            attempt=plan.attempt,
             worker=self._shard_index,
             axis=self._axis,
             count_tokens=_counter(plan.token_plan.tokenizer_json),
@@ -135,6 +172,7 @@ class Worker:
     def _on_go(self, data: dict[str, Any]) -> None:
         assert self._load is not None
         self._load.begin_stage(data["stage"], data["start_ns"])
+        self._load.start_once()  # locust may have given our user to a worker that is parked
         if data["is_first"]:
             self._load.shard.pool.warm(self._load.shard.num_to_warm)
 
@@ -220,15 +258,6 @@ class Worker:
             "ttft_s": sketches["ttft_s"].to_json(),
             "tpot_s": sketches["tpot_s"].to_json(),
         }
-
-
-def boot_id() -> str:
-    """Tells whether two processes share a monotonic clock."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return sys.platform
 
 
 def _phases(stage: Any) -> dict[str, Any]:

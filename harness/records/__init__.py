@@ -18,6 +18,7 @@ from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SCHEMA_VERSION, SERVER_SCHEMA
 from .server_metrics import METRICS, ServerMetric, names_of, recognise
 from .spool import ServerSpool, Spool, SpoolWriter, read_spool
 from .telemetry import Readings, Telemetry, to_batch
+from .workers import on_master_axis, read_workers, write_workers
 
 __all__ = [
     "CLIENT_SCHEMA",
@@ -50,6 +51,7 @@ __all__ = [
     "is_same_origin",
     "metrics_url",
     "names_of",
+    "on_master_axis",
     "open_gpus",
     "parse_exposition",
     "provenance",
@@ -57,9 +59,11 @@ __all__ = [
     "read_manifest",
     "read_schedule",
     "read_spool",
+    "read_workers",
     "recognise",
     "redact",
     "to_batch",
     "write_bytes",
     "write_schedule",
+    "write_workers",
 ]

@@ -37,7 +37,7 @@ REQUEST_SCHEMA = pa.schema(
         ("request_id", pa.string()),
         ("row", pa.int64()),  # row of the stage's schedule
         ("ordinal", pa.int64()),  # arrival ordinal in the stage; differs from row when closed wraps
-        ("attempt", pa.int32()),
+        ("attempt", pa.int32()),  # 0; then one more each retry, of the same stage and ordinal
         ("session", pa.string()),
         ("turn", pa.int32()),
         ("worker", pa.int32()),
@@ -97,6 +97,13 @@ SERVER_SCHEMA = pa.schema(
     metadata={b"harness.schema_version": str(SCHEMA_VERSION).encode()},
 )
 
+# Columns of requests and clients that hold a time on the axis, or lists of them; every other `_ns`
+# column is a duration. Rows of another host are shifted by these when they are read from the spool.
+ABSOLUTE_NS = (
+    *(f"{stamp}_ns" for stamp in STAMPS if stamp not in ("dns", "tcp", "tls")),
+    "first_call_ns", "chunk_ns", "chunk_user_ns", "t_ns",
+)  # fmt: skip
+
 # One row a second and worker: the load generator's own health.
 CLIENT_SCHEMA = pa.schema(
     [
@@ -129,6 +136,10 @@ CLIENT_SCHEMA = pa.schema(
         ("rss_bytes", pa.int64()),
         ("tcp_retransmits", pa.int64()),  # by this worker's own connections; null: not told
         ("conn_dropped", pa.int64()),  # kept connections the server closed, since the last row
+        # the worker's clock against the master's, over the point
+        ("clock_offset_ns", pa.int64()),  # at its start; taken out of every stamp
+        ("clock_uncertainty_ns", pa.int64()),
+        ("clock_drift_ppm", pa.float64()),  # what the uncertainty does not explain; null: unknown
     ],
     metadata={b"harness.schema_version": str(SCHEMA_VERSION).encode()},
 )

@@ -21,6 +21,7 @@ import pyarrow as pa
 from ._atomic import disk_error, sync_directory
 from .conform import conform
 from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SERVER_SCHEMA
+from .workers import on_master_axis, read_workers, with_clocks
 
 MAGIC = b"HSP1"
 _HEADER = struct.Struct("<4sQI")  # magic, payload bytes, CRC-32 of the payload
@@ -103,7 +104,10 @@ class ServerSpool:
 
 
 def read_spool(point_dir: Path) -> Spool:
-    """Every whole frame, in the order written; empty tables where there is no spool."""
+    """Every whole frame, in the order written; empty tables where there is no spool.
+
+    Times are on the master's axis, whichever host took them.
+    """
     directory = Path(point_dir) / SPOOL_DIRECTORY
     tables, torn = [], 0
     for name, schema in (
@@ -120,7 +124,9 @@ def read_spool(point_dir: Path) -> Spool:
             whole += _HEADER.size + len(payload)
         tables.append(pa.concat_tables(parts))
         torn += len(data) - whole
-    return Spool(tables[0], tables[1], torn, tables[2])
+    workers = read_workers(Path(point_dir))
+    requests, clients = (on_master_axis(table, workers) for table in tables[:2])
+    return Spool(requests, with_clocks(clients, workers), torn, tables[2])
 
 
 class _FrameFile:

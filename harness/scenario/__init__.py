@@ -7,6 +7,7 @@ from harness.scenario.document import Scenario
 from harness.scenario.expand import Point, expand
 from harness.scenario.loader import LoadedScenario, load_resolved, load_scenario
 from harness.scenario.materials import Materials, read_materials
+from harness.scenario.portable import portable
 
 __all__ = [
     "LoadedScenario",
@@ -18,5 +19,6 @@ __all__ = [
     "json_schema",
     "load_resolved",
     "load_scenario",
+    "portable",
     "read_materials",
 ]
