@@ -133,9 +133,12 @@ class Pool:
 
     def _warm_one(self) -> bool:
         try:
-            self.give(self._open())
+            connection = self._open()
         except WireFault:
             return False
+        # opened before any request was due: no request waited for it
+        connection.dns_ns = connection.tcp_ns = connection.tls_ns = 0
+        self.give(connection)
         return True
 
     def _forget(self, connection: Connection) -> None:

@@ -278,10 +278,10 @@ class Connection:
         return self._reset_fault(error)
 
     def _is_stale(self) -> bool:
-        """Reset within two round trips of sending on a connection idle for over a second, whether
-        it was kept after an answer or opened beforehand."""
+        """Reset within two round trips of sending on a connection idle for over a second."""
         return (
-            not self.receives
+            self.num_uses > 1
+            and not self.receives
             and self.sent_ns - self.idle_since_ns > STALE_IDLE_NS
             and monotonic_ns() - self.sent_ns <= max(2 * self.rtt_ns, STALE_FLOOR_NS)
         )
