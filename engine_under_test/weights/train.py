@@ -1,9 +1,10 @@
-"""python -m engine_under_test.weights.train --out DIR --minutes 50 --seed 0 [--draft]
+"""python -m engine_under_test.weights.train --out DIR --minutes 50 --seed 0 [--draft --teacher DIR]
 
 Trains the tiny target, or with --draft its draft model, on one CPU thread and writes a directory
-that Hugging Face loaders read. Time is the budget: learning rate and curriculum follow the share
-of the minutes that has passed. Rows, their order and the start are seeded; how many steps fit
-into the minutes is not.
+that Hugging Face loaders read. A draft with a teacher learns the teacher's distribution instead of
+the text: what is accepted is what the target would say, right or wrong. Time is the budget:
+learning rate and curriculum follow the share of the minutes that has passed. Rows, their order and
+the start are seeded; how many steps fit into the minutes is not.
 """
 
 from __future__ import annotations
@@ -58,10 +59,20 @@ def positions(length: int, generator: torch.Generator, is_long: bool) -> Tensor:
 
 
 class Trainer:
-    """A model, its two optimisers and the loss over learnt tokens."""
+    """A model, its two optimisers and the loss over learnt tokens.
 
-    def __init__(self, model: TinyLlama, matrix_lr: float = 0.02, other_lr: float = 4e-3) -> None:
-        self.model = model
+    teacher: where given, the loss is the cross-entropy to its distribution (Hinton et al., 2015,
+    temperature 1) instead of to the text.
+    """
+
+    def __init__(
+        self,
+        model: TinyLlama,
+        matrix_lr: float = 0.02,
+        other_lr: float = 4e-3,
+        teacher: TinyLlama | None = None,
+    ) -> None:
+        self.model, self.teacher = model, teacher
         # Compiled per row length: fuses norms, rotary and SwiGLU, about 1.3x on one core.
         self.decoder = torch.compile(model.model, dynamic=False)
         inner = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
@@ -77,8 +88,17 @@ class Trainer:
         target, weight = ids[:, 1:].flatten(), weights[:, 1:].flatten()
         learnt = weight.nonzero()[:, 0]
         logits = self.model.head(hidden[learnt])
-        each = F.cross_entropy(logits, target[learnt], reduction="none")
+        said = target[learnt] if self.teacher is None else self._taught(ids, where, learnt)
+        each = F.cross_entropy(logits, said, reduction="none")
         return (each * weight[learnt]).sum() / weight[learnt].sum().clamp_min(1.0)
+
+    @torch.no_grad()
+    def _taught(self, ids: Tensor, where: Tensor, learnt: Tensor) -> Tensor:
+        """The teacher's probabilities at the learnt places, [N, vocab]."""
+        assert self.teacher is not None
+        cos, sin = rope_tables(where, self.teacher.shape)
+        hidden = self.teacher.model(ids[:, :-1], cos, sin).flatten(0, 1)
+        return self.teacher.head(hidden[learnt]).softmax(dim=-1)
 
     def step(self, ids: Tensor, weights: Tensor, where: Tensor, scale: float) -> float:
         loss = self.loss(ids, weights, where)
@@ -107,12 +127,13 @@ def train(
     checkpoint: Path,
     begin: float = 0.0,
     peak: float = 1.0,
+    teacher: TinyLlama | None = None,
 ) -> int:
     """Train for the given minutes; returns the tokens read. Prints a line every 20 steps.
 
     begin: progress to start at, 0..1. peak: factor on both learning rates.
     """
-    trainer, packer = Trainer(model), Packer(tokenizer, f"train {seed}")
+    trainer, packer = Trainer(model, teacher=teacher), Packer(tokenizer, f"train {seed}")
     generator = torch.Generator().manual_seed(seed)
     start = saved = time.monotonic()
     tokens, step, shown = 0, 0, {False: 0.0, True: 0.0}
@@ -146,6 +167,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=55.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draft", action="store_true", help="the draft's shape")
+    parser.add_argument("--teacher", type=Path, default=None, help="model folder to learn from")
     parser.add_argument("--tokenizer", type=Path, default=None, help="default: build one")
     parser.add_argument("--resume", type=Path, default=None, help="checkpoint or model folder")
     parser.add_argument(
@@ -178,7 +200,8 @@ def main() -> None:
     checkpoint = args.checkpoint or args.out / "checkpoint.pt"
     print(f"{model.num_params} parameters", flush=True)
     begin = args.begin if args.begin is not None else 0.55 if args.resume else 0.0
-    tokens = train(model, tokenizer, args.minutes, args.seed, checkpoint, begin, args.peak)
+    teacher = load(args.teacher)[0] if args.teacher else None
+    tokens = train(model, tokenizer, args.minutes, args.seed, checkpoint, begin, args.peak, teacher)
     export(model, tokenizer, args.out)
     print(f"read {tokens} tokens; wrote {args.out}")
 

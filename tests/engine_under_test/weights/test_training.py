@@ -80,3 +80,22 @@ def test_training_learns_a_fixed_row(monkeypatch: pytest.MonkeyPatch) -> None:
     weights, where = torch.ones(2, 33), torch.arange(32)
     losses = [trainer.step(ids, weights, where, 1.0) for _ in range(25)]
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_student_that_equals_its_teacher_has_nothing_to_learn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    torch.manual_seed(0)
+    student, teacher = TinyLlama(SMALL), TinyLlama(SMALL)
+    ids = torch.randint(0, SMALL.vocab, (2, 33))
+    weights, where = torch.ones(2, 33), torch.arange(32)
+
+    def pull() -> float:
+        student.zero_grad()
+        torch.autograd.backward(Trainer(student, teacher=teacher).loss(ids, weights, where))
+        return max(float(p.grad.abs().max()) for p in student.parameters() if p.grad is not None)
+
+    assert pull() > 1e-3
+    student.load_state_dict(teacher.state_dict())
+    assert pull() < 1e-6
