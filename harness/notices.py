@@ -34,6 +34,15 @@ class Notice:
 
 # Grouped by the room that raises them. Every code is raised by a test.
 SENTENCES: dict[str, str] = {
+    # the client's own check
+    "client_near_ceiling": (
+        "this run asks the client for {own} chunks/s, more than 60% of the {ceiling} chunks/s up to"
+        " which it was clean just before: its own error may show; add --workers or lower the load"
+    ),
+    "client_not_clean": (
+        "just before this run the client was not clean at the run's own load ({why}): its figures"
+        " are in doubt; free its cores, add --workers or lower the load"
+    ),
     # scenario
     "short_warmup": (
         "the warm-up of {warmup} is shorter than the recommended {recommended}: early requests may"

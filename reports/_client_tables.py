@@ -30,7 +30,7 @@ def ceiling_sentence(check: ClientCheck) -> str:
     """Up to where this client was clean, and what stopped it there."""
     ceiling = check.ceiling_chunks_per_s
     dirty = next((load for load in check.loads if not load.is_clean), None)
-    why = "" if dirty is None else reason(dirty)
+    why = "" if dirty is None else dirty.reason
     if ceiling is None:
         return f"This client measures not even {load_text(check.loads[0])} cleanly: {why}."
     least = "at least " if check.is_ceiling_open else ""
@@ -41,15 +41,6 @@ def ceiling_sentence(check: ClientCheck) -> str:
 def told_error(load: CheckedLoad) -> StampError:
     """The error of the stamps that a run's metrics are made of."""
     return load.kernel if load.stamp_source == "kernel" else load.user
-
-
-def reason(load: CheckedLoad) -> str:
-    """Why a load is not clean; empty where it is."""
-    if load.failed:
-        return "; ".join(load.failed.values())
-    if load.num_unknown:
-        return f"{load.num_unknown} answers were unknown to the endpoint"
-    return "" if load.num_requests else "no request was measured"
 
 
 def load_text(load: CheckedLoad) -> str:
@@ -115,7 +106,7 @@ def client_load_table(check: ClientCheck) -> Table:
             Cell(cpu_text(load), load.cpu_us_per_chunk),
             Cell(ratio_text(load.cpu_ratio), load.cpu_ratio),
             *(Cell(short(v), v) for v in (load.send_lag_p99_s, load.receive_lag_p99_s)),
-            Cell(ratio_text(load.uncertain_ratio), load.uncertain_ratio), Cell(reason(load)),
+            Cell(ratio_text(load.uncertain_ratio), load.uncertain_ratio), Cell(load.reason),
         )  # fmt: skip
         rows.append(Row(cells, f"client-load-{position}"))
     note = (

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis import GLOSSARY, PointSummary
+from harness.analysis.client_check import ClientCheck
 from harness.decisions import Headline
 from harness.estimate import Outcome, Verdict
 from harness.notices import Notice
 from harness.units import format_seconds
 from reports import _charts as charts
+from reports import _client_tables as client
 from reports import _tables as tables
 from reports._text import listed
 from reports.view import Block, Definitions, Section, Sentence, Table, Text, View
@@ -36,6 +38,7 @@ class RunFacts:
     targets: tuple[tuple[str, str, str], ...]  # name, model, URL
     duration_s: float
     reproduce: str
+    client_check: ClientCheck | None = None  # of the load generator itself, before the run
 
 
 def build_view(
@@ -49,7 +52,7 @@ def build_view(
     """Everything the renderers print. summaries: one a point and stage, in order."""
     sections = [
         _capacity(summaries), _latency(summaries), _time(summaries), _errors(summaries),
-        _method(summaries), _provenance(facts),
+        _method(summaries, facts.client_check), _provenance(facts),
     ]  # fmt: skip
     return View(
         title=facts.scenario,
@@ -131,8 +134,10 @@ def _errors(summaries: Sequence[PointSummary]) -> Section | None:
     return _section("errors", "Errors", lead, blocks)
 
 
-def _method(summaries: Sequence[PointSummary]) -> Section | None:
+def _method(summaries: Sequence[PointSummary], check: ClientCheck | None) -> Section | None:
     blocks: list[Block | None] = [tables.quality_table(s, _suffix(s, summaries)) for s in summaries]
+    if check is not None:
+        blocks += [client.client_error_table(check), client.client_load_table(check)]
     shown = {e.metric for s in summaries for e in s.estimates if not e.is_absent}
     entries = tuple(
         (metric, f"{entry.definition} Unit: {entry.unit or 'none'}.")
@@ -226,4 +231,5 @@ def _data(
             for s in summaries
         ],
         "verdicts": [v.to_json() for v in verdicts],
+        **({"client_check": facts.client_check.to_json()} if facts.client_check else {}),
     }

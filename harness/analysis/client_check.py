@@ -26,7 +26,9 @@ from harness.analysis.frame import read_frame
 from harness.analysis.steady_state import steady_state
 from harness.analysis.summary import Check, PointMeta
 from harness.analysis.validity import run_checks
+from harness.notices import Notice
 
+CLIENT_CHECK = "client_check.json"  # in a run directory
 CHECK_SCHEMA = "harness/client-check/v1"
 NEAR_CEILING = 0.6  # above this share of the ceiling a run gets a notice
 NEARLY_ALL = 0.9  # delivered share above which a load counts as offered in full
@@ -67,6 +69,15 @@ class CheckedLoad:
     @property
     def is_clean(self) -> bool:
         return not self.failed and self.num_requests > 0 and self.num_unknown == 0
+
+    @property
+    def reason(self) -> str:
+        """Why the load is not clean; empty where it is."""
+        if self.failed:
+            return "; ".join(self.failed.values())
+        if self.num_unknown:
+            return f"{self.num_unknown} answers were unknown to the endpoint"
+        return "" if self.num_requests else "no request was measured"
 
     @property
     def proven_chunks_per_s(self) -> float:
@@ -118,6 +129,19 @@ class ClientCheck:
         share = self.share_of_ceiling
         # a hair of slack: 60 % is checked by a load 1/0.6 as high
         return self.intended is not None and (share is None or share > NEAR_CEILING + 1e-6)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What a run at the intended load has to be told: nothing where there is room."""
+        own = self.own
+        if own is None or not self.is_near_ceiling:
+            return ()
+        if self.ceiling_chunks_per_s is None or not own.is_clean:
+            return (Notice("client_not_clean", "warning", {"why": own.reason}),)
+        args = {
+            "own": f"{own.chunks_per_s:,.0f}", "ceiling": f"{self.ceiling_chunks_per_s:,.0f}"
+        }  # fmt: skip
+        return (Notice("client_near_ceiling", "warning", args),)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis import PointMeta
-from harness.analysis.client_check import CheckedLoad, ClientCheck, check_load
+from harness.analysis.client_check import CLIENT_CHECK, CheckedLoad, ClientCheck, check_load
 from harness.cli._client_loads import TTFT_S, ClientLoad
 from harness.cli._endpoints import open_endpoint
 from harness.cli._interruption import Interruption
@@ -28,9 +28,13 @@ from harness.errors import MeasurementError
 from harness.load import LoadProcess
 from harness.records import PointRecords, Run, RunDirectory
 from harness.scenario import LoadedScenario, expand, load_scenario, read_materials
+from reports._client_tables import error_sentence
+
+__all__ = ["BEFORE_RUN_S", "CLIENT_CHECK", "check_client", "error_sentence"]
 
 SILENT = Voice(-1, False, "never", "none")
 LOG_TIMEOUT_S = 60.0
+BEFORE_RUN_S = 4.0  # measured time of a check before a run
 # asked for usage in every chunk the endpoint would format each one anew: its own error
 PLAIN = {"http": {"reject_fields": ["stream_options.continuous_usage_stats"]}}
 Stamps = Mapping[str, tuple[int, ...]]

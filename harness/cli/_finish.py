@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 import reports
+from harness.analysis.client_check import CLIENT_CHECK, ClientCheck
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
 from harness.errors import UsageError
@@ -60,6 +61,7 @@ def make_view(
         for p in run.points
         if "facts" in p.meta
     }
+    check = read_check(run.path)
     facts = reports.RunFacts(
         run_id=run.manifest.run_id,
         scenario=document.name,
@@ -72,11 +74,23 @@ def make_view(
         targets=tuple(sorted(found)),
         duration_s=duration_s(run),
         reproduce=reproduce_command(run),
+        client_check=check,
     )
     return reports.build_view(
         facts, judgement.summaries, judgement.verdicts, judgement.outcome, judgement.headlines,
-        notices,
+        (*notices, *(check.notices if check else ())),
     )  # fmt: skip
+
+
+def read_check(run_path: Path) -> ClientCheck | None:
+    """What the check of the client before the run found; None where there was none."""
+    path = run_path / CLIENT_CHECK
+    try:
+        return ClientCheck.from_json(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
 
 
 def duration_s(run: Run) -> float:
