@@ -52,6 +52,11 @@ SENTENCES: dict[str, str] = {
         "about {requests} measured requests cannot carry {quantile} (it needs {needed}): its rule"
         " will be inconclusive; lengthen load.duration"
     ),
+    "too_few_windows": (
+        "the load holds {planned} uptime windows of {window}; {objective} uptime takes {needed}"
+        " without a bad one ({time}), {missing} more: its rule can only fail or stay inconclusive;"
+        " lengthen load.duration or sweep.repeat"
+    ),
     "unknown_environment": (
         "the environment variable {name} is not one the harness knows; did you mean {nearest}?"
     ),
@@ -60,4 +65,12 @@ SENTENCES: dict[str, str] = {
     ),
     "dropped_rows": ("{rows} rows of {file} had failed there (no tokens) and are not replayed"),
     "skipped_limit": "the limit on {metric} was skipped for class {name}: it cannot have it",
+    # records
+    "no_metrics": (
+        "target {target} shows no metrics at {url} ({why}): its own queue, cache and token counts"
+        " are not in this report; telemetry.prometheus.url names another page, or null"
+    ),
+    "metrics_gaps": (
+        "{failed} readings of {url} failed ({why}), {read} came: the target's own series have gaps"
+    ),
 }

@@ -49,7 +49,7 @@ def open_endpoint(
     base_url = child.base_url if child else _url(target)
     key_env = target.api_key_env if isinstance(target, OpenAITarget) else None
     key = key_of(key_env, f"targets.{name}.api_key_env")
-    headers = _headers(name, target)
+    headers = headers_of(name, target)
     # our own endpoints serve one model, whatever it is called
     model = target.model if isinstance(target, OpenAITarget) else "auto"
     api = document.traffic[0].api
@@ -100,7 +100,7 @@ def key_of(name: str | None, where: str) -> str | None:
     return os.environ[name]
 
 
-def _headers(name: str, target: Target) -> dict[str, str]:
+def headers_of(name: str, target: Target) -> dict[str, str]:
     if not isinstance(target, OpenAITarget):
         return {}
     return {

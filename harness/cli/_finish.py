@@ -76,9 +76,10 @@ def make_view(
         reproduce=reproduce_command(run),
         client_check=check,
     )
+    stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
     return reports.build_view(
         facts, judgement.summaries, judgement.verdicts, judgement.outcome, judgement.headlines,
-        (*notices, *(check.notices if check else ())),
+        (*notices, *stored, *(check.notices if check else ())),
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
     for records in run.points:
         point = points[records.index]
         for meta in stage_metas(point, records):
-            summary = analyse_point(records.requests(), records.clients(), meta)
+            summary = analyse_point(records.requests(), records.clients(), meta, records.server())
             summaries.append(summary)
             verdicts += judge_slo(summary, point.slo)
     status, refusal = run.manifest.status, refusal_of(run)
@@ -111,6 +111,7 @@ def _meta(
         stamp_source=window.get("stamp_source", "kernel"),
         tokens_kind=facts["token_plan"]["kind"],
         template_tok=max(0.0, facts["token_plan"]["fixed_tok"]),
+        is_local_target=bool(facts.get("is_local_target")),
     )
 
 

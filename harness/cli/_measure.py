@@ -14,11 +14,12 @@ from harness.cli._display import Display
 from harness.cli._endpoints import Endpoint
 from harness.cli._interruption import Interruption
 from harness.cli._options import Voice
+from harness.cli._telemetry import is_local, watching
 from harness.errors import HarnessError
 from harness.load import Done, LoadProcess, PointPlan, Pulse
-from harness.records import PointDirectory, RunDirectory
+from harness.records import EventLog, PointDirectory, RunDirectory
 from harness.scenario import Materials, Point
-from harness.scenario.document import OpenStage, Stage
+from harness.scenario.document import ClosedStage, IdleBurstStage, OpenStage, Stage
 from harness.traffic import Schedule, StageSchedule, build_schedule, realised
 
 
@@ -47,12 +48,18 @@ def measure_point(
     plan = _plan(run, folder, point, endpoint, load.workers, attempt)
     plan = replace(plan, keeps_user_stamps=keeps_user_stamps)
     title = f"{run.manifest.scenario} {point.label}"
+    log = run.log
+    log.append("point_begun", point=point.index, label=point.label, attempt=attempt)
     try:
-        done = _drive(load, plan, title, interruption, voice)
+        with watching(folder, point, endpoint, log):
+            done = _drive(load, plan, title, interruption, voice, log)
     except HarnessError as error:
+        log.append("point_ended", point=point.index, status="partial", reason=error.what)
         folder.update_meta(reason=error.what)
         folder.merge("partial")
         raise
+    log.append("point_ended", point=point.index, status=done.status, reason=done.reason,
+               num_rows=done.rows)  # fmt: skip
     folder.update_meta(reason=done.reason)
     folder.merge(done.status)
     return done
@@ -93,19 +100,34 @@ def _plan(
 
 
 def _drive(
-    load: LoadProcess, plan: PointPlan, title: str, interruption: Interruption, voice: Voice
+    load: LoadProcess,
+    plan: PointPlan,
+    title: str,
+    interruption: Interruption,
+    voice: Voice,
+    log: EventLog,
 ) -> Done:
     if interruption.is_asked:
         return Done("interrupted", 0, "stopped by the user before the first request")
     done = Done("partial", 0, "the load process ended without a word")
-    with Display(voice, title) as display, interruption.reaching(load, display.note):
-        for event in load.run(plan):
-            if isinstance(event, Pulse):
+    num_workers = 0
+    with Display(voice, title) as display:
+
+        def note(text: str) -> None:
+            log.append("interrupted", point=plan.point_index, text=text)
+            display.note(text)
+
+        with interruption.reaching(load, note):
+            for event in load.run(plan):
+                if not isinstance(event, Pulse):
+                    done = event
+                    continue
                 display.show(event)
-            else:
-                done = event
+                if event.workers < num_workers:
+                    log.append("worker_lost", point=plan.point_index, left=event.workers)
+                num_workers = event.workers
     if interruption.is_asked and done.status == "partial":
-        return Done("interrupted", done.num_rows, done.reason)
+        return Done("interrupted", done.rows, done.reason)
     return done
 
 
@@ -123,6 +145,7 @@ def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[st
         "seed": point.seed,
         "repeat": point.repeat,
         "base_url": endpoint.base_url,
+        "is_local_target": is_local(endpoint),
         "facts": endpoint.facts.to_json(),
         "token_plan": plan,
         "realised": rows,
@@ -131,16 +154,18 @@ def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[st
 
 
 def _stage_facts(stage: Stage, planned: StageSchedule) -> dict[str, Any]:
-    if not isinstance(stage, OpenStage):
+    if isinstance(stage, ClosedStage):
         return {"name": stage.name, "kind": "closed", "concurrency": stage.concurrency}
     begin, end = planned.warmup_ns, planned.warmup_ns + planned.window_ns
     inside = (planned.intended_ns >= begin) & (planned.intended_ns < end)
     num_scheduled = int(np.count_nonzero(inside))
     realised_rate = num_scheduled / (planned.window_ns / 1e9) if planned.window_ns else None
-    rate = stage.rate if isinstance(stage.rate, float) else realised_rate
+    asked = stage.rate if isinstance(stage, OpenStage) else None
+    rate = asked if isinstance(asked, float) else realised_rate
     return {
         "name": stage.name,
         "kind": "open",
         "offered_req_per_s": rate,
         "num_scheduled": num_scheduled,
+        "idle_s": list(stage.idle) if isinstance(stage, IdleBurstStage) else [],
     }

@@ -37,6 +37,7 @@ class Service:
         self._chooser = Chooser(script)
         self._free_ns = [0] * (script.servers or 0)
         self._running: dict[Connection, RequestLog] = {}
+        self._num_done = self._output_tok = self._prompt_tok = 0  # answers that came to their end
         self._pages: dict[tuple[str, str], Callable[[], bytes]] = {
             ("GET", "/health"): lambda: whole(200, b"", "text/plain"),
             ("GET", "/v1/models"): self._models,
@@ -110,6 +111,10 @@ class Service:
         log.end_ns = monotonic_ns()
         if log.outcome == "running":
             log.outcome = "done"
+            if log.status < 300:
+                self._num_done += 1
+                self._output_tok += log.output_tok
+                self._prompt_tok += log.prompt_tok
         if not exchange.keeps_connection:
             connection.close()
 
@@ -165,5 +170,11 @@ class Service:
             f"scripted_requests_total {self.num_requests}",
             "# TYPE scripted_requests_running gauge",
             f"scripted_requests_running {len(self._running)}",
+            "# TYPE scripted_requests_finished_total counter",
+            f"scripted_requests_finished_total {self._num_done}",
+            "# TYPE scripted_output_tokens_total counter",
+            f"scripted_output_tokens_total {self._output_tok}",
+            "# TYPE scripted_prompt_tokens_total counter",
+            f"scripted_prompt_tokens_total {self._prompt_tok}",
         ]
         return whole(200, ("\n".join(lines) + "\n").encode(), "text/plain; version=0.0.4")
