@@ -96,6 +96,6 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(
         torch.autograd.backward(Trainer(student, teacher=teacher).loss(ids, weights, where))
         return max(float(p.grad.abs().max()) for p in student.parameters() if p.grad is not None)
 
-    assert pull() > 1e-3
+    stranger = pull()
     student.load_state_dict(teacher.state_dict())
-    assert pull() < 1e-6
+    assert pull() < stranger / 100
