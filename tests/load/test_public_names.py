@@ -10,8 +10,8 @@ import harness.load
 
 def test_public_names() -> None:
     assert harness.load.__all__ == [
-        "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "TargetFacts", "calibrate",
-        "probe_target",
+        "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "RemoteWorkers", "TargetFacts",
+        "calibrate", "check_bind", "probe_target",
     ]  # fmt: skip
     for name in harness.load.__all__:
         assert getattr(harness.load, name) is not None
