@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis import PointSummary
+from harness.analysis import Check, PointSummary
 from harness.estimate import SEVERITY, Outcome, Verdict
 from reports._text import amount, estimate_cell, name_of, span
 from reports.view import Align, Cell, Row, Table
 
 LEFT: Align = "left"
 RIGHT: Align = "right"
-LATENCIES = ("ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall")
+LATENCIES = ("ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall", "wire_overhead")
 RATES = (
     ("request_per_s", "rate"), ("goodput_req_per_s", "rate"), ("output_tok_per_s", "rate"),
     ("output_tok_per_s", "peak"), ("output_tok_per_s_per_user", "p50"),
@@ -196,15 +196,15 @@ def error_table(summary: PointSummary, suffix: str) -> Table | None:
 def quality_table(summary: PointSummary, suffix: str) -> Table:
     """Whether the measurement itself can be believed: one row a check."""
     columns = (
-        ("check", LEFT), ("status", LEFT), ("value", RIGHT), ("notice above", RIGHT),
-        ("worse above", RIGHT), ("what it means", LEFT),
+        ("check", LEFT), ("status", LEFT), ("value", RIGHT), ("notice beyond", RIGHT),
+        ("worse beyond", RIGHT), ("what it means", LEFT),
     )  # fmt: skip
     order = ("invalid", "absent", "notice", "ok")
     rows = tuple(
         Row(
             (
-                Cell(c.title), Cell(c.status, outcome=c.status),
-                Cell("not taken" if c.value is None else amount(c.value, c.unit), c.value),
+                Cell(c.title), _check_status(c),
+                Cell("" if c.value is None else amount(c.value, c.unit), c.value),
                 Cell("" if c.limit_notice is None else amount(c.limit_notice, c.unit)),
                 Cell("" if c.limit_invalid is None else amount(c.limit_invalid, c.unit)),
                 Cell(c.sentence),
@@ -215,6 +215,13 @@ def quality_table(summary: PointSummary, suffix: str) -> Table:
     )  # fmt: skip
     state = "valid" if summary.validity is not Outcome.INVALID else "invalid"
     return Table(f"quality{suffix}", f"Measurement quality: {state}", columns, rows)
+
+
+def _check_status(check: Check) -> Cell:
+    """What was not taken is neither well nor ill."""
+    if check.value is None and check.status == "ok":
+        return Cell("not taken")
+    return Cell(check.status, outcome=check.status)
 
 
 def _count(number: int) -> Cell:

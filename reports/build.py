@@ -7,7 +7,7 @@ with its curve against load.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.analysis import GLOSSARY, PointSummary
@@ -18,6 +18,7 @@ from harness.notices import Notice
 from harness.units import format_seconds
 from reports import _charts as charts
 from reports import _client_tables as client
+from reports import _server as server
 from reports import _tables as tables
 from reports._text import listed
 from reports.view import Block, Definitions, Section, Sentence, Table, Text, View
@@ -51,7 +52,8 @@ def build_view(
 ) -> View:
     """Everything the renderers print. summaries: one a point and stage, in order."""
     sections = [
-        _capacity(summaries), _latency(summaries), _time(summaries), _errors(summaries),
+        _capacity(summaries), _latency(summaries), _time(summaries), _engine(summaries),
+        _errors(summaries),
         _method(summaries, facts.client_check), _provenance(facts),
     ]  # fmt: skip
     return View(
@@ -96,6 +98,7 @@ def _key_tables(summaries: Sequence[PointSummary]) -> tuple[Table, ...]:
         return (tables.point_table(summaries),)
     found = [tables.latency_table(s, "") for s in summaries]
     found += [tables.rate_table(s, "") for s in summaries]
+    found += [server.comparison_table(s, "") for s in summaries]
     return tuple(t for t in found if t)
 
 
@@ -126,6 +129,18 @@ def _latency(summaries: Sequence[PointSummary]) -> Section | None:
 def _time(summaries: Sequence[PointSummary]) -> Section | None:
     blocks = [charts.strips_chart(s, _suffix(s, summaries)) for s in summaries]
     return _section("time", "Over time", "", blocks)
+
+
+def _engine(summaries: Sequence[PointSummary]) -> Section | None:
+    """What the target told of itself; the table of a single point already leads the report."""
+    blocks: list[Block | None] = []
+    for s in summaries:
+        suffix = _suffix(s, summaries)
+        if suffix:
+            blocks.append(server.comparison_table(s, suffix))
+        blocks += [server.server_chart(s, suffix), server.limits_table(s, suffix)]
+    lead = "What the target says of itself, beside what the client saw."
+    return _section("engine", "The server", lead, blocks)
 
 
 def _errors(summaries: Sequence[PointSummary]) -> Section | None:
@@ -226,6 +241,8 @@ def _data(
                 "window_s": s.meta.window_s,
                 "validity": s.validity.value,
                 "counts": s.counts,
+                "client_against_server": [asdict(c) for c in s.server.comparisons],
+                "rate_limits": [asdict(r) for r in s.server.rate_limits],
                 "estimates": [e.to_json() for e in s.estimates],
             }
             for s in summaries
