@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from harness.analysis.autocorrelation import design_effect
 from harness.analysis.frame import FloatArray, IntArray
@@ -101,7 +101,7 @@ def _widened(draws: FloatArray, value: float, num_blocks: float, level: float) -
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     freedom = max(num_blocks - 1, 1.0)
     widen = (
-        float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
+        float(special.stdtrit(freedom, 1 - tail) / special.ndtri(1 - tail))
         * math.sqrt(num_blocks / freedom)
     )  # fmt: skip
     return Interval(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def wilson(k: float, n: float, level: float = 0.95, deff: float = 1.0) -> Interv
     if n <= 0:
         return Interval(None, None)
     share, size = k / n, n / deff
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(special.ndtri((1 + level) / 2))
     centre = (share + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * np.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
     # the exact ends at the boundary, free of rounding
@@ -43,6 +43,6 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95, deff: float = 
     if n <= 0:
         return Interval(None, None)
     k, n = k / deff, n / deff
-    low = 0.0 if k <= 0 else float(stats.beta.ppf(1 - confidence, k, n - k + 1))
-    high = 1.0 if k >= n else float(stats.beta.ppf(confidence, k + 1, n - k))
+    low = 0.0 if k <= 0 else float(special.betaincinv(k, n - k + 1, 1 - confidence))
+    high = 1.0 if k >= n else float(special.betaincinv(k + 1, n - k, confidence))
     return Interval(low, high)
