@@ -66,23 +66,30 @@ class Axis:
         self._unsure: list[tuple[int, int]] = []  # user stamps between which a step happened
         self._last_good_ns = monotonic_ns()
         self._slew_from = (self._last_good_ns, self._raw_ns())
-        self.num_steps = 0
+        self.num_steps = self._untold_ns = 0
 
     def _narrowest(self) -> int:
         return _narrowest_ns(self._realtime_ns, self._monotonic_ns)
 
     def sample(self) -> int:
-        """Compare the clocks; the step since the last sample in ns, 0 when there was none."""
+        """Compare the clocks; the steps since the last sample in ns, 0 when there was none, those
+        that a refresh met included."""
+        self.refresh()
+        untold_ns, self._untold_ns = self._untold_ns, 0
+        return untold_ns
+
+    def refresh(self) -> None:
+        """Compare the clocks: what is mapped from now on knows of a step until now."""
         offset_ns, now_ns = self._narrowest(), self._monotonic_ns()
         step_ns = offset_ns - self._offset_ns
         if abs(step_ns) <= STEP_NS:
             self._last_good_ns = now_ns
-            return 0
+            return
         self._unsure.append((self._last_good_ns, now_ns))
         self._eras.append((now_ns, offset_ns))
         self._offset_ns, self._last_good_ns = offset_ns, now_ns
         self.num_steps += 1
-        return step_ns
+        self._untold_ns += step_ns
 
     def slew_ppm(self) -> float:
         """Rate of MONOTONIC against MONOTONIC_RAW since the last call, parts a million."""

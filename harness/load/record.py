@@ -170,7 +170,7 @@ class _Stamps:
     """The receives of an exchange on the axis."""
 
     def __init__(self, exchange: Exchange, axis: Axis) -> None:
-        axis.sample()  # a step since the last sample must be known before stamps are mapped
+        axis.refresh()  # a step since the last sample must be known before stamps are mapped
         table = np.array(exchange.receives, dtype=np.int64).reshape(-1, NUM_STAMPS)
         kernel, self._user_ns, poll, self._offset = table.T
         user = self._user_ns

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,3 +121,27 @@ def measure(load_process: LoadProcess, tmp_path: Path) -> Measure:
             return drive(load_process, make_plan(tmp_path / f"{next(points)}", scenario, **plan))
 
     return run
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ca.pem, and server.pem / server.key for 127.0.0.1 signed by it."""
+    folder = tmp_path_factory.mktemp("ca")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    _openssl(
+        folder, "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+        "-subj", "/CN=test authority",
+    )  # fmt: skip
+    _openssl(
+        folder, "req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=it",
+    )  # fmt: skip
+    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    _openssl(
+        folder, "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+        "-CAcreateserial", "-out", "server.pem", "-days", "2", "-extfile", "ext",
+    )  # fmt: skip
+    return folder

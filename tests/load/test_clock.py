@@ -75,6 +75,16 @@ def test_a_step_is_flagged_and_its_second_uses_user_stamps() -> None:
     assert axis.num_steps == 1
 
 
+def test_a_step_met_while_parsing_is_still_told_by_the_next_sample() -> None:
+    clocks = Clocks()
+    axis = clocks.axis()
+    clocks.offset_ns += 1_000_000_000
+    axis.refresh()
+    assert axis.num_steps == 1
+    assert abs(axis.sample() - 1_000_000_000) <= 40
+    assert axis.sample() == 0
+
+
 def test_slewing_and_small_noise_are_no_step() -> None:
     clocks = Clocks()
     axis = clocks.axis()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,30 +14,6 @@ from harness.testing import ScriptedServer
 from .conftest import FAST, drive, make_plan, open_load, scenario_of
 
 pytestmark = pytest.mark.e2e
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem, and server.pem / server.key for 127.0.0.1 signed by it."""
-    folder = tmp_path_factory.mktemp("ca")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl(
-        folder, "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-        "-subj", "/CN=test authority",
-    )  # fmt: skip
-    openssl(
-        folder, "req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=it",
-    )  # fmt: skip
-    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
-    openssl(
-        folder, "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-CAcreateserial", "-out", "server.pem", "-days", "2", "-extfile", "ext",
-    )  # fmt: skip
-    return folder
 
 
 @pytest.fixture

@@ -1,0 +1,176 @@
+"""Pitfalls below HTTP: connections that are slow to open, closed under us, far away, or of IPv6."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.load import LoadProcess, TargetFacts, probe_target
+from harness.load.sockets import Sockets, retransmits_of
+from harness.records import read_spool
+from harness.testing import ScriptedServer
+
+from .cases import MS, run_cases, statuses, summary_of
+from .conftest import drive, make_plan, open_load, scenario_of
+
+pytestmark = pytest.mark.e2e
+OUT = 4
+SPARSE: dict[str, Any] = {
+    "timing": {"ttft": "5ms", "gap": "1ms"},
+    "transport": {"idle_close": "20ms"},
+}
+
+
+def test_10_a_slow_tls_handshake_has_its_own_column_and_is_no_part_of_reuse(
+    authority: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    pair = (authority / "server.pem", authority / "server.key")
+    # three requests a second of 0.5 s each: some find a kept connection, some open one
+    script = {"timing": {"ttft": "100ms", "gap": "150ms"}, "transport": {"tls_delay": "250ms"}}
+    with ScriptedServer(script, tls=pair) as server, LoadProcess() as process:
+        load = open_load(8, 16)
+        point = drive(process, make_plan(tmp_path, scenario_of(server.base_url, load, out=OUT)))
+    rows = [row for row in point.rows if row["phase"] == "measured"]
+    assert {row["error_class"] for row in rows} == {""}
+    reused = [row for row in rows if row["conn_reused"]]
+    assert reused
+    assert all(row["tcp_ns"] == row["tls_ns"] == 0 for row in reused)
+    opened = [row for row in rows if row["tls_ns"]]
+    for row in opened:
+        assert row["tls_ns"] >= 250 * MS
+        assert row["sent_ns"] - row["intended_ns"] >= row["tls_ns"]  # inside ttft ...
+    # ... but not the client's lateness
+    assert statuses(summary_of(point, rows))["send_lag"] != "invalid" or not opened
+
+
+def test_10_a_slow_tcp_connection_shows_its_wait_and_its_retransmits(
+    load_process: LoadProcess, tmp_path: Path
+) -> None:
+    """A full backlog drops the first SYN; the kernel sends it again after a second."""
+    outage = {"kind": "no_accept", "start": "0s", "duration": "500ms", "every": "1s"}
+    script = SPARSE | {"outages": [outage]}
+    run = run_cases(load_process, tmp_path, {"plain": (40, {})}, rate=20, script=script, out=OUT)
+    rows = run.rows()
+    waited = [row for row in rows if row["tcp_ns"] > 900 * MS]
+    if not waited:
+        pytest.skip("this kernel accepts beyond a backlog of none")
+    for row in waited:
+        assert not row["conn_reused"]
+        assert row["first_token_ns"] - row["intended_ns"] > 900 * MS
+        assert row["sent_ns"] - row["intended_ns"] > 900 * MS
+    clients = read_spool(run.point.folder).clients.to_pylist()
+    assert sum(row["tcp_retransmits"] for row in clients) >= len(waited) // 2
+
+
+def test_a_server_that_drops_kept_connections_is_told(
+    load_process: LoadProcess, tmp_path: Path
+) -> None:
+    run = run_cases(load_process, tmp_path, {"plain": (20, {})}, rate=10, script=SPARSE, out=OUT)
+    assert {row["error_class"] for row in run.rows()} == {""}
+    assert not any(row["conn_reused"] for row in run.rows())
+    check = next(c for c in run.analyse().checks if c.code == "keep_alive")
+    assert check.status == "notice"
+    assert "keep-alive timeout" in check.sentence
+
+
+def test_kept_connections_raise_nothing(load_process: LoadProcess, tmp_path: Path) -> None:
+    run = run_cases(load_process, tmp_path, {"plain": (40, {})}, rate=40, out=OUT)
+    assert any(row["conn_reused"] for row in run.rows())
+    found = statuses(run.analyse())
+    assert (found["keep_alive"], found["retransmits"]) == ("ok", "ok")
+
+
+def test_36_a_far_target_shows_its_round_trip_beside_ttft_never_subtracted(
+    load_process: LoadProcess, tmp_path: Path
+) -> None:
+    facts = TargetFacts("x", "scripted", takes_continuous_usage=True, rtt_ns=50 * MS)
+    far = {"plain": (20, {"timing": {"ttft": "150ms", "gap": "1ms"}})}
+    run = run_cases(load_process, tmp_path, far, facts=facts, out=OUT)
+    frame = run.frame()
+    ttft_s = frame.first_token_s - frame.intended_s
+    assert ttft_s.min() >= 0.149
+    found = run.analyse(rtt_s=0.05)
+    check = next(c for c in found.checks if c.code == "rtt")
+    assert check.value == pytest.approx(0.05 / np.median(ttft_s))
+    assert check.status == ("notice" if np.median(ttft_s) < 0.5 else "ok")
+    assert "never subtracted" in check.sentence or check.status == "ok"
+    near = run.analyse(rtt_s=0.0001)
+    assert near.estimates == found.estimates
+
+
+def test_ipv6(load_process: LoadProcess, tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 loopback here: {error}")
+    with ScriptedServer(host="::1") as server:
+        facts = probe_target(server.base_url)
+        assert facts.base_url == f"http://[::1]:{server.port}/v1"
+        scenario = scenario_of(server.base_url, open_load(40, 8), out=OUT)
+        point = drive(load_process, make_plan(tmp_path, scenario, facts))
+        assert len(server.requests) >= 8
+    assert {row["error_class"] for row in point.rows} == {""}
+
+
+# -- whose retransmits -------------------------------------------------------------------------
+
+
+class _Raw:
+    """Tells a tcp_info in which so many segments were sent again."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.is_open = True
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        if not self.is_open:
+            raise OSError("closed")
+        return (b"\0" * 100 + self.count.to_bytes(4, "little"))[:size]
+
+
+def test_retransmits_are_summed_over_open_and_closed_connections() -> None:
+    sockets, first, second = Sockets(), _Raw(0), _Raw(2)
+    sockets.opened(first)
+    sockets.opened(second)
+    assert sockets.num_retransmits() == 2
+    first.count = 5
+    sockets.closing(first)
+    first.is_open = False
+    assert sockets.num_retransmits() == 7
+    assert sockets.num_retransmits() == 7
+    second.count = 3
+    assert sockets.num_retransmits() == 8
+
+
+def test_of_very_many_connections_each_is_asked_in_turn() -> None:
+    sockets, raws = Sockets(), [_Raw(0) for _ in range(600)]
+    for raw in raws:
+        sockets.opened(raw)
+    for raw in raws:
+        raw.count = 1
+    assert [sockets.num_retransmits() for _ in range(4)] == [256, 512, 600, 600]
+
+
+def test_where_nobody_tells_nothing_is_told() -> None:
+    class Mute:
+        def getsockopt(self, *_: int) -> bytes:
+            raise OSError("not here")
+
+    sockets = Sockets()
+    sockets.opened(Mute())
+    assert sockets.num_retransmits() is None
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="TCP_INFO is Linux's")
+def test_a_real_connection_tells_its_own_count() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        assert retransmits_of(client) in (0, None)
+        client.close()
+        assert retransmits_of(client) is None
