@@ -77,8 +77,13 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
     return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
 
 
+def status_class(status: int) -> str:
+    """The error class of a status of 300 or more."""
+    return "throttled" if status == 429 else "http_5xx" if status >= 500 else "http_4xx"
+
+
 def _status_class(status: int, said: str) -> Outcome:
-    name = "throttled" if status == 429 else "http_5xx" if status >= 500 else "http_4xx"
+    name = status_class(status)
     return Outcome(name, f"status {status}: {said}" if said else f"status {status}")
 
 

@@ -17,6 +17,7 @@ class Counters:
     ok: int = 0
     throttled: int = 0
     failed: int = 0
+    cancelled: int = 0
     num_blocked: int = 0
     blocked_ns: int = 0
     num_receives: int = 0
@@ -37,6 +38,8 @@ class Counters:
             self.ok += 1
         elif error == "throttled":
             self.throttled += 1
+        elif error in ("cancelled", "cut"):  # the scenario's doing, or the end of the run's
+            self.cancelled += error == "cancelled"
         else:
             self.failed += 1
             self.last_error = f"{error}: {row['error_detail'] or ''}"

@@ -1,12 +1,14 @@
 """One request and its reply on the wire, in a greenlet of its own, woken once when it is over.
 
 While the answer streams nothing runs here: the connection's hub callback stores bytes and stamps.
-No retries, no redirects. Whatever goes wrong becomes a fault on the exchange, never an exception.
+No redirects; a retry is another exchange. Whatever goes wrong becomes a fault on the exchange,
+never an exception.
 """
 
 from __future__ import annotations
 
 import heapq
+import weakref
 from array import array
 from bisect import bisect_left
 from time import monotonic_ns
@@ -17,7 +19,7 @@ from gevent.hub import Waiter
 
 from harness.load.answer import Answer
 from harness.load.dialects import TOKEN_PATTERN
-from harness.load.faults import ClientFault, CutFault, TimeoutFault, WireFault
+from harness.load.faults import CancelFault, ClientFault, CutFault, TimeoutFault, WireFault
 from harness.load.http1 import ResponseReader
 from harness.load.pool import Pool
 from harness.load.wire import NUM_STAMPS, Connection
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Arrival(NamedTuple):
-    """A request that is due. slot: -1 for an open stage."""
+    """A request that is due. slot: -1 for an open stage. attempt: 0, then one more a retry."""
 
     stage: int
     row: int
@@ -35,6 +37,7 @@ class Arrival(NamedTuple):
     intended_ns: int
     phase: str
     slot: int = -1
+    attempt: int = 0
 
 
 class Limits(NamedTuple):
@@ -61,13 +64,18 @@ class Exchange:
     """Stamps are ns on CLOCK_MONOTONIC, 0 where that never happened."""
 
     __slots__ = (
+        "__weakref__",
         "_connection",
+        "_num_seen",
         "_scanned",
+        "_seen_to",
         "_waiter",
         "answer",
         "arrival",
         "asked_in",
         "asked_out",
+        "cancel_at_ns",
+        "cancel_tok",
         "connection_reused",
         "dns_ns",
         "end_ns",
@@ -98,6 +106,7 @@ class Exchange:
         self.asked_in = self.asked_out = -1
         self.released_ns = self.sent_ns = self.sent_last_ns = self.end_ns = 0
         self.dns_ns = self.tcp_ns = self.tls_ns = 0
+        self.cancel_at_ns = self.cancel_tok = 0  # when the client leaves; 0: it waits for the end
         self.connection_reused = self.is_started = self.is_over = False
         self.fault: WireFault | None = None
         self.reader, self.receives, self.head_row = ResponseReader(), array("q"), -1
@@ -106,7 +115,7 @@ class Exchange:
         self.last_token_ns = 0
         self._connection: Connection | None = None
         self._waiter: Waiter | None = None
-        self._scanned = 0
+        self._scanned = self._seen_to = self._num_seen = 0
 
     def start(self) -> None:
         self.released_ns = monotonic_ns()
@@ -174,10 +183,20 @@ class Exchange:
         self.owner.on_end(self)
 
     def on_deadline(self, now_ns: int) -> int:
-        """Stop it where a limit has passed; else the next time to look."""
-        limits = self.owner.limits
+        """Stop it where a limit has passed, or its user leaves; else the next time to look."""
         if self.is_over or self.end_ns:
             return 0
+        if self.cancel_at_ns and now_ns >= self.cancel_at_ns:
+            self.stop(CancelFault("the user left, as the scenario asks"))
+            return 0
+        if self.cancel_tok and self._num_token_chunks() >= self.cancel_tok:
+            self.stop(CancelFault(f"the user left after {self.cancel_tok} tokens"))
+            return 0
+        next_ns = self._next_look_ns(now_ns)
+        return now_ns + 1 if next_ns and self.cancel_tok else next_ns  # the next tick looks again
+
+    def _next_look_ns(self, now_ns: int) -> int:
+        limits = self.owner.limits
         total_ns = self.sent_ns + limits.total_ns
         if now_ns >= total_ns:
             self.stop(TimeoutFault(f"no end within {limits.total_ns / 1e9:g} s", "timeout_total"))
@@ -195,6 +214,16 @@ class Exchange:
             self.stop(TimeoutFault(said, "stalled"))
             return 0
         return min(idle_ns, total_ns)
+
+    def _num_token_chunks(self) -> int:
+        """Token-bearing deltas received so far. Looks only at bytes it has not yet seen."""
+        reader, base = self.reader, self.reader.body_base
+        if self.answer is not None:  # what was parsed early is gone from the body
+            self._num_seen = max(self._num_seen, len(self.answer.chunk_end))
+        for match in TOKEN_PATTERN.finditer(reader.body, max(0, self._seen_to - base)):
+            self._num_seen += 1
+            self._seen_to = match.end() + base
+        return self._num_seen
 
     def _last_sign_ns(self) -> int:
         """When the last token came, or the first body byte before any. Looks only at bytes that
@@ -217,21 +246,25 @@ class Exchange:
 
 
 class Deadlines:
-    """Exchanges by the next time to look at their limits; checked by a slow tick."""
+    """Exchanges by the next time to look at their limits; checked by a slow tick.
+
+    Held weakly: an exchange that is over and recorded must not live on, with all its chunks, until
+    a limit of minutes comes.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Exchange]] = []
+        self._heap: list[tuple[int, int, weakref.ref[Exchange]]] = []
         self._count = 0
 
     def add(self, at_ns: int, exchange: Exchange) -> None:
-
+        """Look at it then."""
         self._count += 1
-        heapq.heappush(self._heap, (at_ns, self._count, exchange))
+        heapq.heappush(self._heap, (at_ns, self._count, weakref.ref(exchange)))
 
     def check(self, now_ns: int) -> None:
-
+        """Ask every exchange whose time has come."""
         while self._heap and self._heap[0][0] <= now_ns:
-            _, _, exchange = heapq.heappop(self._heap)
-            next_ns = exchange.on_deadline(now_ns)
-            if next_ns:
+            exchange = heapq.heappop(self._heap)[2]()
+            next_ns = exchange.on_deadline(now_ns) if exchange is not None else 0
+            if next_ns and exchange is not None:
                 self.add(next_ns, exchange)

@@ -7,6 +7,7 @@
     |- MalformedFault       not HTTP as we know it
     |- StaleFault           a kept connection was closed just as we used it
     |- ClientFault          descriptors, ports, our own exception
+    |- CancelFault          the scenario's user left
     `- CutFault             the end of the run came first
 
 They are caught by the exchange, never by a user: a failed request is a row, not an exception.
@@ -57,6 +58,10 @@ class StaleFault(WireFault):
 
 class ClientFault(WireFault):
     error_class = "client_fault"
+
+
+class CancelFault(WireFault):
+    error_class = "cancelled"
 
 
 class CutFault(WireFault):

@@ -2,7 +2,8 @@
 
 It runs the stages of its shard, hands finished exchanges to the recorder, and tells the master
 when its measured requests are over. Stages begin and end when the master says so. Nothing is
-retried; nothing that is due is dropped; what the end of the run cuts off is recorded as cut.
+retried unless the class says so; nothing that is due is dropped; what the end of the run cuts off
+is recorded as cut.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from harness.load.drivers import DRIVERS, Driver
 from harness.load.exchange import Arrival, Deadlines, Exchange
 from harness.load.faults import CutFault
 from harness.load.recorder import Recorder
+from harness.load.retry import retry_wait_ns
 from harness.load.setup import Shard
 from harness.traffic import salt
 
@@ -41,6 +43,8 @@ class Load:
         self._recorder, self.counters, self._tell = recorder, counters, tell
         self.in_flight: set[Exchange] = set()
         self._waiting: deque[Arrival] = deque()
+        self._again: set[gevent.Greenlet] = set()  # retries that wait for their time
+        self._retries = [traffic.retry for traffic in shard.point.traffic]
         self._deadlines = Deadlines()
         stages = shard.schedule.stages
         only = shard.plan.only_stage
@@ -51,7 +55,7 @@ class Load:
         self._drivers: dict[int, Driver] = {}
         self._told: set[int] = set()
         self._drain_by_ns = 0
-        self._is_stopping = False
+        self._is_stopping = self._is_draining = False
         self._greenlet: gevent.Greenlet | None = None
         self.stage = self._order[0] if self._order else 0
 
@@ -106,8 +110,11 @@ class Load:
         self._tell("done", {"rows": rows, "seq": self._recorder.seq})
 
     def _drain(self) -> None:
+        self._is_draining = True
         deadline_ns = self._drain_by_ns or monotonic_ns() + self.shard.schedule.drain_ns
         self._drain_by_ns = deadline_ns
+        for greenlet in self._again:  # the failure before them is what stays on record
+            greenlet.kill(block=False)
         while (self.in_flight or self._waiting) and monotonic_ns() < self._drain_by_ns:
             gevent.sleep(TICK_S / 2)
         self._is_stopping = True
@@ -147,6 +154,10 @@ class Load:
     def _release(self, arrival: Arrival) -> None:
         if arrival.phase == "measured":
             self._pending[arrival.stage] += 1
+        self._admit(arrival)
+
+    def _admit(self, arrival: Arrival) -> None:
+        """Send it, or have it wait for max_in_flight."""
         if len(self.in_flight) >= self.shard.max_in_flight or self._waiting:
             self._waiting.append(arrival)
             self.counters.num_blocked += 1
@@ -157,18 +168,24 @@ class Load:
         exchange = self._exchange(arrival)
         self.in_flight.add(exchange)
         exchange.start()
+        if exchange.cancel_at_ns:
+            self._deadlines.add(exchange.cancel_at_ns, exchange)
 
     def _exchange(self, arrival: Arrival) -> Exchange:
         plan = self.shard.plan
         stage = self.shard.schedule.stages[arrival.stage]
         request_id = (
             f"{plan.run_id}-{plan.arm}-{plan.attempt}-{plan.point_index}"
-            f"-{arrival.stage}-{arrival.ordinal}"
+            f"-{arrival.stage}-{arrival.ordinal}{f'-r{arrival.attempt}' if arrival.attempt else ''}"
         )
         class_plan = self.shard.classes[int(stage.class_id[arrival.row])]
         exchange = Exchange(self, arrival, class_plan, self.shard.pool, request_id)
         exchange.asked_in = int(stage.asked_in[arrival.row])
         exchange.asked_out = int(stage.asked_out[arrival.row])
+        if len(stage.cancel_ns):
+            after_ns = int(stage.cancel_ns[arrival.row])
+            exchange.cancel_at_ns = arrival.intended_ns + after_ns if after_ns >= 0 else 0
+            exchange.cancel_tok = max(0, int(stage.cancel_tok[arrival.row]))
         return exchange
 
     def body_of(self, arrival: Arrival) -> bytes:
@@ -186,8 +203,11 @@ class Load:
     def on_sent(self, exchange: Exchange) -> None:
         counters = self.counters
         counters.sent += 1
-        counters.send_lag_s.add((exchange.sent_ns - exchange.arrival.intended_ns) / 1e9)
+        if not exchange.arrival.attempt:
+            counters.send_lag_s.add((exchange.sent_ns - exchange.arrival.intended_ns) / 1e9)
         first_ns = min(self.limits.first_byte_ns, self.limits.total_ns)
+        if exchange.cancel_tok:
+            first_ns = 0  # looked at in each tick, from the first on
         self._deadlines.add(exchange.sent_ns + first_ns, exchange)
 
     def on_end(self, exchange: Exchange) -> None:
@@ -203,12 +223,33 @@ class Load:
 
     def _finished(self, exchange: Exchange) -> None:
         arrival = exchange.arrival
-        if arrival.phase == "measured":
-            self._pending[arrival.stage] -= 1
         exchange.end_ns = exchange.end_ns or monotonic_ns()
         self._recorder.put(exchange)
+        if self._ask_again(exchange):
+            return
+        if arrival.phase == "measured":
+            self._pending[arrival.stage] -= 1
         driver = self._drivers.get(arrival.stage)
         if driver is not None and not self._is_stopping:
             is_broken = exchange.fault is not None and exchange.fault.error_class in BROKEN
             driver.on_end(arrival, is_broken=is_broken)
             self._check_measured(arrival.stage, monotonic_ns())
+
+    def _ask_again(self, exchange: Exchange) -> bool:
+        """Whether the request goes on with another attempt, after its wait."""
+        arrival = exchange.arrival
+        class_id = int(self.shard.schedule.stages[arrival.stage].class_id[arrival.row])
+        wait_ns = retry_wait_ns(exchange, self._retries[class_id], self.shard.point.seed)
+        if wait_ns is None or self._is_stopping or self._is_draining:
+            return False
+        at_ns = exchange.end_ns + wait_ns
+        if exchange.cancel_at_ns and at_ns >= exchange.cancel_at_ns:
+            return False  # by then its user has left
+        wait_s = max(0.0, (at_ns - monotonic_ns()) / 1e9)
+        greenlet = gevent.spawn_later(wait_s, self._try_again, arrival)
+        self._again.add(greenlet)
+        return True
+
+    def _try_again(self, arrival: Arrival) -> None:
+        self._again.discard(gevent.getcurrent())
+        self._admit(arrival._replace(attempt=arrival.attempt + 1))

@@ -54,7 +54,6 @@ class RecordContext:
     run_id: str
     point: int
     target: str
-    attempt: int
     worker: int
     axis: Axis
     count_tokens: CountTokens | None = None
@@ -115,7 +114,7 @@ def make_record(
         "request_id": exchange.request_id,
         "row": arrival.row,
         "ordinal": arrival.ordinal,
-        "attempt": context.attempt,
+        "attempt": arrival.attempt,
         "worker": context.worker,
         "phase": arrival.phase,
         "status": exchange.reader.status,

@@ -23,17 +23,20 @@ _ROWS = (
     ("asked_out", pa.int32()), ("content_id", pa.int64()), ("prefix_group", pa.int32()),
     ("think_ns", pa.int64()),
 )  # fmt: skip
+_LEAVING = (("cancel_ns", pa.int64()), ("cancel_tok", pa.int32()))  # only where a class cancels
 _PHASES = ("index", "name", "kind", "warmup_ns", "window_ns", "cooldown_ns", "num_measured")
 _KEY = b"harness.schedule"
 
 
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Replace the file at `path`. Raises UsageError where the disk is full."""
+    has_leaving = all(len(stage.cancel_ns) == len(stage) for stage in schedule.stages)
+    written = (*_ROWS, *(_LEAVING if has_leaving else ()))
     tables = [
         pa.table(
             {
                 "stage": pa.array(np.full(len(stage), stage.index, np.int32)),
-                **{name: pa.array(getattr(stage, name), kind) for name, kind in _ROWS},
+                **{name: pa.array(getattr(stage, name), kind) for name, kind in written},
             }
         )
         for stage in schedule.stages
@@ -54,10 +57,11 @@ def read_schedule(path: Path) -> Schedule:
     table = pq.read_table(path)
     meta = json.loads(table.schema.metadata[_KEY])
     stage_of = table.column("stage").to_numpy()
+    written = [name for name, _ in (*_ROWS, *_LEAVING) if name in table.column_names]
     stages = []
     for phases in meta["stages"]:
         rows = np.flatnonzero(stage_of == phases["index"])
-        columns = {name: table.column(name).to_numpy()[rows] for name, _ in _ROWS}
+        columns = {name: table.column(name).to_numpy()[rows] for name in written}
         starts = np.array(phases.pop("slot_start_ns"), np.int64)
         law = phases.pop("law", None)
         stages.append(

@@ -6,15 +6,14 @@ NOT_SERVED = "not served in this version"
 
 # model name -> keys
 _KEYS = {
-    "Scenario": {"gate", "cost", "stop", "telemetry"},
-    "TrafficClass": {"cancel", "retry"},
+    "Scenario": {"gate", "cost", "stop"},
     "OpenAITarget": {"preset"},
 }
 
 # Kinds are unique enough across the language that one set serves every choice.
 _KINDS = {
     "multi_turn", "tools", "json_schema", "vision", "audio", "embeddings", "batch",  # workload
-    "idle_burst", "probe", "mmpp", "sine",  # load
+    "mmpp", "sine",  # load
     "search", "zip",  # sweep
     "responses",  # api
 }  # fmt: skip

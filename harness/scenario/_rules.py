@@ -48,7 +48,7 @@ def _lognormal(block: Any) -> Iterator[Complaint]:
         yield "max", "is below p95; raise max, or use a narrower distribution"
 
 
-def _window(block: doc.OpenStage | doc.ClosedStage) -> Iterator[Complaint]:
+def _window(block: doc.OpenStage | doc.ClosedStage | doc.ProbeStage) -> Iterator[Complaint]:
     is_trace = isinstance(block, doc.OpenStage) and isinstance(block.arrival, doc.TraceArrival)
     if block.duration is not None and block.requests is not None:
         yield "requests", "give either duration or requests, not both (--set PATH=null drops one)"
@@ -66,6 +66,33 @@ def _open(block: doc.OpenStage) -> Iterator[Complaint]:
         yield "rate", "missing; an open load needs one, such as 8/s"
     if isinstance(block.rate, doc.Ramp) and block.duration is None and not is_trace:
         yield "duration", "missing; a ramp needs to know how long it takes"
+
+
+def _probe(block: doc.ProbeStage) -> Iterator[Complaint]:
+    if block.every == 0:
+        yield "every", "must be above 0s"
+    elif block.duration is not None and block.every > block.duration > 0:
+        yield "every", "is longer than duration; nothing would be measured"
+
+
+def _idle_burst(block: doc.IdleBurstStage) -> Iterator[Complaint]:
+    if block.gap == 0:
+        yield "gap", "must be above 0s; requests sent together would all meet a cold target"
+    for index, idle in enumerate(block.idle):
+        if idle <= block.gap:
+            yield f"idle.{index}", "must be longer than gap, or it is no silence"
+
+
+def _cancel(block: doc.Cancel) -> Iterator[Complaint]:
+    if (block.after is None) == (block.after_tokens is None):
+        yield "after", "say when: either after (a time) or after_tokens (a count)"
+    if block.share == 0:
+        yield "share", "must be above 0%; leave cancel out where nobody leaves"
+
+
+def _retry(block: doc.Retry) -> Iterator[Complaint]:
+    if block.max_wait < block.wait:
+        yield "max_wait", "is below wait; no retry would ever be sent"
 
 
 def _thin(block: doc.TraceArrival) -> Iterator[Complaint]:
@@ -141,25 +168,51 @@ def _list_sweep(block: doc.ListSweep) -> Iterator[Complaint]:
         yield "over", "a list takes one path; for every combination of several use kind: grid"
 
 
-def _sweep(block: doc.ListSweep | doc.GridSweep) -> Iterator[Complaint]:
-    for path, values in block.over.items():
+def _repeat(block: doc.RepeatSweep) -> Iterator[Complaint]:
+    if block.repeat < 2:
+        yield "repeat", "must be 2 or more; leave sweep out for a single point"
+
+
+def _sweep(block: doc.Sweep) -> Iterator[Complaint]:
+    over = {} if isinstance(block, doc.RepeatSweep) else block.over
+    for path, values in over.items():
         if not values:
             yield f"over.{path}", "holds no value"
     if block.targets == ():
         yield "targets", "is empty; leave it out to use all"
 
 
+def _prometheus(block: doc.Prometheus) -> Iterator[Complaint]:
+    if block.url == "auto":
+        return
+    try:
+        url = urlsplit(block.url)
+        is_whole = url.scheme in ("http", "https") and bool(url.hostname)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        yield "url", "is not a URL; write auto, or http://host:port/metrics"
+    elif "@" in url.netloc or _SECRET_HEADER.search(url.query):
+        yield "url", "holds a secret; the target's own key is sent where the page is beside it"
+
+
 _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     ((doc.Uniform, doc.UniformTime), _uniform),
     ((doc.Lognormal, doc.LognormalTime), _lognormal),
-    ((doc.OpenStage, doc.ClosedStage), _window),
+    ((doc.OpenStage, doc.ClosedStage, doc.ProbeStage), _window),
+    (doc.ProbeStage, _probe),
+    (doc.IdleBurstStage, _idle_burst),
+    (doc.Cancel, _cancel),
+    (doc.Retry, _retry),
     (doc.OpenStage, _open),
     (doc.TraceArrival, _thin),
     (doc.ChatWorkload, _chat),
     (doc.OpenAITarget, _openai),
     (doc.TrafficClass, _key_name),
     (doc.EnvValue, _env),
+    (doc.Prometheus, _prometheus),
     (doc.StagedLoad, _stages),
     (doc.ListSweep, _list_sweep),
-    ((doc.ListSweep, doc.GridSweep), _sweep),
+    (doc.RepeatSweep, _repeat),
+    ((doc.ListSweep, doc.GridSweep, doc.RepeatSweep), _sweep),
 )

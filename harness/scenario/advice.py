@@ -8,13 +8,14 @@ cannot work at all. Closed load answers as fast as its target, so it has no expe
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.notices import Notice
 from harness.scenario import document as doc
 from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
-from harness.units import write_seconds
+from harness.units import format_seconds, write_seconds
 
 # quantile -> requests the analysis asks for: ten beyond it, and for p50 an order-statistic interval
 FLOORS = {"p50": 6, "p90": 100, "p95": 200, "p99": 1000}
@@ -38,6 +39,8 @@ def stage_budget(stage: doc.Stage, load: doc.Load, trace_times: object = None) -
 
     trace_times: [n] arrival seconds of the stage's trace where it was read.
     """
+    if isinstance(stage, doc.IdleBurstStage):
+        return _burst_budget(stage, load.warmup)
     window_s, requests = stage.duration, stage.requests
     rate = _mean_rate(stage)
     if isinstance(stage, doc.OpenStage) and isinstance(stage.arrival, doc.TraceArrival):
@@ -50,13 +53,23 @@ def stage_budget(stage: doc.Stage, load: doc.Load, trace_times: object = None) -
     return StageBudget(stage.name, load.warmup, window_s, num)
 
 
+def _burst_budget(stage: doc.IdleBurstStage, warmup_s: float) -> StageBudget:
+    """Every silence and every burst, one after the other."""
+    num_bursts = stage.cycles * len(stage.idle)
+    window_s = stage.cycles * sum(stage.idle) + num_bursts * (stage.requests - 1) * stage.gap
+    return StageBudget(stage.name, warmup_s, window_s, float(num_bursts * stage.requests))
+
+
 def stages_of(load: doc.Load) -> tuple[doc.Stage, ...]:
     return load.stages if isinstance(load, doc.StagedLoad) else (load,)
 
 
 def advise(document: doc.Scenario, env: Mapping[str, str]) -> list[Notice]:
     """Notices about a valid document."""
-    return [*_warmup(document), *_limits(document), *_samples(document), *_variables(env)]
+    return [
+        *_warmup(document), *_limits(document), *_samples(document), *_uptime(document),
+        *_variables(env),
+    ]  # fmt: skip
 
 
 def sample_notices(slo: Slo, num_measured: float) -> Iterator[Notice]:
@@ -75,7 +88,54 @@ def sample_notices(slo: Slo, num_measured: float) -> Iterator[Notice]:
         yield Notice("too_few_requests", "warning", facts)
 
 
+def windows_needed(objective: float, num_down: int = 0) -> int:
+    """Windows from which so few down ones still demonstrate the objective at 95 %.
+
+    The least n whose one-sided Clopper-Pearson lower bound reaches it, windows being independent;
+    without a down one ln 0.05 / ln objective. objective: above 0, below 1.
+    """
+    if not num_down:
+        return math.ceil(math.log(0.05) / math.log(objective) - 1e-9)
+    from scipy.special import betaincinv  # heavy, and `harness --help` must not wait for it
+
+    def is_shown(n: int) -> bool:
+        return float(betaincinv(n - num_down, num_down + 1, 0.05)) >= objective
+
+    high = 2 * num_down
+    while not is_shown(high):
+        high *= 2
+    low = num_down
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_shown(middle) else (middle, high)
+    return high
+
+
+def _uptime(document: doc.Scenario) -> Iterator[Notice]:
+    """An objective that the planned windows cannot demonstrate, even if all of them are up."""
+    limit = document.slo.uptime
+    if limit is None or not 0 < limit.objective < 1:
+        return
+    for stage in stages_of(document.load):
+        window_s = stage_budget(stage, document.load).window_s
+        if window_s is None:
+            continue
+        repeats = document.sweep.repeat if document.sweep else 1
+        planned = int(window_s / limit.window + 1e-9) * repeats
+        needed = windows_needed(limit.objective)
+        if planned < needed:
+            facts = {
+                "planned": planned, "needed": needed, "missing": needed - planned,
+                "objective": f"{limit.objective * 100:.10g}%",
+                "window": write_seconds(limit.window),
+                "time": format_seconds(needed * limit.window),
+            }  # fmt: skip
+            yield Notice("too_few_windows", "warning", facts)
+
+
 def _mean_rate(stage: doc.Stage) -> float | None:
+    if isinstance(stage, doc.ProbeStage):
+        return 1 / stage.every
     if not isinstance(stage, doc.OpenStage) or stage.rate is None:
         return None
     rate = stage.rate

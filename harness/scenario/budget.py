@@ -16,6 +16,7 @@ from harness.scenario import document as doc
 from harness.scenario.advice import StageBudget, sample_notices, stage_budget
 from harness.scenario.expand import Point
 from harness.scenario.materials import Materials
+from harness.units import write_seconds
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
 
@@ -147,6 +148,11 @@ def _sent(stage: StageBudget) -> float | None:
 def _describe(stage: doc.Stage) -> str:
     if isinstance(stage, doc.ClosedStage):
         return f"closed {stage.concurrency} user{'s' if stage.concurrency > 1 else ''}"
+    if isinstance(stage, doc.ProbeStage):
+        return f"probe every {write_seconds(stage.every)}"
+    if isinstance(stage, doc.IdleBurstStage):
+        silences = ", ".join(write_seconds(idle) for idle in stage.idle)
+        return f"{stage.requests} requests after {silences} of silence, {stage.cycles} times"
     kind, rate = stage.arrival.kind, stage.rate
     if isinstance(rate, doc.Ramp):
         return f"open {rate.from_:g} to {rate.to:g}/s {kind}"

@@ -9,94 +9,53 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from harness.scenario.distributions import (
+    Document as Document,
+)
+from harness.scenario.distributions import (
+    Empirical as Empirical,
+)
+from harness.scenario.distributions import (
+    Exponential as Exponential,
+)
+from harness.scenario.distributions import (
+    ExponentialTime as ExponentialTime,
+)
+from harness.scenario.distributions import (
+    Fixed as Fixed,
+)
+from harness.scenario.distributions import (
+    FixedTime as FixedTime,
+)
+from harness.scenario.distributions import (
+    Lengths as Lengths,
+)
+from harness.scenario.distributions import (
+    Lognormal as Lognormal,
+)
+from harness.scenario.distributions import (
+    LognormalTime as LognormalTime,
+)
+from harness.scenario.distributions import (
+    Times as Times,
+)
+from harness.scenario.distributions import (
+    Uniform as Uniform,
+)
+from harness.scenario.distributions import (
+    UniformTime as UniformTime,
+)
+from harness.scenario.distributions import (
+    Zipf as Zipf,
+)
+from harness.scenario.patience import Cancel as Cancel
+from harness.scenario.patience import Retry as Retry
 from harness.scenario.slo import Slo
+from harness.scenario.telemetry import Prometheus as Prometheus
+from harness.scenario.telemetry import Telemetry as Telemetry
 from harness.units import ReqPerS, Seconds, Share
-
-
-class Document(BaseModel):
-    """Base of every block: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
-    )
-
-
-# -- distributions: lengths and counts are bare numbers, times carry units ---------------------
-
-
-class Fixed(Document):
-    kind: Literal["fixed"]
-    value: float = Field(ge=0, description="Every draw is this number.")
-
-
-class Uniform(Document):
-    kind: Literal["uniform"]
-    min: float = Field(ge=0, description="Smallest draw, inclusive.")
-    max: float = Field(ge=0, description="Largest draw, inclusive for whole numbers.")
-
-
-class Lognormal(Document):
-    kind: Literal["lognormal"]
-    median: float = Field(gt=0, description="Half of the draws lie below.")
-    p95: float = Field(gt=0, description="19 of 20 draws lie below (before max).")
-    max: float = Field(gt=0, description="Draws above are redrawn, not clipped.")
-
-
-class Exponential(Document):
-    kind: Literal["exponential"]
-    mean: float = Field(gt=0, description="Mean of the draws.")
-
-
-class Empirical(Document):
-    kind: Literal["empirical"]
-    file: str = Field(
-        description="CSV; with a column q it is a quantile table, else one row a draw."
-    )
-    column: str = Field(description="Column that holds the values.")
-    max: float | None = Field(
-        default=None, gt=0, description="Draws above are redrawn, not clipped."
-    )
-
-
-class Zipf(Document):
-    kind: Literal["zipf"]
-    s: float = Field(gt=0, description="Exponent: item k is drawn with weight k^-s.")
-
-
-Lengths = Annotated[
-    Fixed | Uniform | Lognormal | Exponential | Empirical, Field(discriminator="kind")
-]
-
-
-class FixedTime(Document):
-    kind: Literal["fixed"]
-    value: Seconds = Field(description="Every draw is this time.")
-
-
-class UniformTime(Document):
-    kind: Literal["uniform"]
-    min: Seconds = Field(description="Shortest draw.")
-    max: Seconds = Field(description="Longest draw.")
-
-
-class LognormalTime(Document):
-    kind: Literal["lognormal"]
-    median: Seconds = Field(description="Half of the draws are shorter.")
-    p95: Seconds = Field(description="19 of 20 draws are shorter (before max).")
-    max: Seconds = Field(description="Draws above are redrawn, not clipped.")
-
-
-class ExponentialTime(Document):
-    kind: Literal["exponential"]
-    mean: Seconds = Field(description="Mean of the draws.")
-
-
-Times = Annotated[
-    FixedTime | UniformTime | LognormalTime | ExponentialTime, Field(discriminator="kind")
-]
-
 
 # -- targets -----------------------------------------------------------------------------------
 
@@ -224,6 +183,8 @@ class TrafficClass(Document):
     api_key_env: str | None = Field(default=None, description="Overrides the target's key.")
     sampling: Sampling = Field(default_factory=Sampling, description="Sent as given.")
     prefix: Prefix | None = Field(default=None, description="Shared openings; None: all unique.")
+    cancel: Cancel | None = Field(default=None, description="Users who leave; None: nobody does.")
+    retry: Retry | None = Field(default=None, description="Users who ask again; None: nobody.")
     slo: Slo | None = Field(default=None, description="Replaces limits by metric name.")
 
 
@@ -283,7 +244,32 @@ class ClosedStage(Document):
     requests: int | None = Field(default=None, ge=1, description="Or this many measured requests.")
 
 
-Stage = Annotated[OpenStage | ClosedStage, Field(discriminator="kind")]
+class ProbeStage(Document):
+    """One request at a fixed interval, for as long as it takes: uptime over days."""
+
+    kind: Literal["probe"]
+    name: str = Field(default="main", description="Appears in records and reports.")
+    every: Seconds = Field(description="Between requests, whether or not they were answered.")
+    duration: Seconds | None = Field(default=None, description="Measured window.")
+    requests: int | None = Field(default=None, ge=1, description="Or this many measured requests.")
+
+
+class IdleBurstStage(Document):
+    """Silence, then a few requests: what the first of them pays for a target that went to sleep."""
+
+    kind: Literal["idle_burst"]
+    name: str = Field(default="main", description="Appears in records and reports.")
+    idle: tuple[Seconds, ...] = Field(
+        min_length=1, description="Silences before a burst, in turn; from intended send to send."
+    )
+    requests: int = Field(default=5, ge=2, description="Of a burst; the first is cold.")
+    gap: Seconds = Field(default=1.0, description="Between the requests of a burst.")
+    cycles: int = Field(default=6, ge=1, description="Times each silence is tried; 6 carry a p50.")
+
+
+Stage = Annotated[
+    OpenStage | ClosedStage | ProbeStage | IdleBurstStage, Field(discriminator="kind")
+]
 
 
 class _Common(Document):
@@ -305,6 +291,14 @@ class ClosedLoad(ClosedStage, _Common):
     """One closed stage with its phases."""
 
 
+class ProbeLoad(ProbeStage, _Common):
+    """One probe with its phases."""
+
+
+class IdleBurstLoad(IdleBurstStage, _Common):
+    """Idle bursts with their phases; one burst is sent at the start of the warm-up."""
+
+
 class StagedLoad(_Common):
     """Stages follow each other."""
 
@@ -312,33 +306,44 @@ class StagedLoad(_Common):
     stages: tuple[Stage, ...] = Field(min_length=1, description="In order; names are unique.")
 
 
-Load = Annotated[OpenLoad | ClosedLoad | StagedLoad, Field(discriminator="kind")]
+Load = Annotated[
+    OpenLoad | ClosedLoad | ProbeLoad | IdleBurstLoad | StagedLoad, Field(discriminator="kind")
+]
 
 
 # -- sweep, validity, output -------------------------------------------------------------------
 
 
 class _Sweep(Document):
-    over: dict[str, tuple[Any, ...]] = Field(min_length=1, description="Path -> values.")
     targets: tuple[str, ...] | None = Field(default=None, description="None: all.")
     repeat: int = Field(default=1, ge=1, description="Each point this often, with other seeds.")
     order: Literal["given", "shuffled"] = Field(default="given", description="Seeded shuffle.")
     cooldown: Seconds = Field(default=0.0, description="Pause between points.")
 
 
-class ListSweep(_Sweep):
+class _Over(_Sweep):
+    over: dict[str, tuple[Any, ...]] = Field(min_length=1, description="Path -> values.")
+
+
+class ListSweep(_Over):
     """One path, its values in turn."""
 
     kind: Literal["list"]
 
 
-class GridSweep(_Sweep):
+class GridSweep(_Over):
     """Every combination of the paths' values."""
 
     kind: Literal["grid"]
 
 
-Sweep = Annotated[ListSweep | GridSweep, Field(discriminator="kind")]
+class RepeatSweep(_Sweep):
+    """The same load `repeat` times: a soak in parts, of which --resume repeats only the last."""
+
+    kind: Literal["repeat"]
+
+
+Sweep = Annotated[ListSweep | GridSweep | RepeatSweep, Field(discriminator="kind")]
 
 
 class SendLagLimit(Document):
@@ -378,4 +383,7 @@ class Scenario(Document):
     sweep: Sweep | None = Field(default=None, description="Several points from one document.")
     slo: Slo = Field(default_factory=Slo, description="What a good answer is, and the limits.")
     validity: Validity = Field(default_factory=Validity, description="What voids a measurement.")
+    telemetry: Telemetry = Field(
+        default_factory=Telemetry, description="What the target is asked meanwhile."
+    )
     output: Output = Field(default_factory=Output, description="What is left behind.")

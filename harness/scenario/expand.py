@@ -130,8 +130,11 @@ def _levels(document: doc.Scenario) -> list[_Level]:
     return levels
 
 
-def combinations(sweep: doc.ListSweep | doc.GridSweep) -> Iterator[dict[str, Any]]:
-    """path -> value of every level, the last path varying fastest."""
+def combinations(sweep: doc.Sweep) -> Iterator[dict[str, Any]]:
+    """path -> value of every level, the last path varying fastest; one empty one for repeats."""
+    if isinstance(sweep, doc.RepeatSweep):
+        yield {}
+        return
     for values in itertools.product(*sweep.over.values()):
         yield dict(zip(sweep.over, values, strict=True))
 

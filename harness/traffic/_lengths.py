@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from harness.errors import UsageError
 from harness.scenario import document as doc
+from harness.units import NS_PER_S
 
-from .distributions import choose, draw_counts, draw_groups
+from .distributions import choose, draw, draw_counts, draw_groups
 from .seeds import generator
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bodies:
-    """[n] each. keep: False where a row of a trace is longer than its class allows."""
+    """[n] each. keep: False where a row of a trace is longer than its class allows.
+
+    cancel_ns, cancel_tok: -1 where the client waits for the end.
+    """
 
     class_id: IntArray
     asked_in: IntArray
@@ -35,6 +39,8 @@ class Bodies:
     content_id: IntArray
     prefix_group: IntArray
     keep: BoolArray
+    cancel_ns: IntArray
+    cancel_tok: IntArray
 
 
 def draw_bodies(
@@ -48,7 +54,9 @@ def draw_bodies(
     class_id = choose(weight, generator(point.seed, "assignment", stage=stage).random(count))
     unset = np.full((4, count), -1, np.int64)
     keep = np.ones(count, np.bool_)
-    columns = Bodies(class_id, unset[0], unset[1], unset[2], unset[3], keep)
+    # without any class that cancels the columns stay empty, and the schedule's hash as it was
+    leave = np.full((2, count if any(c.cancel for c in point.traffic) else 0), -1, np.int64)
+    columns = Bodies(class_id, unset[0], unset[1], unset[2], unset[3], keep, leave[0], leave[1])
     for index, traffic in enumerate(point.traffic):
         mine = np.flatnonzero(class_id == index)
         rows = joined[mine] if joined is not None else None
@@ -105,6 +113,8 @@ def _fill(
             columns.content_id[mine] = rows_of
             columns.asked_in[mine] = np.maximum(1, trace.input_tok[rows_of])
             columns.asked_out[mine] = np.maximum(1, trace.output_tok[rows_of])
+    if traffic.cancel is not None:
+        _fill_cancel(columns, mine, traffic.cancel, traffic.name, seed, materials, stage)
     if traffic.prefix is not None:
         rng = generator(seed, "lengths", traffic.name, stage, "prefix")
         group = draw_groups(traffic.prefix.popularity, traffic.prefix.groups, rng, count)
@@ -112,6 +122,29 @@ def _fill(
         if isinstance(workload, doc.ChatWorkload):
             # the shared opening comes on top of the class's own input
             columns.asked_in[mine] += traffic.prefix.tokens
+
+
+def _fill_cancel(
+    columns: Bodies,
+    mine: IntArray,
+    cancel: doc.Cancel,
+    name: str,
+    seed: int,
+    materials: Materials,
+    stage: int,
+) -> None:
+    """Who leaves, and when. Both are drawn for every request, so that a larger share keeps all
+    that a smaller one chose, at the same times."""
+    count = len(mine)
+    chosen = generator(seed, "lengths", name, stage, "cancel").random(count) < cancel.share
+    rng = generator(seed, "lengths", name, stage, "cancel-after")
+    if cancel.after is not None:
+        after_s = draw(cancel.after, rng, count, materials.tables)
+        after_ns = np.rint(after_s * NS_PER_S).astype(np.int64)
+        columns.cancel_ns[mine] = np.where(chosen, after_ns, -1)
+    elif cancel.after_tokens is not None:
+        tokens = draw_counts(cancel.after_tokens, rng, count, materials.tables)
+        columns.cancel_tok[mine] = np.where(chosen, tokens, -1)
 
 
 def _dataset_order(

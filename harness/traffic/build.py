@@ -17,7 +17,7 @@ from harness.scenario import document as doc
 from harness.units import NS_PER_S
 
 from ._lengths import Bodies, draw_bodies
-from .arrivals import process_of, rate_profile, trace_arrivals, unit_times
+from .arrivals import burst_times, process_of, rate_profile, trace_arrivals, unit_times
 from .distributions import draw
 from .schedule import ArrivalLaw, Schedule, StageSchedule
 from .seeds import generator
@@ -46,24 +46,31 @@ class _Times:
 def build_schedule(point: Point, materials: Materials) -> Schedule:
     """Everything the point sends. Pure: the same point and materials give the same bytes."""
     stages = [
-        _open_stage(point, materials, index, stage)
-        if isinstance(stage, doc.OpenStage)
-        else _closed_stage(point, materials, index, stage)
+        _closed_stage(point, materials, index, stage)
+        if isinstance(stage, doc.ClosedStage)
+        else _open_stage(point, materials, index, stage)
         for index, stage in enumerate(point.stages)
     ]
     return Schedule(tuple(stages), drain_ns=_ns(point.load.drain))
 
 
 def _open_stage(
-    point: Point, materials: Materials, index: int, stage: doc.OpenStage
+    point: Point,
+    materials: Materials,
+    index: int,
+    stage: doc.OpenStage | doc.ProbeStage | doc.IdleBurstStage,
 ) -> StageSchedule:
-    if isinstance(stage.arrival, doc.TraceArrival):
-        times, file = (
-            _trace_times(point, materials, index, stage, stage.arrival),
-            stage.arrival.file,
-        )
+    """Whatever sends by the clock: only the array of times differs."""
+    file = ""
+    if isinstance(stage, doc.IdleBurstStage):
+        times = _burst_times(point, stage)
+    elif isinstance(stage, doc.ProbeStage):
+        times = _process_times(point, index, _as_open(stage), doc.Constant(kind="constant"))
+    elif isinstance(stage.arrival, doc.TraceArrival):
+        times = _trace_times(point, materials, index, stage, stage.arrival)
+        file = stage.arrival.file
     else:
-        times, file = _process_times(point, index, stage, stage.arrival), ""
+        times = _process_times(point, index, stage, stage.arrival)
     bodies = draw_bodies(point, materials, index, len(times.ns), times.row, file)
     kept = np.flatnonzero(bodies.keep)
     return _stage(
@@ -107,6 +114,21 @@ def _process_times(
         arrival.kind, process.cv, tuple(profile.t_s.tolist()), tuple(profile.req_per_s.tolist())
     )
     return _Times(at_ns[at_ns < end_ns], window_ns, law)
+
+
+def _as_open(stage: doc.ProbeStage) -> doc.OpenStage:
+    """A probe is constant arrivals."""
+    return doc.OpenStage.model_construct(
+        kind="open", name=stage.name, arrival=doc.Constant(kind="constant"), rate=1 / stage.every,
+        duration=stage.duration, requests=stage.requests,
+    )  # fmt: skip
+
+
+def _burst_times(point: Point, stage: doc.IdleBurstStage) -> _Times:
+    """The window ends a gap after the last request: no load of its own follows."""
+    warmup_ns = _ns(point.load.warmup)
+    at_ns = burst_times(stage, warmup_ns)
+    return _Times(at_ns, int(at_ns[-1]) + _ns(stage.gap) - warmup_ns, ArrivalLaw("idle_burst"))
 
 
 def _window_s(stage: doc.OpenStage) -> float:
@@ -178,7 +200,7 @@ def _closed_stage(
 def _stage(
     point: Point,
     index: int,
-    stage: doc.OpenStage | doc.ClosedStage,
+    stage: doc.Stage,
     bodies: Bodies,
     kept: IntArray,
     *,
@@ -188,10 +210,11 @@ def _stage(
     slot_start_ns: IntArray,
     law: ArrivalLaw | None = None,
 ) -> StageSchedule:
+    is_counted = not isinstance(stage, doc.IdleBurstStage) and stage.duration is None
     return StageSchedule(
         index=index,
         name=stage.name,
-        kind=stage.kind,
+        kind="closed" if isinstance(stage, doc.ClosedStage) else "open",
         intended_ns=intended_ns,
         class_id=bodies.class_id[kept].astype(np.int32),
         asked_in=bodies.asked_in[kept].astype(np.int32),
@@ -203,8 +226,12 @@ def _stage(
         warmup_ns=_ns(point.load.warmup),
         window_ns=window_ns,
         cooldown_ns=_ns(point.load.cooldown),
-        num_measured=stage.requests or 0 if stage.duration is None else 0,
+        num_measured=stage.requests or 0 if is_counted else 0,
         law=law,
+        cancel_ns=bodies.cancel_ns[kept] if len(bodies.cancel_ns) else bodies.cancel_ns,
+        cancel_tok=(
+            bodies.cancel_tok[kept] if len(bodies.cancel_tok) else bodies.cancel_tok
+        ).astype(np.int32),
     )
 
 

@@ -8,7 +8,7 @@ workers: worker w of W takes rows i with i mod W == w (open) or slots s with s m
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -22,8 +22,9 @@ Int32Array = npt.NDArray[np.int32]
 class ArrivalLaw:
     """The process an open stage was asked to follow; outside the hash, which holds its outcome.
 
-    kind: constant, poisson, gamma or trace.  cv: of the gaps of the unit-rate process.
-    t_s, req_per_s: breakpoints of the rate, linear between, level after the last; empty for trace.
+    kind: constant, poisson, gamma, trace or idle_burst.  cv: of the gaps of the unit-rate process.
+    t_s, req_per_s: breakpoints of the rate, linear between, level after the last; empty for trace
+    and idle_burst.
     """
 
     kind: str
@@ -44,6 +45,8 @@ class StageSchedule:
     as the data set has it; asked_out -1: not limited).
     content_id: seeds the text, or is the row of a data set or trace.
     prefix_group: -1 for none.
+    cancel_ns, cancel_tok: when the client leaves, by time from the intended send or by chunks of
+    text received; -1 for never. Empty where no class cancels.
     Phases by intended time from the stage's start: warm-up [0, warmup_ns), window [warmup_ns,
     warmup_ns + window_ns), then cool-down of at most cooldown_ns (stopped once every measured
     request has ended).  num_measured: where the window is a count instead of a time, it ends after
@@ -67,6 +70,8 @@ class StageSchedule:
     cooldown_ns: int
     num_measured: int = 0
     law: ArrivalLaw | None = None
+    cancel_ns: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    cancel_tok: Int32Array = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.class_id)
@@ -99,5 +104,8 @@ class Schedule:
                 array: npt.NDArray[np.integer] = getattr(stage, name)
                 little = array.astype(array.dtype.newbyteorder("<"), copy=False)
                 digest.update(np.ascontiguousarray(little).tobytes())
+            if len(stage.cancel_ns):
+                digest.update(stage.cancel_ns.astype("<i8", copy=False).tobytes())
+                digest.update(stage.cancel_tok.astype("<i4", copy=False).tobytes())
         digest.update(str(self.drain_ns).encode())
         return digest.hexdigest()

@@ -57,7 +57,7 @@ class Stream:
         self.exchange.end_ns = self.exchange.end_ns or 999 * MS
         clocks = Clocks()
         axis = Axis(clocks.read, clocks.read, clocks.read)
-        made = RecordContext("run", 0, "it", 0, 0, axis, **context)
+        made = RecordContext("run", 0, "it", 0, axis, **context)
         return make_record(self.exchange, made, lambda: None, "").row
 
 
@@ -190,7 +190,7 @@ def test_early_parsing_changes_nothing() -> None:
     def stream_of(is_early: bool) -> dict[str, Any]:
         stream = Stream()
         clocks = Clocks()
-        context = RecordContext("run", 0, "it", 0, 0, Axis(clocks.read, clocks.read, clocks.read))
+        context = RecordContext("run", 0, "it", 0, Axis(clocks.read, clocks.read, clocks.read))
         stream.receive(HEAD, 10, 10.1, 9.9)
         for k, text in enumerate(texts):
             event = token(text)
@@ -211,7 +211,7 @@ def test_early_parsing_changes_nothing() -> None:
 def test_a_stream_that_was_parsed_early_is_not_taken_for_stalled() -> None:
     stream = Stream()
     clocks = Clocks()
-    context = RecordContext("run", 0, "it", 0, 0, Axis(clocks.read, clocks.read, clocks.read))
+    context = RecordContext("run", 0, "it", 0, Axis(clocks.read, clocks.read, clocks.read))
     stream.receive(HEAD, 10, 10.1, 9.9)
     for k in range(20):
         stream.chunk(token("a"), 20 + 10 * k, 20.1 + 10 * k, 19.9 + 10 * k)

@@ -7,6 +7,7 @@ from harness.scenario import document as doc
 from .base import Process, unit_times
 from .constant import ConstantProcess
 from .gamma import GammaProcess
+from .idle import burst_times
 from .poisson import PoissonProcess
 from .rate import RateProfile, rate_profile
 from .trace import TraceArrivals, trace_arrivals
@@ -18,6 +19,7 @@ __all__ = [
     "Process",
     "RateProfile",
     "TraceArrivals",
+    "burst_times",
     "process_of",
     "rate_profile",
     "trace_arrivals",
