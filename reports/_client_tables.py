@@ -91,11 +91,13 @@ def client_error_table(check: ClientCheck) -> Table:
 
 def client_load_table(check: ClientCheck) -> Table:
     """What each load cost the client, and whether it was clean."""
-    columns = (
+    columns = [
         ("load", LEFT), ("clean", LEFT), ("offered chunks/s", RIGHT), ("arrived", RIGHT),
         ("CPU a chunk", RIGHT), ("CPU of its core", RIGHT), ("send lag p99", RIGHT),
-        ("receive lag p99", RIGHT), ("uncertain", RIGHT), ("why not clean", LEFT),
-    )  # fmt: skip
+        ("receive lag p99", RIGHT), ("uncertain", RIGHT),
+    ]  # fmt: skip
+    has_dirty = any(not load.is_clean for load in check.loads)
+    columns += [("why not clean", LEFT)] if has_dirty else []
     rows = []
     for position, load in enumerate(check.loads):
         outcome = "ok" if load.is_clean else "invalid"
@@ -106,7 +108,8 @@ def client_load_table(check: ClientCheck) -> Table:
             Cell(cpu_text(load), load.cpu_us_per_chunk),
             Cell(ratio_text(load.cpu_ratio), load.cpu_ratio),
             *(Cell(short(v), v) for v in (load.send_lag_p99_s, load.receive_lag_p99_s)),
-            Cell(ratio_text(load.uncertain_ratio), load.uncertain_ratio), Cell(load.reason),
+            Cell(ratio_text(load.uncertain_ratio), load.uncertain_ratio),
+            *([Cell(load.reason)] if has_dirty else []),
         )  # fmt: skip
         rows.append(Row(cells, f"client-load-{position}"))
     note = (
@@ -114,7 +117,7 @@ def client_load_table(check: ClientCheck) -> Table:
         f" requests) keeps its verdict. A run above {NEAR_CEILING:.0%} of the highest clean"
         " load gets a notice."
     )
-    return Table("client-load", ceiling_sentence(check), columns, tuple(rows), note)
+    return Table("client-load", ceiling_sentence(check), tuple(columns), tuple(rows), note)
 
 
 def cpu_text(load: CheckedLoad) -> str:

@@ -16,10 +16,10 @@ from harness.cli._endpoints import key_of
 from harness.cli._interruption import Interruption
 from harness.cli._options import Voice, echo
 from harness.cli._run import default_workers
-from harness.errors import ExitCode
+from harness.errors import ExitCode, MeasurementError
 from harness.load import LoadProcess, TargetFacts, probe_target
 from harness.load.handshake import Handshake, time_handshake
-from harness.load.machine import MachineFacts, read_machine
+from harness.load.machine import SPARE_DESCRIPTORS, MachineFacts, read_machine
 from harness.records import write_bytes
 from harness.units import format_seconds
 
@@ -68,18 +68,34 @@ def examine(url: str, model: str, api_key_env: str | None) -> Examined:
 
 
 def check(
-    loads: Sequence[ClientLoad], seconds: float, workers: int | None, voice: Voice
+    loads: Sequence[ClientLoad],
+    seconds: float,
+    workers: int | None,
+    machine: MachineFacts,
+    voice: Voice,
 ) -> ClientCheck:
-    """The client under these loads; one alone gets company above it, which shows its headroom."""
-    is_own = len(loads) == 1
-    rising = with_headroom(loads[0]) if is_own else tuple(loads)
+    """The client under these loads; one alone gets company above it, which shows its headroom.
+
+    Raises MeasurementError where the descriptors allow not even the smallest.
+    """
+    is_own, num_workers = len(loads) == 1, default_workers(workers)
+    asked = with_headroom(loads[0]) if is_own else tuple(loads)
+    rising = [load for load in asked if machine.has_room_for(load.streams, num_workers)]
+    for load in asked[len(rising) :]:
+        voice.say(f"{load.streams:,} streams are left out: {machine.num_descriptors} descriptors")
+    if not rising:
+        raise MeasurementError(
+            f"this machine has too few descriptors for {asked[0].streams:,} streams",
+            why=f"{machine.num_descriptors} a process, {SPARE_DESCRIPTORS} of them for other files",
+            do="raise ulimit -n, or add --workers",
+        )
     names = ", ".join(str(load.streams) for load in rising)
     lasts_s = seconds + len(rising) * (2 * rising[0].answer_s + 0.5) + 3
     voice.say(
         f"checking the client with {names} streams at {rising[0].tok_per_s:g} tok/s against the"
         f" scripted endpoint, about {format_seconds(round(lasts_s))}"
     )
-    with Interruption() as interruption, LoadProcess(default_workers(workers)) as process:
+    with Interruption() as interruption, LoadProcess(num_workers) as process:
         return check_client(rising, seconds, process, interruption, intended=0 if is_own else None)
 
 

@@ -13,7 +13,7 @@ from harness.cli._endpoints import Endpoint, open_endpoint
 from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
-from harness.errors import HarnessError, MeasurementError, TargetError
+from harness.errors import HarnessError, MeasurementError, TargetError, UsageError
 from harness.load import LoadProcess, check_bind
 from harness.notices import Notice
 from harness.records import Run, RunDirectory, RunStatus, find_run, provenance
@@ -211,7 +211,7 @@ def _check_client(
         )
     except KeyboardInterrupt:
         return  # the loop over the points stops before the first
-    except (MeasurementError, TargetError) as error:
+    except (MeasurementError, TargetError, UsageError) as error:  # the run itself may still do
         voice.error(error)
         return
     directory.write_json(client.CLIENT_CHECK, check.to_json())

@@ -52,7 +52,7 @@ def command(
     machine = _doctor.read_machine()
     target = _doctor.examine(url, model, api_key_env) if url else None
     loads = asked_loads(streams, rate, tokens_per_s)
-    check = _doctor.check(loads, seconds, workers, voice)
+    check = _doctor.check(loads, seconds, workers, machine, voice)
     diagnosis = _doctor.Diagnosis(machine, target, check)
     _doctor.tell(diagnosis, json_file, voice)
     return int(diagnosis.exit_code)

@@ -21,6 +21,7 @@ import psutil
 from harness.load.clock import Axis
 
 SO_TIMESTAMPNS = 35  # as wire.py has it; asm-generic/socket.h
+SPARE_DESCRIPTORS = 256  # as setup.py keeps for other files
 TIMER_S = 0.001
 NUM_TIMERS = 300
 _CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -48,6 +49,12 @@ class MachineFacts:
     kernel_stamps: bool
     timer_overshoot_p50_s: float
     timer_overshoot_p99_s: float
+
+    def has_room_for(self, num_streams: int, num_workers: int) -> bool:
+        """Whether so many load processes may hold so many connections."""
+        if self.num_descriptors is None:
+            return True
+        return num_streams <= num_workers * (self.num_descriptors - SPARE_DESCRIPTORS)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
