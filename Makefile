@@ -3,12 +3,16 @@
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
 # make bench   CPU microseconds a chunk of our reader beside other clients, in one run
+# make bench-load  the same, then whole tools on one endpoint: PEERS="aiperf=VENV guidellm=VENV"
 
 PYTHON ?= python3
+# virtual environments of other load generators, NAME=VENV; python -m benchmarks.peers --help
+PEERS ?=
+LEVELS ?= 1,64,256,1024
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-real check bench clean
+.PHONY: setup demo test test-real check bench bench-load clean
 
 setup: $(READY)
 
@@ -42,6 +46,9 @@ test-real: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.reader
+
+bench-load: bench
+	$(if $(PEERS),$(BIN)/python -m benchmarks.peers --levels $(LEVELS) $(addprefix --tool ,$(PEERS)))
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,18 +8,18 @@ noisy machine hurts all of them: compare the ratios, not the digits. See benchma
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from benchmarks.endpoint import Endpoint
+from benchmarks.machine import machine
 
 FLOOR = "bare_epoll"
 # reader -> (title, packages it needs)
@@ -41,14 +41,14 @@ def main() -> int:
     runs: list[Run] = []
     load_before = os.getloadavg()[0]
     levels = [int(word) for word in flags.streams.split(",")]
-    with _endpoint(flags.rate) as (process, port):
+    with Endpoint(_script(flags.rate)) as endpoint:
+        port = urlsplit(endpoint.url).port
+        assert port is not None
         for repeat in range(flags.repeats):
             for num_streams in levels:
                 for name in _in_turn(repeat):
                     runs.append(_one(name, num_streams, port, flags))
-        assert process.stdin is not None
-        process.stdin.close()
-    result = {"machine": _machine(load_before), "flags": vars(flags), "runs": runs}
+    result = {"machine": machine(PACKAGES, load_before), "flags": vars(flags), "runs": runs}
     print(_table(runs, levels))
     print(_footer(result["machine"], flags))
     if flags.json:
@@ -66,29 +66,11 @@ def _flags() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class _endpoint:  # noqa: N801  (used as a function)
-    """The scripted endpoint as a process; gives (process, port)."""
-
-    def __init__(self, rate: float) -> None:
-        # starts are spread by a law, so that streams do not march in step
-        ttft = {"median": f"{LEAD_S * 1.25}s", "p95": f"{LEAD_S * 1.4}s"}
-        timing = {"ttft": ttft, "gap": f"{1000 / rate:.9g}ms"}
-        script = {"timing": timing, "chunks": {"role_first": False}, "log_requests": 0}
-        command = ["harness.testing", "--script", json.dumps(script), "--exit-with-parent"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def __enter__(self) -> tuple[subprocess.Popen[str], int]:
-        assert self.process.stdout is not None
-        port = urlsplit(self.process.stdout.readline().split()[1]).port
-        assert port is not None
-        return self.process, port
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(10)
+def _script(rate: float) -> dict[str, Any]:
+    # starts are spread by a law, so that streams do not march in step
+    ttft = {"median": f"{LEAD_S * 1.25}s", "p95": f"{LEAD_S * 1.4}s"}
+    timing = {"ttft": ttft, "gap": f"{1000 / rate:.9g}ms"}
+    return {"timing": timing, "chunks": {"role_first": False}, "log_requests": 0}
 
 
 def _in_turn(repeat: int) -> list[str]:
@@ -149,24 +131,6 @@ def _table(runs: list[Run], levels: list[int]) -> str:
 
 def _median(runs: list[Run], key: str) -> float:
     return statistics.median(run[key] for run in runs) if runs else float("nan")
-
-
-def _machine(load_before: float) -> dict[str, Any]:
-    cpu = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
-    versions = {}
-    for name in PACKAGES:
-        if importlib.util.find_spec(name):
-            versions[name] = importlib.metadata.version(name)
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": cpu, "num_cpus": os.cpu_count(), "kernel": platform.release(),
-        "python": platform.python_version(), "versions": versions,
-        "load_average_before": load_before, "load_average_after": os.getloadavg()[0],
-    }  # fmt: skip
 
 
 def _footer(machine: dict[str, Any], flags: argparse.Namespace) -> str:
