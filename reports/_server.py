@@ -12,6 +12,7 @@ from reports.view import Align, Cell, Chart, Line, Panel, Row, Table
 
 LEFT: Align = "left"
 RIGHT: Align = "right"
+_MOST_MARKS = 60
 _AGREEMENT = {"ok": "agree", "notice": "differ", "shown": ""}
 
 
@@ -20,7 +21,7 @@ def comparison_table(summary: PointSummary, suffix: str) -> Table | None:
     if not summary.server.comparisons:
         return None
     columns = (
-        ("client against server", LEFT), ("client", RIGHT), ("server", RIGHT),
+        ("quantity", LEFT), ("client", RIGHT), ("server", RIGHT),
         ("difference", RIGHT), ("", LEFT),
     )  # fmt: skip
     rows = tuple(_comparison_row(c, suffix) for c in summary.server.comparisons)
@@ -114,7 +115,9 @@ def server_chart(summary: PointSummary, suffix: str) -> Chart | None:
 
 def _line(series: ServerSeries, name: str, factor: float = 1.0) -> Line:
     shown = f"{name}, server" if name in ("running", "waiting") else name
-    return Line(shown, series.t_s, tuple(v * factor for v in series.value), is_step=True)
+    value = tuple(v * factor for v in series.value)
+    # a reading is of one instant: marks where they stay apart, no step that would claim a second
+    return Line(shown, series.t_s, value, has_marks=len(value) <= _MOST_MARKS)
 
 
 def _start(series: dict[str, ServerSeries]) -> float:
@@ -131,11 +134,11 @@ def _finding(series: dict[str, ServerSeries], window_s: float) -> str:
     """What the server came to inside the window, in words."""
     parts = []
     for metric, words in (
-        ("running", "ran up to {} requests"), ("waiting", "held up to {} waiting"),
+        ("running", "ran {} requests"), ("waiting", "kept {} requests waiting"),
     ):  # fmt: skip
         peak = _peak(series.get(metric), window_s)
         if peak is not None:
-            parts.append(words.format(f"{peak:,.0f}"))
+            parts.append(words.format(f"up to {peak:,.0f}" if peak else "no"))
     for metric, words in (
         ("kv_usage", "filled its KV cache to {}"), ("gpu_usage", "kept its GPU busy up to {}"),
     ):  # fmt: skip
