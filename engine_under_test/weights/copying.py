@@ -75,6 +75,18 @@ def tangle(draw: Draw) -> Chat:
     return chat("tangle", f"{listed}.\nGive {', '.join(wanted)}.", answer)
 
 
+def quoting(draw: Draw) -> Chat:
+    """Many words in quotes: after a space and after a quote a common word is two different tokens,
+    and which belong together has to be met once for each of them. Training only.
+    """
+    words = [any_word(draw) for _ in range(draw.number(6, 24))]
+    words = [w.capitalize() for w in words] if draw.chance(0.25) else words
+    asked = draw.pick([" ", ", "]).join(words)
+    if draw.chance(0.5):
+        return chat("quoting", f"Make a JSON list of: {asked}", json.dumps(words))
+    return chat("quoting", f"Quote each word: {asked}", ", ".join(f'"{w}"' for w in words))
+
+
 def spelling(draw: Draw) -> Chat:
     """Letter by letter."""
     word = draw.pick_held(COMMON) if draw.chance(0.7) else pseudo_word(draw)

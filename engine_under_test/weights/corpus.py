@@ -16,9 +16,9 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from . import longprompts
-from .copying import extraction, repeating, spelling, tangle
+from .copying import extraction, quoting, repeating, spelling, tangle
 from .draw import Chat, Draw, Message
-from .numbers import addition, counting, sorting, sums
+from .numbers import addition, counting, short_counts, sorting, sums
 from .stories import essay, story
 from .talk import definition, small_talk, with_system
 from .tools import tool_calls
@@ -57,12 +57,14 @@ def _long_story(draw: Draw) -> Chat:
 # Share of chats, not of tokens: sums are short, tool chats are long.
 SHORT_MIX: Mapping[Maker, float] = {
     extraction: 27,
-    tangle: 14,
-    repeating: 14,
-    tool_calls: 6,
+    tangle: 8,
+    quoting: 8,
+    repeating: 10,
+    tool_calls: 7,
     addition: 30,
-    sums: 6,
-    counting: 11,
+    sums: 3,
+    counting: 12,
+    short_counts: 25,
     spelling: 4,
     sorting: 3.5,
     story: 1.2,
@@ -103,6 +105,7 @@ LOSS_WEIGHT: Mapping[str, float] = {
     "long topics": 0.4,
     "addition": 3.0,
     "sums": 1.5,
+    "short counts": 2.0,
     "sorting": 1.5,
     "needle": 3.0,
     "story questions": 3.0,

@@ -58,17 +58,25 @@ def sorting(draw: Draw) -> Chat:
 
 def counting(draw: Draw) -> Chat:
     """Count up or down between two numbers; pairs are split, up and down alike."""
+    return _count(draw, "counting", (3, 12), 0.3)
 
+
+def short_counts(draw: Draw) -> Chat:
+    """A few steps up or down: which way to go is the hard part. Training only."""
+    return _count(draw, "short counts", (1, 4), 0.5)
+
+
+def _count(draw: Draw, task: str, steps: tuple[int, int], down_ratio: float) -> Chat:
     def make() -> tuple[int, int]:
         start = draw.number(0, 90)
-        return start, min(99, start + draw.number(3, 12))
+        return start, min(99, start + draw.number(*steps))
 
     low, high = draw.until(make, lambda p: f"count {p[0]}-{p[1]}")
     values = list(range(low, high + 1))
-    if draw.chance(0.3):
+    if draw.chance(down_ratio):
         values.reverse()
     words = draw.chance(0.6)
     ends = [in_words(n) if words else str(n) for n in (values[0], values[-1])]
     ask = draw.pick(["Count from {} to {}.", "Please count from {} to {}."])
     said = [in_words(n) if words else str(n) for n in values]
-    return chat("counting", ask.format(*ends), ", ".join(said))
+    return chat(task, ask.format(*ends), ", ".join(said))
