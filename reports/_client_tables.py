@@ -10,7 +10,9 @@ from reports.view import Align, Cell, Row, Table
 
 LEFT: Align = "left"
 RIGHT: Align = "right"
-KINDS = (("ttft", "TTFT"), ("gap", "gaps"), ("chunk", "chunk stamps"))
+KINDS = (
+    ("ttft", "TTFT"), ("gap", "gaps"), ("chunk", "chunk stamps"), ("certain", "of these certain"),
+)  # fmt: skip
 QUANTILES = ("p50", "p99", "p99.9", "max")
 NONE = "–"
 
@@ -84,7 +86,8 @@ def client_error_table(check: ClientCheck) -> Table:
         "Measured minus true against the scripted endpoint, which notes the time right before each"
         " send; taken on this machine before the run. Kernel: stamp of the receive. User: stamp of"
         " the process when it read. Gaps: size of the error. Every chunk counts, those marked"
-        " uncertain too. A quantile is left out where fewer than one error lies beyond it."
+        " uncertain too; without them in the last line. A quantile is left out where fewer than one"
+        " error lies beyond it."
     )
     return Table("client-error", error_sentence(check), tuple(columns), tuple(rows), note)
 

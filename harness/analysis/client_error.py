@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 NS_PER_S = 1e9
 
 
@@ -39,11 +39,13 @@ class StampError:
 
     chunk: stamp of each token chunk - its send.  ttft: of first tokens only; sent and stamped on
     one axis, so it is the error of ttft_service.  gap: |measured gap - true gap| of neighbours.
+    certain: as chunk, of those the client did not mark uncertain.
     """
 
     chunk: Spread | None
     ttft: Spread | None
     gap: Spread | None
+    certain: Spread | None = None
 
 
 def spread(errors_ns: npt.NDArray[np.integer] | Sequence[int]) -> Spread | None:
@@ -60,13 +62,19 @@ def spread(errors_ns: npt.NDArray[np.integer] | Sequence[int]) -> Spread | None:
     return Spread(n, p50, p99, p999, most)
 
 
-def stamp_error(measured: Sequence[Int64Array], true: Sequence[Int64Array]) -> StampError:
-    """measured, true: [request][chunk] ns on one axis, equally long in pairs, first token first."""
-    errors = [m - t for m, t in zip(measured, true, strict=True) if len(m)]
+def stamp_error(
+    measured: Sequence[Int64Array],
+    true: Sequence[Int64Array],
+    is_certain: Sequence[BoolArray],
+) -> StampError:
+    """measured, true, is_certain: [request][chunk], ns on one axis, first token first; a request
+    has at least one chunk, and as many in each."""
+    errors = [m - t for m, t in zip(measured, true, strict=True)]
     return StampError(
         chunk=spread(_joined(errors)),
         ttft=spread(np.array([e[0] for e in errors], dtype=np.int64)),
         gap=spread(np.abs(_joined([np.diff(e) for e in errors]))),
+        certain=spread(_joined([e[c] for e, c in zip(errors, is_certain, strict=True)])),
     )
 
 
@@ -74,13 +82,15 @@ def stamp_error(measured: Sequence[Int64Array], true: Sequence[Int64Array]) -> S
 class Matched:
     """Chunks of the measured window by request, beside the sender's stamps of the same chunks.
 
-    kernel, user, true: [request][chunk] ns.  num_unknown: requests with chunks that the sender
-    does not know, or knows fewer chunks of; 0 unless something is broken.
+    kernel, user, true: [request][chunk] ns.  is_certain: alike; not marked by the client.
+    num_unknown: requests with chunks that the sender does not know, or knows fewer chunks of; 0
+    unless something is broken.
     """
 
     kernel: tuple[Int64Array, ...]
     user: tuple[Int64Array, ...]
     true: tuple[Int64Array, ...]
+    is_certain: tuple[BoolArray, ...]
     num_unknown: int
 
     @property
@@ -104,10 +114,11 @@ def match_chunks(
         *(requests[name].to_pylist() for name in ("request_id", "intended_ns")),
         _lists(requests, "chunk_ns"),
         _lists(requests, "chunk_user_ns"),
+        _lists(requests, "chunk_uncertain"),
         strict=True,
     )
-    kernel, user, true, num_unknown = [], [], [], 0
-    for request_id, intended_ns, stamps, user_stamps in rows:
+    kernel, user, true, certain, num_unknown = [], [], [], [], 0
+    for request_id, intended_ns, stamps, user_stamps, doubts in rows:
         if not t0_ns <= intended_ns < t1_ns or not len(stamps):
             continue
         sent = np.asarray(sent_ns.get(request_id, ())[num_before:], dtype=np.int64)[: len(stamps)]
@@ -117,7 +128,8 @@ def match_chunks(
         kernel.append(stamps)
         user.append(user_stamps)
         true.append(sent)
-    return Matched(tuple(kernel), tuple(user), tuple(true), num_unknown)
+        certain.append(doubts == 0)
+    return Matched(tuple(kernel), tuple(user), tuple(true), tuple(certain), num_unknown)
 
 
 def chunk_rate_per_s(requests: pa.Table, t0_ns: int, t1_ns: int) -> float:

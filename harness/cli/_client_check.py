@@ -30,7 +30,7 @@ from harness.records import PointRecords, Run, RunDirectory
 from harness.scenario import LoadedScenario, expand, load_scenario, read_materials
 from reports._client_tables import error_sentence
 
-__all__ = ["BEFORE_RUN_S", "CLIENT_CHECK", "check_client", "error_sentence"]
+__all__ = ["BEFORE_RUN_S", "CLIENT_CHECK", "check_client", "endpoint_script", "error_sentence"]
 
 SILENT = Voice(-1, False, "never", "none")
 LOG_TIMEOUT_S = 60.0
@@ -48,16 +48,15 @@ def check_client(
     *,
     intended: int | None = None,
     target: Mapping[str, Any] | None = None,
-    timing: Mapping[str, Any] | None = None,
 ) -> ClientCheck:
     """Each load for seconds / len(loads), rising; the errors of each.
 
-    intended: position of the load a run will make.  target: where the scripted endpoint runs
-    already, with `log_requests` enough; None starts one.  timing: more of its script (a step grid).
+    intended: position of the load a run will make.  target: where a scripted endpoint runs already
+    with `endpoint_script`; None starts one.
     Raises MeasurementError where no load could be measured, KeyboardInterrupt where the user asked.
     """
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder, ExitStack() as stack:
-        loaded = _scenario(Path(folder), loads, seconds / len(loads), target, timing or {})
+        loaded = _scenario(Path(folder), loads, seconds / len(loads), target)
         materials = read_materials(loaded.document, loaded.search_paths)
         (point,) = expand(loaded.document)
         endpoint = open_endpoint("it", loaded.document, materials, stack, SILENT)
@@ -83,6 +82,12 @@ def check_client(
         return ClientCheck(tuple(rows), process.workers, intended)
 
 
+def endpoint_script(tok_per_s: float, **timing: Any) -> dict[str, Any]:
+    """What the endpoint does. timing: more of it, such as a `step` that all chunks wait for."""
+    pace = {"ttft": f"{TTFT_S}s", "gap": f"{1 / tok_per_s:.9g}s"} | timing
+    return {"timing": pace, "log_requests": 1_000_000_000} | PLAIN
+
+
 def _judged(
     load: ClientLoad, records: PointRecords, meta: PointMeta, sent_ns: Stamps
 ) -> CheckedLoad:
@@ -100,12 +105,10 @@ def _scenario(
     loads: Sequence[ClientLoad],
     window_s: float,
     target: Mapping[str, Any] | None,
-    timing: Mapping[str, Any],
 ) -> LoadedScenario:
     """One stage a load; answers are as long in all of them."""
     first = loads[0]
-    timing = {"ttft": f"{TTFT_S}s", "gap": f"{1 / first.tok_per_s:.9g}s"} | dict(timing)
-    script = {"timing": timing, "log_requests": 1_000_000_000} | PLAIN
+    own = {"kind": "scripted", "script": endpoint_script(first.tok_per_s)}
     fixed = {"kind": "fixed"}
     workload = {
         "kind": "chat", "input_tokens": fixed | {"value": 16},
@@ -115,7 +118,7 @@ def _scenario(
         "schema": "harness/v1",
         "name": "client-check",
         "seed": 1,
-        "targets": {"it": dict(target or {"kind": "scripted", "script": script})},
+        "targets": {"it": dict(target or own)},
         "tokens": {"kind": "estimated"},
         "traffic": [{"name": "chat", "workload": workload}],
         "load": {

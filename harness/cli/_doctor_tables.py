@@ -144,7 +144,10 @@ def _errors(load: CheckedLoad) -> Table:
         kernel, user = getattr(load.kernel, kind), getattr(load.user, kind)
         count = f"{kernel.n:,}" if kernel else "0"
         table.add_row(
-            title.removeprefix("chunk "), count, *quantile_texts(kernel), *quantile_texts(user)
+            title.removeprefix("chunk ").removeprefix("of these "),
+            count,
+            *quantile_texts(kernel),
+            *quantile_texts(user),
         )
     return table
 

@@ -53,7 +53,8 @@ def test_chunks_first_tokens_and_gaps_of_two_requests() -> None:
     # errors: request 1: 3, 5, 4 us; request 2: 7, 7 us
     true = [array(100 * US, 200 * US, 300 * US), array(150 * US, 250 * US)]
     measured = [array(103 * US, 205 * US, 304 * US), array(157 * US, 257 * US)]
-    found = stamp_error(measured, true)
+    certain = [np.array([True, False, True]), np.array([True, True])]
+    found = stamp_error(measured, true, certain)
     assert found.chunk is not None
     assert found.ttft is not None
     assert found.gap is not None
@@ -62,12 +63,14 @@ def test_chunks_first_tokens_and_gaps_of_two_requests() -> None:
     assert (found.ttft.n, found.ttft.p50_s, found.ttft.max_s) == (2, 5e-6, 7e-6)
     # gaps: |5 - 3| = 2, |4 - 5| = 1, |7 - 7| = 0
     assert (found.gap.n, found.gap.p50_s, found.gap.max_s) == (3, 1e-6, 2e-6)
+    # without the one in doubt: 3, 4, 7, 7 us
+    assert found.certain == Spread(4, 5.5e-6, None, None, 7e-6)
 
 
 def test_nothing_matched_is_no_number() -> None:
-    assert stamp_error([], []) == StampError(None, None, None)
-    one = stamp_error([array(5)], [array(5)])
-    assert one.gap is None
+    assert stamp_error([], [], []) == StampError(None, None, None, None)
+    one = stamp_error([array(5)], [array(5)], [np.array([False])])
+    assert (one.gap, one.certain) == (None, None)
     assert one.chunk == Spread(1, 0.0, None, None, 0.0)
 
 
@@ -90,8 +93,8 @@ def test_chunks_are_matched_by_request_id_behind_the_role() -> None:
     }
     found = match_chunks(table(inside, before, failed, strange, short), sent, T0_NS, T0_NS + 10 * S)
     assert (len(found.true), found.num_chunks, found.num_unknown) == (1, 2, 2)
-    kernel = stamp_error(found.kernel, found.true).chunk
-    user = stamp_error(found.user, found.true).chunk
+    kernel = stamp_error(found.kernel, found.true, found.is_certain).chunk
+    user = stamp_error(found.user, found.true, found.is_certain).chunk
     assert kernel == Spread(2, 3e-6, None, None, 3e-6)
     assert user is not None
     assert user.max_s == pytest.approx(43e-6)

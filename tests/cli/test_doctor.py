@@ -46,6 +46,7 @@ def test_a_small_load_is_checked_and_told_in_tables_and_json(cli: Any) -> None:
             assert parts["chunk"]["n"] == 30 * load["num_requests"]
             assert parts["gap"]["n"] == 29 * load["num_requests"]
             assert parts["gap"]["p50_s"] >= 0
+            assert 0 < parts["certain"]["n"] <= parts["chunk"]["n"]
         # the process reads after the kernel has stamped
         assert load["user"]["chunk"]["p50_s"] >= load["kernel"]["chunk"]["p50_s"]
     lines = done.out.splitlines()
