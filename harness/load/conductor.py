@@ -123,7 +123,7 @@ class Conductor:
             member.shard = shard
 
     def _check_patience(self, waited_s: float, num_local: int, num_remote: int) -> None:
-        crew, refusals = self._crew, "; ".join(self.roster.refusals[-3:])
+        crew, refusals = self._crew, "; ".join(dict.fromkeys(self.roster.refusals))
         if num_local < crew.num_local:
             if waited_s > LOCAL_JOIN_S or len(self.roster.refusals) >= crew.num_local:
                 raise UsageError("the load workers did not come up", why=refusals)

@@ -117,10 +117,13 @@ class PointRun:
             raise PointLost(f"{member.name} said twice that it is ready")
         ready[shard] = data
         first = next(iter(ready))
-        for name, what in (("schedule_sha256", "schedule"), ("bodies_sha256", "requests")):
+        for name, what in (
+            ("schedule_sha256", "another schedule"),
+            ("bodies_sha256", "other requests"),
+        ):
             if data[name] != ready[first][name]:
                 error = MeasurementError(
-                    f"{member.name} built another {what} than {self._members[first].name}",
+                    f"{member.name} built {what} than {self._members[first].name}",
                     why="the same scenario and seed gave other bytes there: its packages or data"
                     " differ",
                     do="install the same versions on all hosts",
