@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,10 @@ def test_one_signal_drains_and_keeps_what_was_measured(
     assert "--resume" in done.out
 
     assert cli.manifest()["status"] == "interrupted"
+    log = [json.loads(line) for line in (cli.latest / "log.jsonl").read_text().splitlines()]
+    told = [row["event"] for row in log]
+    assert told[:4] == ["run_begun", "point_begun", "interrupted", "point_ended"]
+    assert log[3]["status"] == "interrupted"
     classes = pq.read_table(next(cli.latest.glob("points/*/requests.parquet")))["error_class"]
     assert set(classes.to_pylist()) == {""}  # drained: nothing was cut
     assert "The run was interrupted" in (cli.latest / "report.html").read_text("utf-8")

@@ -73,8 +73,8 @@ def test_the_series_say_what_they_came_to_in_the_window(sample) -> None:
     chart, limits = section.blocks
     # 9 were running before the window and 2 waited after it
     assert chart.caption == (
-        "In the measured window the server ran up to 4 requests, kept no requests waiting and filled"
-        " its KV cache to 41.5%."
+        "In the measured window the server ran up to 4 requests, kept no requests waiting and"
+        " filled its KV cache to 41.5%."
     )
     names = [line.name for panel in chart.panels for line in panel.lines]
     assert names == ["in flight, client", "running, server", "waiting, server", "KV cache"]
