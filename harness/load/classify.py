@@ -110,7 +110,8 @@ def _shown(url: str) -> str:
     except ValueError:
         return "a URL that is none"
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    return f"{scheme}//{host}{parts.path}" if host else parts.path
 
 
 def _error_of(body: bytes) -> Any:

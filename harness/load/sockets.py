@@ -62,11 +62,15 @@ class Sockets:
         Asks the connections in turn, MOST_A_READ of them: what another one has sent again since
         is told by a later read, or when it closes.
         """
-        for _ in range(min(MOST_A_READ, len(self._turn))):
+        num_asked = 0
+        for _ in range(len(self._turn)):
             raw = self._turn.popleft()
-            if raw in self._seen:
+            if raw in self._seen:  # else it was closed: it leaves the queue for good
                 self._turn.append(raw)
                 self._ask(raw)
+                num_asked += 1
+                if num_asked == MOST_A_READ:
+                    break
         return self._total if self._is_told else None
 
     def _ask(self, raw: Any) -> None:

@@ -7,12 +7,15 @@ id, so that nothing depends on the order in which requests reach the server.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from harness.analysis import PointMeta, PointSummary, analyse_point
 from harness.analysis.frame import Frame, read_frame
@@ -125,6 +128,29 @@ def run_cases(
         name: count for name, (count, _) in cases.items()
     }
     return Run(point, seen, logs)
+
+
+LAUNCHER = """
+import locust, sys  # locust patches the process, so it comes first
+%s
+sys.argv = ["harness.load", *sys.argv[3:]]
+from harness.load.__main__ import main
+main()
+"""
+
+
+@contextmanager
+def launched(folder: Path, patches: str, patch: pytest.MonkeyPatch) -> Iterator[LoadProcess]:
+    """A load process of its own in which this code ran before it started."""
+    script, python = folder / "launcher.py", folder / "python"
+    script.write_text(LAUNCHER % patches, "utf-8")
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n', "utf-8")
+    python.chmod(0o755)
+    with patch.context() as scope:
+        scope.setattr(sys, "executable", str(python))
+        process = LoadProcess()
+    with process:
+        yield process
 
 
 def statuses(summary: PointSummary) -> dict[str, str]:

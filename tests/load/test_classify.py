@@ -103,6 +103,27 @@ def test_retry_after_in_both_forms() -> None:
     assert retry_after_s("Thu, 01 Jan 2026 11:00:00 GMT", now) == 0.0
     assert retry_after_s("soon") is None
     assert retry_after_s(None) is None
+    assert retry_after_s("inf") is None  # a number to Python, none to anyone who waits
+    assert retry_after_s("nan") is None
+    assert retry_after_s("-5") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("http://me:secret@other.example/x?key=secret#f", "http://other.example/x"),
+        ("/v2/chat", "/v2/chat"),
+        ("//other.example/x", "//other.example/x"),
+        ("http://[broken", "a URL that is none"),
+    ],
+)
+def test_a_redirect_says_where_it_led_and_no_secret(location: str, shown: str) -> None:
+    reader = ResponseReader()
+    head = f"HTTP/1.1 308 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    reader.feed(head.encode())
+    found = classify(None, reader, Answer(DIALECTS["chat"], False))
+    assert found.error_class == "http_4xx"
+    assert found.detail == f"status 308: a redirect to {shown}, which is not followed"
 
 
 def test_details_hold_no_key_and_no_prompt() -> None:

@@ -6,9 +6,7 @@ nothing here needs privileges, and everything but the disturbance is the real th
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +16,13 @@ from harness.load import LoadProcess
 from harness.records import read_spool
 from harness.scenario.document import Validity
 
-from .cases import EARLY_NS, MS, Run, run_cases, statuses
+from .cases import EARLY_NS, MS, Run, launched, run_cases, statuses
 
 pytestmark = pytest.mark.e2e
 OUT = 12
 
-LAUNCHER = """
-import locust, sys, time
+DISTURBANCES = """
+import time
 import gevent
 from gevent import monkey
 from harness.load import record, wire, worker
@@ -60,26 +58,7 @@ def set_the_clock():
         seconds, nanoseconds = plain(data)
         return seconds + state["is_stepped"], nanoseconds
     wire._timespec = timespec
-
-DISTURB()
-sys.argv = ["harness.load", *sys.argv[3:]]
-from harness.load.__main__ import main
-main()
 """
-
-
-@contextmanager
-def disturbed(folder: Path, how: str, patch: pytest.MonkeyPatch) -> Iterator[LoadProcess]:
-    """A load process that was started with that disturbance."""
-    script, python = folder / "launcher.py", folder / "python"
-    script.write_text(LAUNCHER.replace("DISTURB", how), "utf-8")
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n', "utf-8")
-    python.chmod(0o755)
-    with patch.context() as scope:
-        scope.setattr(sys, "executable", str(python))
-        process = LoadProcess()
-    with process:
-        yield process
 
 
 Disturb = Callable[..., Run]
@@ -91,7 +70,7 @@ def disturb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disturb:
     70 ms, by a disturbed client."""
 
     def act(how: str, count: int, **more: object) -> Run:
-        with disturbed(tmp_path, how, monkeypatch) as process:
+        with launched(tmp_path, f"{DISTURBANCES}\n{how}()\n", monkeypatch) as process:
             cases = {
                 "quick": (count, {"timing": {"ttft": "20ms", "gap": "10ms"}}),
                 "slow": (count, {"timing": {"ttft": "20ms", "gap": "70ms"}}),

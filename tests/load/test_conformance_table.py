@@ -11,7 +11,7 @@ ROW = re.compile(r"^\| (\d+) \|.*\| (.*) \|$", re.MULTILINE)
 UNTESTED = {28}  # a comparison of two runs, which no verb makes yet
 
 
-def tests_in(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text("utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -24,4 +24,4 @@ def test_every_pitfall_has_a_test_that_exists() -> None:
         ids = re.findall(r"`([^`]+)::([^`]+)`", cell)
         assert bool(ids) == (number not in UNTESTED), number
         for file, name in ids:
-            assert name in tests_in(ROOT / file), (number, file, name)
+            assert name in names_in(ROOT / file), (number, file, name)

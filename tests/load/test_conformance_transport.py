@@ -157,6 +157,17 @@ def test_of_very_many_connections_each_is_asked_in_turn() -> None:
     assert [sockets.num_retransmits() for _ in range(4)] == [256, 512, 600, 600]
 
 
+def test_closed_connections_are_forgotten_however_many() -> None:
+    sockets = Sockets()
+    for _ in range(1000):
+        raw = _Raw(1)
+        sockets.opened(raw)
+        sockets.closing(raw)
+    assert sockets.num_retransmits() == 1000
+    assert not sockets._turn
+    assert not sockets._seen
+
+
 def test_where_nobody_tells_nothing_is_told() -> None:
     class Mute:
         def getsockopt(self, *_: int) -> bytes:
