@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Series,
         UptimeWindow,
     )
+    from harness.analysis.uptime import Outage, Uptime, pooled_uptime, repeats
 
 _HOMES = {
     "GLOSSARY": "glossary",
@@ -39,6 +40,10 @@ _HOMES = {
     "PointSummary": "summary",
     "Series": "summary",
     "UptimeWindow": "summary",
+    "Outage": "uptime",
+    "Uptime": "uptime",
+    "pooled_uptime": "uptime",
+    "repeats": "uptime",
 }
 
 __all__ = [
@@ -48,13 +53,17 @@ __all__ = [
     "Curve",
     "Entry",
     "ErrorRow",
+    "Outage",
     "PointMeta",
     "PointSummary",
     "Series",
+    "Uptime",
     "UptimeWindow",
     "analyse_point",
     "effective_slo",
     "needed_requests",
+    "pooled_uptime",
+    "repeats",
     "request_limits",
 ]
 

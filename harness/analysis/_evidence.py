@@ -36,7 +36,7 @@ class Evidence:
 
 def send_lag_p99_s(e: Evidence) -> float | None:
     """The client's own lateness: intended to sent, less the time a connection took to open."""
-    lag = (e.frame.sent_s - e.frame.intended_s - e.frame.connect_s)[e.measured]
+    lag = (e.frame.sent_s - e.frame.intended_s - e.frame.connect_s)[e.measured & e.frame.is_first]
     lag = lag[np.isfinite(lag)]
     return float(np.quantile(lag, 0.99)) if len(lag) else None
 
@@ -44,14 +44,14 @@ def send_lag_p99_s(e: Evidence) -> float | None:
 def sent_ratio(e: Evidence) -> float | None:
     if e.meta.kind == "closed" or not e.meta.num_scheduled:
         return None
-    return int((e.measured & e.frame.was_sent).sum()) / e.meta.num_scheduled
+    return int((e.measured & e.frame.is_first & e.frame.was_sent).sum()) / e.meta.num_scheduled
 
 
 def extra_arrivals(e: Evidence) -> float | None:
     """Requests beyond those the schedule holds in the window."""
     if e.meta.kind == "closed" or e.meta.num_scheduled is None:
         return None
-    return float(max(0, int(e.measured.sum()) - e.meta.num_scheduled))
+    return float(max(0, int((e.measured & e.frame.is_first).sum()) - e.meta.num_scheduled))
 
 
 def arrivals_p(e: Evidence) -> float | None:
@@ -178,7 +178,7 @@ def injected_faults(e: Evidence) -> float | None:
 
 
 def num_valid(e: Evidence) -> float:
-    return float((e.measured & e.frame.is_valid).sum())
+    return float((e.measured & e.frame.is_last & e.frame.is_valid).sum())
 
 
 def _mean(happened: BoolArray) -> float | None:

@@ -5,7 +5,8 @@
     uptime requests R: 1 - bad / valid over the period
     uptime mean     A: mean over windows of 1 - bad share
 
-Population: intended in the window, all but cancelled, cut and client faults. Bad for availability
+Population: intended in the window, all but cancelled, cut and client faults; of a request that was
+retried every attempt, so that a retry hides no failure of the target. Bad for availability
 is an answer the target should have given and did not: client errors (4xx), throttling and unfit
 answers are not. The three definitions disagree, so all are reported. Windows without a request are
 left out and counted; a last, incomplete window is not one. One-token answers are answers.
@@ -22,6 +23,7 @@ from harness.analysis.quantiles import Pair
 from harness.analysis.shares import share_pair
 from harness.analysis.summary import UptimeWindow
 from harness.estimate import Estimate
+from harness.records.schema import ERROR_CLASSES
 from harness.scenario.slo import UptimeLimit
 
 WINDOW_S, GOOD_SHARE = 300.0, 0.95
@@ -51,6 +53,11 @@ def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindo
     chosen = frame.is_measured & frame.is_valid & (index < num)
     valid = np.bincount(index[chosen], minlength=num)
     bad = np.bincount(index[chosen & is_bad(frame)], minlength=num)
+    failed = {
+        name: np.bincount(index[chosen & frame.is_class(name)], minlength=num)
+        for name in ERROR_CLASSES
+        if (chosen & frame.is_failed & frame.is_class(name)).any()
+    }
     return tuple(
         UptimeWindow(
             start_s=i * length_s,
@@ -58,6 +65,7 @@ def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindo
             num_bad=int(bad[i]),
             # an error share of exactly 1 - good is still up, whatever 1 - 0.95 is in binary
             is_up=bool(bad[i] <= (1 - good) * valid[i] + 1e-9) if valid[i] else None,
+            by_class=tuple((name, int(n[i])) for name, n in failed.items() if n[i]),
         )
         for i in range(num)
     )

@@ -57,6 +57,8 @@ class Frame:
     tok_source: TextArray
     fault: TextArray
     stage: IntArray
+    is_first: BoolArray  # the first attempt of its request
+    is_last: BoolArray  # and the one that decided it: no later attempt is on record
     is_first_uncertain: BoolArray
     offsets: IntArray
     chunk_s: FloatArray
@@ -110,6 +112,12 @@ class Frame:
         """Left the dispatcher; a refused connection was attempted all the same."""
         return np.isfinite(self.sent_s) | np.isfinite(self.released_s)
 
+    @cached_property
+    def begin_s(self) -> FloatArray:
+        """[n] when it began to wait for its answer: intended, or for a retry when it was sent."""
+        again = np.where(np.isfinite(self.released_s), self.released_s, self.intended_s)
+        return np.where(self.is_first, self.intended_s, again)
+
     def is_class(self, *error_classes: str) -> BoolArray:
         return np.isin(self.error_class, error_classes)
 
@@ -132,6 +140,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
     order = np.argsort(table["intended_ns"].to_numpy(), kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         table = table.take(pa.array(order)).combine_chunks()
+    is_first, is_last = _attempts(table)
     offsets, chunk_ns = _lists(table, "chunk_ns", pa.int64())
     _, chunk_tok = _lists(table, "chunk_tok", pa.float32())
     _, uncertain = _lists(table, "chunk_uncertain", pa.bool_())
@@ -154,6 +163,8 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         tok_source=_text(table, "tok_source"),
         fault=_text(table, "fault"),
         stage=np.nan_to_num(_number(table, "stage")).astype(np.int64),
+        is_first=is_first,
+        is_last=is_last,
         is_first_uncertain=_number(table, "first_uncertain") == 1,
         offsets=offsets,
         chunk_s=(chunk_ns.astype(np.int64, copy=False) - t0_ns) / 1e9,
@@ -161,6 +172,21 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         chunk_is_uncertain=_match(uncertain, len(chunk_ns)) == 1,
         timings=_texts(table, "timings"),
     )
+
+
+def _attempts(table: pa.Table) -> tuple[BoolArray, BoolArray]:
+    """[n] first and last attempt of a request, told by stage and ordinal; both where it has one."""
+    attempt = np.nan_to_num(_number(table, "attempt")).astype(np.int64)
+    alone = np.ones(table.num_rows, dtype=np.bool_)
+    if not len(attempt) or attempt.min() == attempt.max():
+        return alone, alone
+    stage, ordinal = (np.nan_to_num(_number(table, k)) for k in ("stage", "ordinal"))
+    order = np.lexsort((attempt, ordinal, stage))
+    same = (np.diff(stage[order]) == 0) & (np.diff(ordinal[order]) == 0)
+    is_first, is_last = alone.copy(), alone.copy()
+    is_first[order[1:]] = ~same
+    is_last[order[:-1]] = ~same
+    return is_first, is_last
 
 
 def _column(table: pa.Table, name: str) -> pa.Array | None:

@@ -91,7 +91,7 @@ def goodput_pairs(
     frame: Frame, goodness: Goodness, scope: str, rng: np.random.Generator
 ) -> list[Pair]:
     """slo_attainment and goodput_req_per_s of one scope."""
-    members = frame.is_measured & frame.is_valid & frame.scope(scope)
+    members = frame.is_measured & frame.is_last & frame.is_valid & frame.scope(scope)
     if members.any() and not goodness.has_limit[members].any():
         return [
             _absent("slo_attainment", "ratio", scope),

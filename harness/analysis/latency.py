@@ -6,6 +6,7 @@
 
 Denominator: requests intended in the window. Each latency twice: over successes, and over `valid`
 with failures = infinity, which is what rules judge. One-token answers have every one of them.
+A request that was retried counts once, by its last attempt and from its first intended send.
 ttfv leaves out successes without visible text. A request that was cancelled or cut counts for
 ttft when it saw a token; cut before its first token it is "not reached" over `valid`.
 """
@@ -30,12 +31,12 @@ class CensoredSample:
 
 def latency_samples(frame: Frame, scope: str) -> list[Sample]:
     """All but the end-to-end latencies, each over both populations; send_lag over all sent."""
-    chosen = frame.is_measured & frame.scope(scope)
+    chosen = frame.is_measured & frame.is_last & frame.scope(scope)
     first_from_intended = elapsed_s(frame.first_token_s, frame.intended_s)
     first_from_sent = elapsed_s(frame.first_token_s, frame.sent_s)
     visible = elapsed_s(frame.first_visible_s, frame.intended_s)
     lag = elapsed_s(frame.sent_s, frame.intended_s)
-    was_sent = chosen & np.isfinite(lag)
+    was_sent = frame.is_measured & frame.is_first & frame.scope(scope) & np.isfinite(lag)
     return [
         *_first_token("ttft", first_from_intended, frame, chosen, scope),
         *_first_token("ttft_service", first_from_sent, frame, chosen, scope),
@@ -46,7 +47,7 @@ def latency_samples(frame: Frame, scope: str) -> list[Sample]:
 
 def end_samples(frame: Frame, scope: str) -> list[CensoredSample]:
     """e2e_latency and e2e_latency_service over both populations, cut requests marked."""
-    chosen = frame.is_measured & frame.scope(scope)
+    chosen = frame.is_measured & frame.is_last & frame.scope(scope)
     samples = []
     for metric, start_s in (
         ("e2e_latency", frame.intended_s),

@@ -16,6 +16,7 @@ from harness.analysis import availability, tallies
 from harness.analysis._evidence import Evidence
 from harness.analysis.censoring import estimate_censored
 from harness.analysis.client_health import ClientHealth, read_health
+from harness.analysis.cold import cold_pairs
 from harness.analysis.curves import NINES, cdf_curve, nines_curve
 from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
 from harness.analysis.goodput import Goodness, goodput_pairs, judge_requests
@@ -54,6 +55,7 @@ def analyse_point(
     pairs = [
         *_pairs(frame, times.gaps, goodness, samples, meta),
         *availability.uptime_pairs(frame, windows),
+        *cold_pairs(frame, meta.idle_s),
         *_receive_lag(health),
     ]
     return PointSummary(

@@ -13,6 +13,7 @@ import numpy as np
 from harness.analysis.frame import BoolArray, FloatArray, Frame
 from harness.analysis.steady_state import in_flight_means
 from harness.analysis.summary import Series
+from harness.records.schema import ERROR_CLASSES
 
 _WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _MOST_BINS = 200
@@ -31,19 +32,26 @@ def time_series(frame: Frame, stage_index: int) -> Series:
         math.floor(first / width), math.ceil(last / width) + 1, dtype=np.float64
     ) * float(width)
     ended = np.isfinite(frame.end_s)
-    chunk_owner_counts = frame.is_success | frame.is_cut | frame.is_class("cancelled")
+    chunk_owner_counts = frame.is_success | frame.is_cut
+    classes = [
+        name for name in ERROR_CLASSES if (own & frame.is_failed & frame.is_class(name)).any()
+    ]
     delivered = np.repeat(chunk_owner_counts & own, frame.num_chunks)
     return Series(
         bin_s=float(width),
         window_s=frame.window_s,
         t_s=_round(edges[:-1]),
-        offered_req_per_s=_rate(frame.intended_s, own, edges, width),
+        offered_req_per_s=_rate(frame.intended_s, own & frame.is_first, edges, width),
         achieved_req_per_s=_rate(frame.end_s, own & frame.is_success & ended, edges, width),
         errors_req_per_s=_rate(frame.end_s, own & frame.is_failed & ended, edges, width),
         in_flight=_round(in_flight_means(frame, edges)),
         output_tok_per_s=_round(
             np.histogram(frame.chunk_s[delivered], edges, weights=frame.chunk_tok[delivered])[0]
             / width
+        ),
+        error_classes=tuple(classes),
+        errors_by_class=tuple(
+            _rate(frame.end_s, own & frame.is_class(name) & ended, edges, width) for name in classes
         ),
     )
 

@@ -55,14 +55,14 @@ def in_flight_means(frame: Frame, edges_s: FloatArray) -> FloatArray:
     without an end stays for ever.
     """
     end_s = np.where(np.isnan(frame.end_s), np.inf, frame.end_s)
-    area = _elapsed(frame.intended_s, edges_s) - _elapsed(end_s[np.isfinite(end_s)], edges_s)
+    area = _elapsed(frame.begin_s, edges_s) - _elapsed(end_s[np.isfinite(end_s)], edges_s)
     return np.asarray(np.diff(area) / np.diff(edges_s))
 
 
 def in_flight_at(frame: Frame, at_s: float) -> float:
     """Requests intended by then and not ended."""
     end_s = np.where(np.isnan(frame.end_s), np.inf, frame.end_s)
-    return float(((frame.intended_s <= at_s) & (end_s > at_s)).sum())
+    return float(((frame.begin_s <= at_s) & (end_s > at_s)).sum())
 
 
 def steady_state(frame: Frame, kind: str, dispersion: float | None) -> SteadyState:
@@ -77,7 +77,7 @@ def steady_state(frame: Frame, kind: str, dispersion: float | None) -> SteadySta
     z = mann_kendall_z(means)
     slope = float(np.polyfit(np.arange(NUM_BATCHES), means, 1)[0])
     growth = slope * NUM_BATCHES
-    arrivals = int(frame.is_measured.sum())
+    arrivals = int((frame.is_measured & frame.is_first).sum())
     allowed = 3 * math.sqrt(max(1.0, dispersion or 0.0) * arrivals)
     is_drifting = z > Z_LIMIT
     return SteadyState(z, growth, allowed, backlog, is_drifting, is_drifting and growth > allowed)

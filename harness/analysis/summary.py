@@ -33,6 +33,7 @@ class PointMeta:
     rtt_s: median round trip to the target.  stamp_source: kernel or user.  tokens_kind: tokenizer,
     calibrated or estimated.  template_tok: tokens the chat template adds to each prompt, as the
     length calibration found them; 0 where it is not known.  is_local_target: on this machine.
+    idle_s: the silences of an idle-burst load, empty for any other.
     """
 
     index: int
@@ -60,6 +61,7 @@ class PointMeta:
     stamp_source: str = "kernel"
     tokens_kind: str = "calibrated"
     template_tok: float = 0.0
+    idle_s: tuple[float, ...] = ()
     is_local_target: bool = False
 
     @property
@@ -82,6 +84,7 @@ class PointMeta:
         row["class_slos"] = {name: _dump(slo) for name, slo in self.class_slos.items()}
         row["validity"] = _dump(self.validity)
         row["classes"], row["unique_classes"] = list(self.classes), list(self.unique_classes)
+        row["idle_s"] = list(self.idle_s)
         return row
 
     @classmethod
@@ -93,6 +96,7 @@ class PointMeta:
         args["validity"] = Validity.model_validate(row["validity"])
         args["classes"] = tuple(row["classes"])
         args["unique_classes"] = tuple(row["unique_classes"])
+        args["idle_s"] = tuple(row.get("idle_s", ()))
         return cls(**args)
 
 
@@ -151,7 +155,8 @@ class Series:
     """The point over time, in bins of bin_s. t_s: start of a bin, from the window's start.
 
     Warm-up lies before 0, cool-down after window_s. offered, achieved, errors: requests/s (intended
-    in the bin; succeeded, failed in the bin); in_flight: mean number, from intended send to end.
+    in the bin; succeeded, failed in the bin); errors_by_class: a row each of error_classes.
+    in_flight: mean number, from intended send to end.
     """
 
     bin_s: float
@@ -162,6 +167,8 @@ class Series:
     errors_req_per_s: tuple[float, ...] = ()
     in_flight: tuple[float, ...] = ()
     output_tok_per_s: tuple[float, ...] = ()
+    error_classes: tuple[str, ...] = ()
+    errors_by_class: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +192,16 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class UptimeWindow:
-    """One availability window. is_up: None where it saw no valid request."""
+    """One availability window. is_up: None where it saw no valid request.
+
+    by_class: (error class, count) of every failure in it, those of the client's own making too.
+    """
 
     start_s: float
     num_valid: int
     num_bad: int
     is_up: bool | None
+    by_class: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

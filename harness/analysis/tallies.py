@@ -15,7 +15,7 @@ from harness.records.schema import ERROR_CLASSES
 
 
 def count_requests(frame: Frame) -> dict[str, int]:
-    """Requests of the window by fate."""
+    """Requests of the window, and their attempts by fate; `retried` are those sent once more."""
     measured = frame.is_measured
     success = measured & frame.is_success
 
@@ -23,12 +23,13 @@ def count_requests(frame: Frame) -> dict[str, int]:
         return int((measured & chosen).sum())
 
     return {
-        "requests": int(measured.sum()),
+        "requests": count(frame.is_first),
         "valid": count(frame.is_valid),
         "success": int(success.sum()),
         "failed": count(frame.is_failed & ~frame.is_class("throttled")),
         "throttled": count(frame.is_class("throttled")),
         "cancelled": count(frame.is_class("cancelled")),
+        "retried": count(~frame.is_last),
         "cut": count(frame.is_cut),
         "client_fault": count(frame.is_class("client_fault", "stale")),
         "one_token": int((success & (frame.n_out == 1)).sum()),

@@ -1,13 +1,13 @@
 """What the system delivered per second of the window; ratios of sums, never means of requests.
 
     output_tok_per_s    tokens whose chunk was stamped in the window / window
-    wasted_tok_per_s    the same tokens of requests that failed later
+    wasted_tok_per_s    the same tokens of requests that failed, or whose client left
     request_per_s       successes that ended in the window / window
     input_tok_per_s     prompt tokens of those successes / window
 
 A request across an edge earns credit for the tokens inside, whenever it was intended; so a long
 tail after the window changes nothing. Failures are out of the first and make up the second; tokens
-of cut or cancelled requests were delivered and count. One-token answers count like any. `peak` is
+of cut requests were delivered and count. One-token answers count like any. `peak` is
 the best sliding second. Counts that were only told at the end are spread over chunks by bytes.
 """
 
@@ -60,12 +60,13 @@ def throughput_pairs(frame: Frame, scope: str, rng: np.random.Generator) -> list
     """The four rates and the peak second of one scope."""
     bins = Bins.over(frame.window_s)
     chosen = frame.scope(scope)
-    delivered = chosen & (frame.is_success | frame.is_cut | frame.is_class("cancelled"))
+    delivered = chosen & (frame.is_success | frame.is_cut)
+    wasted = chosen & (frame.is_failed | frame.is_class("cancelled"))
     ended = chosen & frame.is_success & np.isfinite(frame.end_s)
     prompt_tok = np.nan_to_num(frame.n_in[ended])
     rates = [
         ("output_tok_per_s", "tok/s", _tokens(frame, bins, delivered)),
-        ("wasted_tok_per_s", "tok/s", _tokens(frame, bins, chosen & frame.is_failed)),
+        ("wasted_tok_per_s", "tok/s", _tokens(frame, bins, wasted)),
         ("request_per_s", "req/s", bins.count(frame.end_s[ended])),
         ("input_tok_per_s", "tok/s", bins.count(frame.end_s[ended], prompt_tok)),
     ]

@@ -85,7 +85,7 @@ def max_stall_s(frame: Frame, gaps: Gaps) -> FloatArray:
 
 def token_samples(frame: Frame, times: TokenTimes, scope: str) -> list[Sample]:
     """tpot and max_stall over both populations, per-user speed over successes."""
-    chosen = frame.is_measured & frame.scope(scope)
+    chosen = frame.is_measured & frame.is_last & frame.scope(scope)
     success, valid = chosen & frame.is_success, chosen & frame.is_valid
     per_token, stall = times.tpot_s, times.max_stall_s
     answered = (chosen & (frame.is_success | frame.is_failed)) & ~np.isnan(stall)

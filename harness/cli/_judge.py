@@ -7,7 +7,14 @@ from typing import Any
 
 from harness.analysis import PointMeta, PointSummary, analyse_point
 from harness.cli._unfinished import no_verdict, refusal_of
-from harness.decisions import Headline, exit_code, headlines, judge_slo, verdict_of_run
+from harness.decisions import (
+    Headline,
+    exit_code,
+    headlines,
+    judge_slo,
+    judge_uptime,
+    verdict_of_run,
+)
 from harness.errors import ExitCode, TargetError, strongest
 from harness.estimate import Outcome, Verdict
 from harness.records import PointRecords, Run
@@ -50,6 +57,7 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
             summary = analyse_point(records.requests(), records.clients(), meta, records.server())
             summaries.append(summary)
             verdicts += judge_slo(summary, point.slo)
+    verdicts = list(judge_uptime(summaries, verdicts))
     status, refusal = run.manifest.status, refusal_of(run)
     outcome = verdict_of_run(summaries, verdicts)
     lines = headlines(summaries, verdicts, status)
@@ -103,6 +111,7 @@ def _meta(
         validity=point.validity,
         realised=realised,
         num_scheduled=stage.get("num_scheduled"),
+        idle_s=tuple(stage.get("idle_s", ())),
         unique_classes=tuple(c.name for c in point.traffic if _is_unique(c)),
         rtt_s=facts["facts"]["rtt_ns"] / 1e9,
         seed=point.seed,

@@ -171,7 +171,7 @@ def test_itl_needs_one_token_a_chunk(summary):
 def test_counts_and_tables(summary):
     assert summary.counts == {
         "requests": 10, "valid": 8, "success": 5, "failed": 2, "throttled": 1, "cancelled": 1,
-        "cut": 0, "client_fault": 1, "one_token": 1, "no_tpot": 1, "no_visible": 0,
+        "retried": 0, "cut": 0, "client_fault": 1, "one_token": 1, "no_tpot": 1, "no_visible": 0,
         "skipped_ttft": 0, "skipped_tpot": 1,
     }  # fmt: skip
     found = {e.error_class: (e.count, e.first_s, e.sample) for e in summary.errors}

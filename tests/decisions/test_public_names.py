@@ -10,13 +10,13 @@ def test_analysis_offers_these_names():
     assert set(harness.analysis.__all__) == {
         "GLOSSARY", "Check", "ClassRow", "Curve", "Entry", "ErrorRow", "PointMeta", "PointSummary",
         "Series", "UptimeWindow", "analyse_point", "effective_slo", "needed_requests",
-        "request_limits",
+        "Outage", "Uptime", "pooled_uptime", "repeats", "request_limits",
     }  # fmt: skip
     assert all(getattr(harness.analysis, name) for name in harness.analysis.__all__)
 
 
 def test_decisions_offers_these_names():
     assert set(harness.decisions.__all__) == {
-        "Headline", "exit_code", "headlines", "judge_slo", "verdict_of_run",
+        "Headline", "exit_code", "headlines", "judge_slo", "judge_uptime", "verdict_of_run",
     }  # fmt: skip
     assert all(getattr(harness.decisions, name) for name in harness.decisions.__all__)

@@ -1,0 +1,203 @@
+"""Uptime by hand: windows, outages, time to repair, budget; retries and cold starts; properties.
+
+Windows of 10 s, up when at least 80 % of the answers are good, a request each 2 s (5 a window).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.analysis import (
+    Outage,
+    PointSummary,
+    UptimeWindow,
+    analyse_point,
+    pooled_uptime,
+    repeats,
+)
+from harness.analysis.uptime import outages
+from harness.scenario.slo import Slo
+
+SLO = Slo.model_validate({"uptime": {"window": "10s", "good": "80%", "objective": "90%"}})
+
+
+def measure(rows: ModuleType, errors: dict[float, str], window_s: float = 60, **meta: object):  # type: ignore[no-untyped-def]
+    """A request each 2 s, failed where told; a time told as `none` has no request."""
+    table = [
+        rows.row(t, [t + 0.1], error=errors.get(t, ""))
+        for t in (2.0 * k for k in range(round(window_s / 2)))
+        if errors.get(t) != "none"
+    ]
+    return analyse_point(
+        rows.requests(table), rows.clients(round(window_s)), rows.meta(window_s, slo=SLO, **meta)
+    )
+
+
+def test_windows_outages_and_repair_by_hand(rows: ModuleType) -> None:
+    # window        0     1          2          3         4            5
+    # failed of 5   0     2 (5xx)    1 (of 5)   none sent 5 connect    1 429, 1 4xx
+    # bad share     0     40 %       20 %       -         100 %        0
+    # up            yes   no         yes        -         no           yes
+    errors = {10.0: "http_5xx", 14.0: "http_5xx", 22.0: "empty"}
+    errors |= {30.0 + 2 * k: "none" for k in range(5)}
+    errors |= {40.0 + 2 * k: "connect" for k in range(5)}
+    errors |= {50.0: "throttled", 52.0: "http_4xx"}
+    found = measure(rows, errors)
+    windows = found.uptime_windows
+    assert [w.is_up for w in windows] == [True, False, True, None, False, True]
+    assert windows[1].by_class == (("http_5xx", 2),)
+    assert windows[5].by_class == (("http_4xx", 1), ("throttled", 1))
+    uptime = pooled_uptime([found])
+    assert uptime.outages == (
+        Outage(10.0, 10.0, 1, 5, 2, "http_5xx", False),
+        Outage(40.0, 10.0, 1, 5, 5, "connect", False),
+    )
+    assert uptime.mttr_s == 10.0
+    assert (uptime.num_seen, uptime.num_down, uptime.num_empty) == (5, 2, 1)
+    assert uptime.shown.value == pytest.approx(3 / 5)
+    assert uptime.requests_ratio == pytest.approx(1 - 8 / 25)
+    assert uptime.mean_ratio == pytest.approx((1 + 0.6 + 0.8 + 0 + 1) / 5)
+    assert uptime.allowed_windows == pytest.approx(0.5)  # 10 % of five
+    assert uptime.burn_rate is not None
+    assert uptime.burn_rate[0] == pytest.approx(0.4 / 0.1)
+    assert found.find("uptime", "ratio") == replace(uptime.shown)
+    series = dict(zip(found.series.error_classes, found.series.errors_by_class, strict=True))
+    assert set(series) == {"connect", "http_4xx", "throttled", "http_5xx", "empty"}
+    assert sum(series["connect"]) * found.series.bin_s == pytest.approx(5)
+
+
+def test_an_outage_goes_on_over_an_empty_window_and_past_the_end(rows: ModuleType) -> None:
+    down = {2.0 * k: "http_5xx" for k in range(5, 15)} | {40.0: "stalled", 42.0: "stalled"}
+    empty = {30.0 + 2 * k: "none" for k in range(5)}
+    more = {50.0 + 2 * k: "stalled" for k in range(5)}
+    uptime = pooled_uptime([measure(rows, down | empty | more)])
+    # windows: up, down, down, none, down, down
+    (outage,) = uptime.outages
+    assert (outage.start_s, outage.length_s, outage.num_windows) == (10.0, 50.0, 4)
+    assert outage.error_class == "http_5xx"  # ten of them, seven stalled
+    assert outage.is_open
+    assert uptime.mttr_s is None
+
+
+def test_parts_are_pooled_and_an_outage_may_span_them(rows: ModuleType) -> None:
+    late = {50.0 + 2 * k: "connect" for k in range(5)}
+    early = {2.0 * k: "connect" for k in range(5)}
+    gap_ns = 100 * 10**9
+    first = measure(rows, late, label="main-r1")
+    second = measure(rows, early, label="main-r2", index=1)
+    meta = second.meta
+    moved = replace(meta, t0_ns=meta.t0_ns + gap_ns, t1_ns=meta.t1_ns + gap_ns)
+    (parts,) = repeats([first, replace(second, meta=moved)])
+    uptime = pooled_uptime(parts)
+    assert uptime.name == "main (2 parts)"
+    assert (uptime.num_seen, uptime.num_down) == (12, 2)
+    (outage,) = uptime.outages
+    assert (outage.start_s, outage.length_s) == (50.0, 60.0)  # 50 s to 110 s, 40 s unmeasured
+    # a clock that began anew: the second part follows the first
+    reset = pooled_uptime([first, second])
+    assert [w.start_s for w in reset.windows] == [10.0 * k for k in range(12)]
+
+
+def test_other_loads_are_not_pooled(rows: ModuleType) -> None:
+    one = measure(rows, {}, swept={"load.every": "1s"})
+    two = measure(rows, {}, swept={"load.every": "2s"}, index=1)
+    assert [len(parts) for parts in repeats([one, two])] == [1, 1]
+
+
+STATES = st.lists(st.sampled_from([True, False, None]), max_size=60)
+
+
+def _windows(states: list[bool | None]) -> list[UptimeWindow]:
+    return [
+        UptimeWindow(5.0 * i, 0 if up is None else 4, 4 if up is False else 0, up,
+                     (("http_5xx", 4),) if up is False else ())
+        for i, up in enumerate(states)
+    ]  # fmt: skip
+
+
+@given(STATES)
+def test_outages_hold_every_down_window_once(states: list[bool | None]) -> None:
+    found = outages(_windows(states), 5.0)
+    assert sum(o.num_windows for o in found) == sum(up is False for up in states)
+    for before, after in itertools.pairwise(found):
+        begin, end = round((before.start_s + before.length_s) / 5), round(after.start_s / 5)
+        assert True in states[begin:end]  # only an up window ends an outage
+        assert not before.is_open
+    for outage in found:
+        first, last = round(outage.start_s / 5), round((outage.start_s + outage.length_s) / 5) - 1
+        assert states[first] is False
+        assert states[last] is False
+        assert True not in states[first : last + 1]
+    seen = [up for up in states if up is not None]
+    assert any(o.is_open for o in found) == (bool(seen) and seen[-1] is False)
+
+
+def test_retries_count_once_for_latency_and_each_for_errors(rows: ModuleType) -> None:
+    # ten requests a second apart; number 3 fails twice and is answered 4 s after it was intended
+    table = [rows.row(float(t), [t + 0.2], ordinal=t, attempt=0) for t in range(10) if t != 3]
+    table += [
+        rows.row(3.0, end=3.1, error="http_5xx", ordinal=3, attempt=0),
+        rows.row(3.0, end=5.1, error="http_5xx", ordinal=3, attempt=1, sent=5.0),
+        rows.row(3.0, [7.0], ordinal=3, attempt=2, sent=6.9),
+    ]
+    good_request = Slo.model_validate({"good_request": {"ttft": "5s"}})
+    meta = rows.meta(10.0, num_scheduled=10, slo=good_request)
+    found = analyse_point(rows.requests(table), rows.clients(10), meta)
+    assert found.counts["requests"] == 10
+    assert (found.counts["valid"], found.counts["failed"], found.counts["retried"]) == (12, 2, 2)
+    errors = found.find("error_rate", "ratio")
+    assert errors is not None
+    assert errors.value == pytest.approx(2 / 12)
+    for population in ("success", "valid"):
+        largest = found.find("ttft", "max", population=population)
+        assert largest is not None
+        assert (largest.value, largest.n) == (pytest.approx(4.0), 10)
+    good = found.find("slo_attainment", "ratio")
+    assert good is not None
+    assert (good.value, good.n) == (1.0, 10)
+    checks = {c.code: c for c in found.checks}
+    assert checks["sent"].value == 1.0
+    assert checks["extra_arrivals"].value == 0.0
+    assert checks["send_lag"].value == 0.0
+
+
+def test_what_a_user_left_is_wasted_not_delivered(rows: ModuleType) -> None:
+    table = [rows.row(float(t), [t + 0.1, t + 0.2]) for t in range(5)]
+    table += [rows.row(5.0, [5.1, 5.2, 5.3], error="cancelled", n_out=3)]
+    found = analyse_point(rows.requests(table), rows.clients(10), rows.meta(10.0))
+    delivered, wasted = (
+        found.find(name, "rate") for name in ("output_tok_per_s", "wasted_tok_per_s")
+    )
+    assert delivered is not None
+    assert wasted is not None
+    assert (delivered.value, wasted.value) == (pytest.approx(1.0), pytest.approx(0.3))
+    assert (found.counts["valid"], found.counts["cancelled"]) == (5, 1)
+
+
+def test_first_requests_after_silence_stand_apart(rows: ModuleType) -> None:
+    # silences of 20 and 60 s, bursts of two 1 s apart; cold answers take 2 and 5 s, warm 0.1 s
+    table, t = [rows.row(-5.0, [-4.9])], -5.0
+    for _ in range(6):
+        for idle, cost in ((20.0, 2.0), (60.0, 5.0)):
+            t += idle
+            table += [rows.row(t, [t + cost]), rows.row(t + 1.0, [t + 1.1])]
+            t += 1.0
+    found: PointSummary = analyse_point(
+        rows.requests(table), rows.clients(10), rows.meta(t + 2.0, idle_s=(20.0, 60.0))
+    )
+    for population, value, n in (
+        ("cold after 20s", 2.0, 6), ("cold after 1min", 5.0, 6), ("warm", 0.1, 12),
+    ):  # fmt: skip
+        e = found.find("ttft", "p50", population=population)
+        assert e is not None
+        assert (e.value, e.n) == (pytest.approx(value), n)
+    again = PointSummary.from_json(found.to_json())
+    assert again == found
+    assert math.isfinite(found.series.bin_s)
