@@ -46,7 +46,8 @@ def main() -> int:
             _save(flags, load_before, rows)
     print(tables(rows))
     print(_footer(machine(("locust", "gevent"), load_before), flags))
-    return 1 if any("failed" in row for row in rows) else 0
+    # a peer that fails is a finding; ours failing is a fault
+    return 1 if any("failed" in row and row["tool"] == _driver(OURS).TITLE for row in rows) else 0
 
 
 def _flags() -> argparse.Namespace:
@@ -135,15 +136,15 @@ def _one(name: str, venv: Path, num_streams: int, flags: argparse.Namespace) -> 
 
 
 def _run(driver: Driver, job: Job, venv: Path, output: Path) -> dict[str, Any]:
-    """The tool under the supervisor: {rc, timed_out, wall_s, cpu_s}."""
+    """The tool under the supervisor, which says {rc, timed_out, wall_s, cpu_s}."""
     environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
     # its own Python comes first for whatever it starts by name
     environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{environment['PATH']}"
     result = output.with_name("cost.json")
     supervisor = Path(__file__).with_name("peer_tools") / "supervise.py"
-    watched = [str(job.limit_s), result, output, *driver.command(job, venv)]
+    watched = [str(job.limit_s), str(result), str(output), *driver.command(job, venv)]
     subprocess.run(
-        [sys.executable, "-P", supervisor, *watched],
+        [sys.executable, "-P", str(supervisor), *watched],
         cwd=job.folder, env=environment | driver.environment(), check=True,
         timeout=job.limit_s + SETTLE_S,
     )  # fmt: skip

@@ -48,7 +48,7 @@ def main() -> int:
             for num_streams in levels:
                 for name in _in_turn(repeat):
                     runs.append(_one(name, num_streams, port, flags))
-    result = {"machine": machine(PACKAGES, load_before), "flags": vars(flags), "runs": runs}
+    result: Run = {"machine": machine(PACKAGES, load_before), "flags": vars(flags), "runs": runs}
     print(_table(runs, levels))
     print(_footer(result["machine"], flags))
     if flags.json:

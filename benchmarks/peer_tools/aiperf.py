@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks.peer_tools.base import Job, Reported, stats_of
+from benchmarks.peer_tools.base import Job, Reported, Stat, stats_of
 
 TITLE = "AIPerf"
 RELEASE = "aiperf==0.13.0"
-NAMES = {"mean": "avg", "p50": "p50", "p99": "p99"}
+NAMES: dict[Stat, str] = {"mean": "avg", "p50": "p50", "p99": "p99"}
 
 
 def command(job: Job, venv: Path) -> list[str]:

@@ -6,11 +6,11 @@ import json
 import math
 from pathlib import Path
 
-from benchmarks.peer_tools.base import Job, Reported, Stats, stats_of
+from benchmarks.peer_tools.base import Job, Reported, Stat, Stats, stats_of
 
 TITLE = "genai-bench"
 RELEASE = "genai-bench==0.0.5"
-NAMES = {"mean": "mean", "p50": "p50", "p99": "p99"}
+NAMES: dict[Stat, str] = {"mean": "mean", "p50": "p50", "p99": "p99"}
 
 
 def command(job: Job, venv: Path) -> list[str]:
