@@ -19,6 +19,8 @@ class ClientHealth:
     """Worst worker where workers differ; ratios 0-1. num_rows: rows inside the window.
 
     cpu_ratio, steal_ratio: mean over the window.  receive_lag_p99_s: over all receives.
+    clock_drift_ppm, clock_uncertainty_s: of the workers' clocks against the master's.
+    stamp_kinds: 2 where some workers' hosts give kernel stamps and others do not.
     num_blocked: arrivals held by max_in_flight up to the window's end.  num_dropped: kept
     connections that the server closed; None where older records do not tell.
     """
@@ -34,6 +36,9 @@ class ClientHealth:
     suspend_s: float | None = None
     retransmit_ratio: float | None = None
     num_dropped: int | None = None
+    clock_drift_ppm: float | None = None
+    clock_uncertainty_s: float | None = None
+    stamp_kinds: int | None = None
     num_blocked: int = 0
 
 
@@ -67,6 +72,9 @@ def read_health(clients: pa.Table, t0_ns: int, t1_ns: int) -> ClientHealth:
         suspend_s=_most(column("suspend_ns"), 1e9),
         retransmit_ratio=_ratio(column("tcp_retransmits"), float(receives.sum())),
         num_dropped=None if np.isnan(dropped).all() else int(np.nansum(dropped)),
+        clock_drift_ppm=_most(np.abs(column("clock_drift_ppm")), 1.0),
+        clock_uncertainty_s=_most(column("clock_uncertainty_ns"), 1e9),
+        stamp_kinds=_kinds(column("has_kernel_stamps")),
         num_blocked=_blocked(rows, t1_ns),
     )
 
@@ -143,6 +151,11 @@ def _middle(values: FloatArray, scale: float) -> float | None:
 def _most(values: FloatArray, scale: float) -> float | None:
     finite = values[np.isfinite(values)]
     return float(finite.max()) / scale if len(finite) else None
+
+
+def _kinds(values: FloatArray) -> int | None:
+    """How many different ones; None where no row tells."""
+    return len(np.unique(values[np.isfinite(values)])) or None
 
 
 def _blocked(rows: dict[str, FloatArray], t1_ns: int) -> int:

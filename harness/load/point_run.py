@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -100,8 +101,10 @@ class PointRun:
                     self._give_part(data)
                 elif name == "stop":
                     raise PointLost("stopped before the first request", "interrupted")
-                if lost := self._c.lost():
+                elif lost := self._c.lost():  # asked only when nothing waits to be read: a worker
+                    # that cannot take part says why before it goes
                     raise PointLost(f"lost {', '.join(map(self._c.roster.fate, lost))}")
+        self._compare(ready)
         only = self._plan.only_stage
         self._stages = [s for s in ready[0]["stages"] if only in (None, s["index"])]
         self._drain_ns = ready[0]["drain_ns"]
@@ -116,14 +119,18 @@ class PointRun:
         if shard in ready:
             raise PointLost(f"{member.name} said twice that it is ready")
         ready[shard] = data
-        first = next(iter(ready))
-        for name, what in (
-            ("schedule_sha256", "another schedule"),
-            ("bodies_sha256", "other requests"),
-        ):
-            if data[name] != ready[first][name]:
+
+    def _compare(self, ready: dict[int, dict[str, Any]]) -> None:
+        """Refuse the first worker whose digests are not those of most; between two, shard 0 is
+        believed. Raises MeasurementError."""
+        digests = {"schedule_sha256": "another schedule", "bodies_sha256": "other requests"}
+        for name, what in digests.items():
+            ours = Counter(ready[m.shard][name] for m in self._members).most_common(1)[0][0]
+            for member in self._members:
+                if ready[member.shard][name] == ours:
+                    continue
                 error = MeasurementError(
-                    f"{member.name} built {what} than {self._members[first].name}",
+                    f"{member.name} built {what} than the others",
                     why="the same scenario and seed gave other bytes there: its packages or data"
                     " differ",
                     do="install the same versions on all hosts",

@@ -140,6 +140,7 @@ CLIENT_SCHEMA = pa.schema(
         ("clock_offset_ns", pa.int64()),  # at its start; taken out of every stamp
         ("clock_uncertainty_ns", pa.int64()),
         ("clock_drift_ppm", pa.float64()),  # what the uncertainty does not explain; null: unknown
+        ("has_kernel_stamps", pa.bool_()),  # whether this worker's host gives them
     ],
     metadata={b"harness.schema_version": str(SCHEMA_VERSION).encode()},
 )

@@ -66,7 +66,7 @@ def with_clocks(clients: pa.Table, workers: Sequence[Mapping[str, Any]]) -> pa.T
     shards = clients["worker"].to_pylist()
     columns = {
         "clock_offset_ns": "offset_ns", "clock_uncertainty_ns": "uncertainty_ns",
-        "clock_drift_ppm": "sure_drift_ppm",
+        "clock_drift_ppm": "sure_drift_ppm", "has_kernel_stamps": "has_kernel_stamps",
     }  # fmt: skip
     for name, key in columns.items():
         at = clients.column_names.index(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from harness.analysis import PointSummary, analyse_point
@@ -57,6 +58,12 @@ def client(meta: dict[str, Any] | None = None, **columns: Any) -> Callable[[Any]
 def told(**meta: Any) -> Callable[[Any], PointSummary]:
     """A point that was set so."""
     return lambda rows: analyse(rows, healthy(rows), **meta)
+
+
+def mixed(rows: Any) -> PointSummary:
+    """Two workers, one of them on a host without kernel stamps."""
+    tables = [rows.clients(worker=k, has_kernel_stamps=bool(k)) for k in range(2)]
+    return analyse(rows, healthy(rows), pa.concat_tables(tables))
 
 
 def late(lag_ms: float) -> Callable[[Any], PointSummary]:
@@ -125,6 +132,9 @@ PROVOKED: dict[str, tuple[Callable[[Any], PointSummary], str]] = {
     "clock_step": (client(clock_step_ns=1_000 * MS), "notice"),
     "clock_slew": (client(slew_ppm=-300.0), "notice"),
     "suspend": (client(suspend_ns=2_000 * MS), "invalid"),
+    "clock_drift": (client(clock_drift_ppm=80.0), "notice"),
+    "clock_uncertainty": (client(clock_uncertainty_ns=4 * MS), "notice"),
+    "stamp_kinds": (mixed, "notice"),
     "cached": (every(cached_tok=3), "absent"),
     "output_length": (every(asked_out=12), "notice"),
     "input_length": (every(asked_in=12), "notice"),

@@ -95,7 +95,7 @@ class Peer:
 
     def end(self) -> int:
         """Its exit code, once it has ended by itself."""
-        code = self.process.wait(60)
+        code = self.process.wait(90)
         self._reader.join(10)
         return code
 
