@@ -190,6 +190,8 @@ def error_table(summary: PointSummary, suffix: str) -> Table | None:
         for e in summary.errors
     )  # fmt: skip
     note = "Seconds count from the start of the measured window. 429 (throttled) has its own rate."
+    if any(e.error_class in ("cancelled", "cut") for e in summary.errors):
+        note += " cancelled and cut are no failures: the scenario's users, or the run's end, left."
     return Table(f"errors{suffix}", "Errors", columns, rows, note)
 
 

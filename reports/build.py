@@ -21,6 +21,7 @@ from reports import _client_tables as client
 from reports import _server as server
 from reports import _tables as tables
 from reports._text import listed
+from reports._uptime import cold_table, errors_chart, uptime_blocks
 from reports.view import Block, Definitions, Section, Sentence, Table, Text, View
 
 
@@ -127,7 +128,9 @@ def _latency(summaries: Sequence[PointSummary]) -> Section | None:
 
 
 def _time(summaries: Sequence[PointSummary]) -> Section | None:
-    blocks = [charts.strips_chart(s, _suffix(s, summaries)) for s in summaries]
+    blocks: list[Block | None] = [*uptime_blocks(summaries)]
+    blocks += [cold_table(s, _suffix(s, summaries)) for s in summaries]
+    blocks += [charts.strips_chart(s, _suffix(s, summaries)) for s in summaries]
     return _section("time", "Over time", "", blocks)
 
 
@@ -144,7 +147,10 @@ def _engine(summaries: Sequence[PointSummary]) -> Section | None:
 
 
 def _errors(summaries: Sequence[PointSummary]) -> Section | None:
-    blocks = [tables.error_table(s, _suffix(s, summaries)) for s in summaries]
+    blocks: list[Block | None] = []
+    for s in summaries:
+        suffix = _suffix(s, summaries)
+        blocks += [tables.error_table(s, suffix), errors_chart(s, suffix)]
     lead = "Failed requests, by what went wrong. Every failure counts against every latency rule."
     return _section("errors", "Errors", lead, blocks)
 

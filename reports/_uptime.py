@@ -1,0 +1,240 @@
+"""Uptime, errors and cold starts over time, as charts and tables in words.
+
+One cell a window; what is down is shaded, marked and listed, never told by colour alone. A run of
+more windows than a page is wide is drawn in cells of several, each as good as its worst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis import PointSummary, Uptime, UptimeWindow, pooled_uptime, repeats
+from harness.analysis.cold import WARM, cold_population
+from harness.units import format_seconds, write_share
+from reports._text import amount, estimate_cell, span
+from reports.view import Align, Block, Cell, Chart, Line, Panel, Row, Table
+
+MOST_CELLS = 400
+MOST_OUTAGES = 200
+_LEFT: Align = "left"
+_RIGHT: Align = "right"
+
+
+def uptime_blocks(summaries: Sequence[PointSummary]) -> list[Block]:
+    """Strip, figures and outages of every load that has whole windows; parts of one load pooled.
+
+    A single point shows them where its SLO names uptime or a window was down.
+    """
+    blocks: list[Block] = []
+    groups = repeats(summaries)
+    for position, parts in enumerate(groups):
+        if not any(s.uptime_windows for s in parts):
+            continue
+        uptime = pooled_uptime(parts)
+        if uptime.objective is None and not uptime.num_down:
+            continue
+        suffix = f"-{position}" if len(groups) > 1 else ""
+        blocks += [_strip(uptime, suffix), _figures(uptime, suffix)]
+        if uptime.outages:
+            blocks.append(_outages(uptime, suffix))
+    return blocks
+
+
+def _strip(uptime: Uptime, suffix: str) -> Chart:
+    cells = _cells(uptime.windows)
+    unit, unit_s = _axis(uptime)
+    x = tuple(w.start_s / unit_s for w in cells)
+    y = tuple(_good_percent(w) for w in cells)
+    each = uptime.window_s * -(-len(uptime.windows) // MOST_CELLS)
+    down = tuple(
+        (o.start_s / unit_s, (o.start_s + max(o.length_s, each)) / unit_s, "down" if i < 8 else "")
+        for i, o in enumerate(uptime.outages[:MOST_OUTAGES])
+    )
+    caption = _caption(uptime)
+    panel = Panel(
+        "good answers, %", (Line("good answers", x, y, is_step=True),),
+        limits=((uptime.good * 100, f"up from {write_share(uptime.good)}"),), bands=down,
+    )  # fmt: skip
+    return Chart(
+        id=f"chart-uptime{suffix}",
+        title=f"Uptime of {uptime.name}",
+        caption=caption,
+        definition=_definition(uptime, each),
+        description=f"{caption} {_told(uptime)}",
+        x_label=f"{unit} from the start of the first window",
+        panels=(panel,),
+        is_wide=True,
+    )
+
+
+def _caption(uptime: Uptime) -> str:
+    e = uptime.shown
+    up = uptime.num_seen - uptime.num_down
+    text = (
+        f"{up:,} of {uptime.num_seen:,} windows were up: uptime {amount(e.value, 'ratio')}"
+        f" ({span(e)})."
+    )
+    allowed = uptime.allowed_windows
+    if uptime.objective is not None and allowed is not None:
+        text += (
+            f" {write_share(uptime.objective)} allows {allowed:.3g} down windows of as many;"
+            f" {uptime.num_down} were."
+        )
+    return text
+
+
+def _definition(uptime: Uptime, each_s: float) -> str:
+    text = (
+        f"Windows of {format_seconds(uptime.window_s)}; up when at least {write_share(uptime.good)} of"
+        " the answers are good: 429, other 4xx and what the client cancelled are not the target's"
+        " failures. Windows without a request are left out"
+    )
+    text += f" ({uptime.num_empty})." if uptime.num_empty else "."
+    if each_s > uptime.window_s:
+        text += f" Drawn in cells of {format_seconds(each_s)}, each as its worst window."
+    return text
+
+
+def _told(uptime: Uptime) -> str:
+    """The outages in words, the first ten of them."""
+    if not uptime.outages:
+        return "There was no outage."
+    told = [
+        f"at {format_seconds(o.start_s)} for {format_seconds(o.length_s)} ({o.error_class})"
+        for o in uptime.outages[:10]
+    ]
+    more = len(uptime.outages) - len(told)
+    return f"Down {'; '.join(told)}{f'; and {more} more times' if more else ''}."
+
+
+def _figures(uptime: Uptime, suffix: str) -> Table:
+    e, burn = uptime.shown, uptime.burn_rate
+    rows = [
+        ("W: windows that were up", amount(e.value, "ratio"), span(e)),
+        ("R: requests not failed", amount(uptime.requests_ratio, "ratio"), ""),
+        ("A: mean of the windows' good shares", amount(uptime.mean_ratio, "ratio"), ""),
+        ("outages", f"{len(uptime.outages):,}", ""),
+    ]
+    if uptime.mttr_s is not None:
+        rows.append(("mean time to repair", format_seconds(uptime.mttr_s), ""))
+    if burn is not None:
+        rows.append(("burn rate", f"{burn[0]:.3g}", f"{burn[1]:.3g} to {burn[2]:.3g}"))
+    columns = (("availability", _LEFT), ("value", _RIGHT), ("95% interval", _RIGHT))
+    note = (
+        "The three definitions disagree on purpose: W is what the rule judges. Burn rate is the"
+        " share of down windows over what the objective allows: above 1 the error budget runs out."
+    )
+    return Table(
+        f"uptime-table{suffix}", f"Availability of {uptime.name}", columns,
+        tuple(
+            Row(tuple(Cell(text) for text in row), f"uptime-{index}{suffix}")
+            for index, row in enumerate(rows)
+        ),
+        note,
+    )  # fmt: skip
+
+
+def _outages(uptime: Uptime, suffix: str) -> Table:
+    columns = (
+        ("outage", _LEFT), ("begins at", _RIGHT), ("length", _RIGHT), ("down windows", _RIGHT),
+        ("failed", _RIGHT), ("mostly", _LEFT),
+    )  # fmt: skip
+    rows = tuple(
+        Row(
+            (
+                Cell(str(index + 1), float(index + 1)), Cell(format_seconds(o.start_s), o.start_s),
+                Cell(f"{'at least ' if o.is_open else ''}{format_seconds(o.length_s)}", o.length_s),
+                Cell(f"{o.num_windows:,}", float(o.num_windows)),
+                Cell(f"{o.num_bad:,} of {o.num_valid:,}", float(o.num_bad)), Cell(o.error_class),
+            ),
+            f"outage-{index + 1}{suffix}",
+        )
+        for index, o in enumerate(uptime.outages[:MOST_OUTAGES])
+    )  # fmt: skip
+    note = f"Times have the resolution of the window, {format_seconds(uptime.window_s)}."
+    if len(uptime.outages) > MOST_OUTAGES:
+        note += f" The first {MOST_OUTAGES} of {len(uptime.outages):,}."
+    return Table(f"outages{suffix}", f"Outages of {uptime.name}", columns, rows, note)
+
+
+def errors_chart(summary: PointSummary, suffix: str) -> Chart | None:
+    """Failures by class over time; None where there was none."""
+    s = summary.series
+    if not s.error_classes or len(s.t_s) < 2:
+        return None
+    lines = tuple(
+        Line(name, s.t_s, rates, is_step=True)
+        for name, rates in zip(s.error_classes, s.errors_by_class, strict=True)
+    )
+    totals = {line.name: sum(line.y) * s.bin_s for line in lines}
+    worst = max(lines, key=lambda line: totals[line.name])
+    peak = max(zip(worst.y, worst.x, strict=True), key=lambda pair: pair[0])
+    caption = (
+        f"Most were {worst.name} ({totals[worst.name]:.0f}), the worst"
+        f" {format_seconds(s.bin_s)} of them {format_seconds(peak[1])} into the window."
+    )
+    told = ", ".join(f"{name} {total:.0f}" for name, total in totals.items())
+    return Chart(
+        id=f"chart-errors{suffix}",
+        title=f"Errors over time{f' at {summary.meta.name}' if suffix else ''}",
+        caption=caption,
+        definition=(
+            f"Failed attempts by the time they ended, in bins of {format_seconds(s.bin_s)}, warm-up"
+            " and cool-down with them."
+        ),
+        description=f"{caption} In all: {told}.",
+        x_label="seconds from the start of the measured window",
+        panels=(Panel("errors/s", lines),),
+        is_wide=True,
+    )
+
+
+def cold_table(summary: PointSummary, suffix: str) -> Table | None:
+    """First requests after a silence against those that follow."""
+    if not summary.meta.idle_s:
+        return None
+    columns = (
+        ("over successes", _LEFT), ("TTFT p50", _RIGHT), ("95% interval", _RIGHT),
+        ("TTFT max", _RIGHT), ("E2E latency p50", _RIGHT), ("n", _RIGHT),
+    )  # fmt: skip
+    rows = []
+    for name in (WARM, *map(cold_population, sorted(set(summary.meta.idle_s)))):
+        ttft = summary.find("ttft", "p50", population=name)
+        if ttft is None:
+            continue
+        cells = (
+            Cell(name), estimate_cell(ttft), Cell(span(ttft)),
+            estimate_cell(summary.find("ttft", "max", population=name)),
+            estimate_cell(summary.find("e2e_latency", "p50", population=name)),
+            Cell(f"{ttft.n:,}", float(ttft.n)),
+        )  # fmt: skip
+        rows.append(Row(cells, f"cold-{len(rows)}{suffix}"))
+    note = (
+        "Cold: the first request after a silence, from intended send to send; warm: the later ones"
+        " of a burst. A median needs six of them."
+    )
+    return Table(f"cold-starts{suffix}", "Cold starts", columns, tuple(rows), note)
+
+
+def _cells(windows: Sequence[UptimeWindow]) -> list[UptimeWindow]:
+    """At most MOST_CELLS of them, each the worst of as many windows; those seen before unseen."""
+    size = -(-len(windows) // MOST_CELLS)
+    groups = [windows[i : i + size] for i in range(0, len(windows), size)]
+    return [max(group, key=_badness) for group in groups]
+
+
+def _badness(window: UptimeWindow) -> float:
+    return -1.0 if not window.num_valid else window.num_bad / window.num_valid
+
+
+def _good_percent(window: UptimeWindow) -> float:
+    """A window without a request is drawn as a gap."""
+    if not window.num_valid:
+        return float("nan")
+    return 100 * (1 - window.num_bad / window.num_valid)
+
+
+def _axis(uptime: Uptime) -> tuple[str, float]:
+    """Unit of the axis, and its seconds."""
+    span_s = uptime.windows[-1].start_s + uptime.window_s
+    return ("hours", 3600.0) if span_s >= 7200 else ("minutes", 60.0)
