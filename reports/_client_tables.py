@@ -32,12 +32,19 @@ def ceiling_sentence(check: ClientCheck) -> str:
     """Up to where this client was clean, and what stopped it there."""
     ceiling = check.ceiling_chunks_per_s
     dirty = next((load for load in check.loads if not load.is_clean), None)
-    why = "" if dirty is None else dirty.reason
+    why = "" if dirty is None else _brief(dirty)
     if ceiling is None:
         return f"This client measures not even {load_text(check.loads[0])} cleanly: {why}."
     least = "at least " if check.is_ceiling_open else ""
     beyond = f" At {load_text(dirty)}: {why}." if dirty is not None else ""
     return f"Clean up to {least}{ceiling:,.0f} chunks/s.{beyond}"
+
+
+def _brief(load: CheckedLoad) -> str:
+    """The first reason without its advice, and how many there are beside it."""
+    reasons = list((load.failed or {}).values()) or [load.reason]
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"{reasons[0].partition(': ')[0]}{more}"
 
 
 def told_error(load: CheckedLoad) -> StampError:

@@ -42,9 +42,9 @@ def test_a_small_load_is_checked_and_told_in_tables_and_json(cli: Any) -> None:
         for stamps in ("kernel", "user"):
             parts = load[stamps]
             assert parts["ttft"]["n"] == load["num_requests"]
-            # 30 chunks an answer, 29 gaps
-            assert parts["chunk"]["n"] == 30 * load["num_requests"]
-            assert parts["gap"]["n"] == 29 * load["num_requests"]
+            # 30 chunks an answer; one that a starved machine cut has fewer
+            assert parts["chunk"]["n"] == parts["gap"]["n"] + parts["ttft"]["n"]
+            assert load["num_requests"] < parts["chunk"]["n"] <= 30 * load["num_requests"]
             assert parts["gap"]["p50_s"] >= 0
             assert 0 < parts["certain"]["n"] <= parts["chunk"]["n"]
         # the process reads after the kernel has stamped

@@ -81,6 +81,12 @@ def test_sentences_fit_what_was_seen() -> None:
     assert ceiling_sentence(ClientCheck((load(64),))) == "Clean up to at least 3,200 chunks/s."
     none = ceiling_sentence(ClientCheck((load(64, failed=LATE),)))
     assert none.startswith("This client measures not even 64 streams at 50 tok/s cleanly: send lag")
+    two = LATE | {"client_cpu": "load worker CPU was 95% (limit 90%): add workers"}
+    told = ceiling_sentence(ClientCheck((load(64), load(120, failed=two))))
+    assert told == (
+        "Clean up to 3,200 chunks/s. At 120 streams at 50 tok/s: send lag p99 was 31 ms"
+        " (limit 10 ms) and 1 more."
+    )
     few = replace(KERNEL, chunk=Spread(50, 3 * US, None, None, 9 * US))
     few_check = ClientCheck((load(64, kernel=few),), intended=0)
     assert error_sentence(few_check) == "This client's own error at your load: p50 3.0 us."
