@@ -53,7 +53,8 @@ def server_timings(
     timings: Mapping[str, Any] | None = None,
     perf_metrics: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """The column `timings`: canonical keys, and `raw` with all that was told; None for nothing.
+    """The column `timings`: canonical keys, and `raw` with what was told under another name; None
+    for nothing.
 
     headers: lower-case names.  Canonical: frontend_ms queue_ms prefill_ms decode_ms server_ttft_ms
     server_total_ms prompt_tokens output_tokens cached_tokens drafted_tokens accepted_tokens
@@ -91,11 +92,11 @@ def _take_timings(timings: Mapping[str, Any], found: dict[str, Any], raw: dict[s
             if isinstance(value, list) and all(map(_is_number, value)):
                 raw[name] = value[:16]  # accepted drafts by position
             continue
-        raw[name] = value
-        canonical, factor = names.get(name, (name, 1))
-        if names and name not in names:
-            continue
-        if not canonical.endswith("_ns"):  # stamps of another machine's clock compare with nothing
+        canonical, factor = names.get(name, ("" if names else name, 1))
+        if canonical != name or name.endswith("_ns"):
+            raw[name] = value
+        # stamps of another machine's clock compare with nothing
+        if canonical and not canonical.endswith("_ns"):
             found.setdefault(canonical, value * factor)
 
 
