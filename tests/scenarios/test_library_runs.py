@@ -23,8 +23,17 @@ CASES = {
     "sweep": ["load.duration=2s", "sweep.over={load.rate: [10/s, 20/s]}", "sweep.cooldown=100ms"],
     "closed-loop": ["load.duration=2s", "sweep.over={load.concurrency: [1, 4]}", "load.ramp=200ms"],
     "shared-prefix": [THREE_SECONDS, "load.rate=12/s"],
+    "probe": [THREE_SECONDS, "load.every=250ms", "slo.uptime.window=500ms", "sweep.repeat=2"],
+    "soak": ["load.duration=2s", "load.rate=10/s", "slo.uptime.window=500ms", "sweep.repeat=2"],
+    "cold-start": [
+        "load.idle=[600ms, 900ms]", "load.gap=100ms", "load.requests=3", "load.cycles=2",
+    ],
+    "impatient": [
+        THREE_SECONDS, "load.rate=12/s",
+        "traffic.leaving.cancel.after={kind: fixed, value: 100ms}",
+    ],
     "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
     # 0 pass, 1 a limit failed on a slow machine, 3 too few requests to say: all are answers.
     assert ran.returncode in (0, 1, 3), ran.stderr[-2000:] + ran.stdout[-2000:]
     result = json.loads(ran.stdout)
-    assert len(result["points"]) == (2 if "sweep.over" in " ".join(CASES[name]) else 1)
+    assert len(result["points"]) == (2 if "sweep." in " ".join(CASES[name]) else 1)
     for point in result["points"]:
         assert point["counts"]["success"] > 0
         assert point["counts"]["success"] == point["counts"]["valid"]
