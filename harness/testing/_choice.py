@@ -18,11 +18,11 @@ from harness.testing.script import Behaviour, Script
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A behaviour, the fault it came from, and its templates by dialect (is_chat)."""
+    """A behaviour, the fault it came from, and its templates by dialect and way to count."""
 
     behaviour: Behaviour
     fault: int | None = None
-    templates: dict[bool, list[bytes]] = field(default_factory=lambda: {True: [], False: []})
+    templates: dict[tuple[bool, bool], list[bytes]] = field(default_factory=dict)
 
 
 class Chooser:

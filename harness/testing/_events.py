@@ -16,6 +16,7 @@ from harness.testing._words import token_text
 from harness.testing.script import Behaviour
 
 STAMPS = '"recv_ns":%19d,"due_ns":%19d,"send_ns":%19d'
+Templates = dict[tuple[bool, bool], list[bytes]]  # by (is chat, counts in every chunk)
 CREATED = 1_700_000_000  # a fixed time: same script, same bytes
 
 
@@ -36,12 +37,13 @@ class Event(NamedTuple):
 class Answer:
     """One answer's content: how many tokens, in which chunks, with which usage.
 
-    framed: ready templates of its token chunks, shared by all answers of one behaviour and dialect;
-    an exchange fills it.
+    framed: ready templates of its token chunks, shared by all answers of one behaviour, dialect and
+    way to count; an exchange fills it.
     """
 
-    def __init__(self, behaviour: Behaviour, ask: Ask, model: str, framed: list[bytes]) -> None:
-        self.behaviour, self.ask, self.model, self.framed = behaviour, ask, model, framed
+    def __init__(self, behaviour: Behaviour, ask: Ask, model: str, templates: Templates) -> None:
+        self.behaviour, self.ask, self.model = behaviour, ask, model
+        self.framed = templates.setdefault((ask.is_chat, self._counts_every), [])
         tokens = behaviour.tokens
         asked = tokens.output
         if asked is None:
@@ -92,7 +94,20 @@ class Answer:
 
     def token_template(self, i: int) -> bytes:
         """Of token chunk i, where one chunk is one token."""
-        return self._token_chunk(self.num_opening + i, range(i, i + 1), is_finish=False)
+        data = self._token_chunk(self.num_opening + i, range(i, i + 1), is_finish=False)
+        if not self.has_count_holes:
+            return data
+        counts = self.usage(i + 1)
+        assert counts is not None
+        for name in ("prompt_tokens", "total_tokens"):
+            told = b'"%b":%d' % (name.encode(), counts[name])
+            data = data.replace(told, b'"%b":%%9d' % name.encode(), 1)
+        return data
+
+    def total_tok(self, i: int) -> int:
+        """What token chunk i says in its hole for the total."""
+        counts = self.usage(i + 1)
+        return 0 if counts is None else int(counts["total_tokens"])
 
     def tail(self) -> Iterator[Event]:
         """What follows the last token: finish, usage, the end marker and what comes after it."""
@@ -115,8 +130,18 @@ class Answer:
 
     @property
     def varies(self) -> bool:
-        """Whether token chunks differ between answers of the same behaviour."""
-        return self._counts_every or self.behaviour.chunks.kind == "tools"
+        """Whether token chunks of answers of one behaviour differ in more than their holes."""
+        return self.behaviour.chunks.kind == "tools" or (
+            self._counts_every and not self.has_count_holes
+        )
+
+    @property
+    def has_count_holes(self) -> bool:
+        """Whether token templates have holes for prompt and total tokens, after that of the id:
+        all else that a chunk's usage says depends on its place only."""
+        usage = self.behaviour.usage
+        is_usual = usage.values in ("true", "wrong") and usage.reasoning == "untold"
+        return self._counts_every and is_usual and usage.cached_tok is None
 
     def _token_chunk(self, k: int, tokens: range, is_finish: bool) -> bytes:
         reason = self.finish_reason if is_finish else None

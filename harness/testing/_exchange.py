@@ -127,12 +127,29 @@ class Exchange:
         log, send, name, recv_ns = self._log, self._peer.send, self._id, self._log.recv_ns
         note_due, note_send = log.due_ns.append, log.send_ns.append
         num = len(self._answer.token_chunks)
+        if self._answer.has_count_holes:
+            yield from self._write_counted_tokens(num)
+            return
         for due_ns, template in zip(self._dues_ns(num), self._plain_templates(num), strict=True):
             yield due_ns
             note_due(due_ns)
             send_ns = monotonic_ns()
             note_send(send_ns)
             send(template % (name, recv_ns, due_ns, send_ns))
+
+    def _write_counted_tokens(self, num: int) -> Iterator[int]:
+        """The same where every chunk tells the counts so far."""
+        log, send, name, recv_ns = self._log, self._peer.send, self._id, self._log.recv_ns
+        note_due, note_send = log.due_ns.append, log.send_ns.append
+        prompt_tok = self._answer.prompt_tok
+        total_tok = self._answer.total_tok(0) if num else 0
+        for due_ns, template in zip(self._dues_ns(num), self._plain_templates(num), strict=True):
+            yield due_ns
+            note_due(due_ns)
+            send_ns = monotonic_ns()
+            note_send(send_ns)
+            send(template % (name, prompt_tok, total_tok, recv_ns, due_ns, send_ns))
+            total_tok += 1
 
     def _dues_ns(self, num: int) -> list[int]:
         """[num] due times of the token chunks."""
@@ -146,7 +163,8 @@ class Exchange:
         framed = self._answer.framed
         for i in range(len(framed), num):
             template = self._spelling.event(self._answer.token_template(i))
-            size = len(template % (self._id, 0, 0, 0))
+            counts = (0, 0) if self._answer.has_count_holes else ()
+            size = len(template % (self._id, *counts, 0, 0, 0))
             framed.append(self._sink.frame(template, size))
         return framed[:num]
 

@@ -81,7 +81,7 @@ class Service:
                 raise BadRequest(400, f"unsupported parameter: {name}", param=name)
         if http.check_model and ask.body.get("model") != self.script.model:
             raise BadRequest(404, f"the model {ask.body.get('model')!r} does not exist")
-        answer = Answer(choice.behaviour, ask, self.script.model, choice.templates[is_chat])
+        answer = Answer(choice.behaviour, ask, self.script.model, choice.templates)
         log = RequestLog(self.num_requests, request.path, recv_ns, recv_ns, ask.opening)
         log.request_id = request.headers.get("x-request-id", "")
         log.prompt_tok, log.output_tok, log.fault = (

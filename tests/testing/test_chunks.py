@@ -161,6 +161,21 @@ def test_usage_in_every_chunk_when_asked(server: ScriptedServer) -> None:
     assert [event["usage"] for event in reply.events] == counted(0, 1, 2, 3, 3, 3)
 
 
+def test_counts_in_every_chunk_are_those_of_their_own_request(server: ScriptedServer) -> None:
+    """Chunks are templates shared by all requests; what differs between two is put in."""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    for words in (1, 2000, 3):
+        reply = ask(
+            server.port, max_tokens=2, stream_options=options,
+            messages=[{"role": "user", "content": "word " * words}],
+        )  # fmt: skip
+        told = [event["usage"] for event in reply.events]
+        assert {usage["prompt_tokens"] for usage in told} == {words}
+        assert [usage["total_tokens"] - words for usage in told] == [0, 1, 2, 2, 2]
+    plain = ask(server.port, max_tokens=2, stream_options={"include_usage": True})
+    assert [event.get("usage") is None for event in plain.events] == [True] * 4 + [False]
+
+
 def test_completions_dialect(server: ScriptedServer) -> None:
     reply = ask(server.port, path="/v1/completions", max_tokens=3)
     assert "".join(e["choices"][0]["text"] for e in reply.events) == "the river runs"
