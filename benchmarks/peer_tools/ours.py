@@ -16,7 +16,7 @@ TITLE = "harness"
 RELEASE = None
 ROOT = Path(__file__).parents[2]
 METRICS = {
-    "ttft_s": ("ttft_service", "success"),
+    "ttft_s": ("ttft", "success"),
     "gap_s": ("tpot", "success"),
     "chunk_gap_s": ("itl", "gaps"),
 }
@@ -31,17 +31,21 @@ traffic:
       kind: chat
       input_tokens: {{kind: fixed, value: 100}}
       output_tokens: {{kind: fixed, value: {num_tok}}}
-load: {{kind: closed, concurrency: {num_streams}, requests: {num_requests}}}
+load: {{kind: closed, concurrency: {num_streams}, requests: {num_requests}{more}}}
 """
 
 
 def command(job: Job, venv: Path) -> list[str]:
     """venv is not looked at: ours is the Python that runs this."""
+    return run_command(job)
+
+
+def run_command(job: Job, more: str = "") -> list[str]:
+    """more: keys added to the scenario's load, after a comma."""
     scenario = job.folder / "peers.yaml"
     fields = {name: getattr(job, name) for name in ("url", "num_tok", "num_streams")}
-    scenario.write_text(
-        SCENARIO.format(**fields, num_requests=job.num_requests), encoding="utf-8"
-    )  # fmt: skip
+    text = SCENARIO.format(**fields, num_requests=job.num_requests, more=more)
+    scenario.write_text(text, encoding="utf-8")
     return [sys.executable, "-c", "from harness.cli import main; main()", "run", scenario.name]
 
 
@@ -52,8 +56,8 @@ def environment() -> dict[str, str]:
 def read(folder: Path) -> Reported:
     """Summary first; a p99 it withholds for too few requests is taken from the rows, and marked.
 
-    TTFT is `ttft_service`, from the send, as the others mean it; ours from the intended send is
-    `ttft`, which no peer has.
+    TTFT is our `ttft`, from the intended send: our own lateness and connecting count against us,
+    as connecting does for the peers, who start their clocks before it.
     """
     run = (folder / "runs" / "latest").resolve()
     (point,) = json.loads((run / "summary.json").read_text(encoding="utf-8"))["points"]
@@ -87,7 +91,7 @@ def _spoken(estimates: list[dict[str, Any]], metric: str, population: str) -> St
 def _rows(run: Path) -> dict[str, Any]:
     """The measured successes: request ids, and the three metrics in seconds."""
     (path,) = (run / "points").glob("*/requests.parquet")
-    names = ["phase", "error_class", "request_id", "sent_ns", "first_token_ns", "last_token_ns"]
+    names = ["phase", "error_class", "request_id", "intended_ns", "first_token_ns", "last_token_ns"]
     table = pq.read_table(path, columns=[*names, "n_out", "n_first", "chunk_ns"]).to_pylist()
     good = [row for row in table if row["phase"] == "measured" and not row["error_class"]]
     many = [row for row in good if row["n_out"] > row["n_first"]]
@@ -98,7 +102,7 @@ def _rows(run: Path) -> dict[str, Any]:
     gaps = [np.diff(row["chunk_ns"]) for row in good]
     return {
         "request_id": [row["request_id"] for row in good],
-        "ttft_s": np.array([row["first_token_ns"] - row["sent_ns"] for row in good]) / 1e9,
+        "ttft_s": np.array([row["first_token_ns"] - row["intended_ns"] for row in good]) / 1e9,
         "gap_s": np.array(spans) / 1e9,
         "chunk_gap_s": np.concatenate(gaps) / 1e9 if gaps else np.array([]),
     }

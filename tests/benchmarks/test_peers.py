@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.peer_tools import aiperf, genai_bench, guidellm, ours
+from benchmarks.peer_tools import aiperf, genai_bench, guidellm, ours, ours_cold
 from benchmarks.peer_tools.base import Job, Reported
 from benchmarks.peer_tools.table import tables
 from benchmarks.peer_tools.truth import errors_ms, truth_of
@@ -104,9 +104,9 @@ def test_ours_fills_a_withheld_p99_from_its_rows_and_says_so(tmp_path: Path) -> 
         }  # fmt: skip
 
     estimates = [
-        estimate("ttft_service", "success", "p50", 0.2),
-        estimate("ttft_service", "success", "p99", None),
-        estimate("ttft_service", "valid", "p50", 9.0),
+        estimate("ttft", "success", "p50", 0.2),
+        estimate("ttft", "success", "p99", None),
+        estimate("ttft", "valid", "p50", 9.0),
         estimate("tpot", "success", "p50", 0.01),
         estimate("itl", "gaps", "p99", 0.012),
     ]
@@ -120,7 +120,7 @@ def test_ours_fills_a_withheld_p99_from_its_rows_and_says_so(tmp_path: Path) -> 
     ]  # fmt: skip
     table = [
         {
-            "phase": phase, "error_class": error, "request_id": name, "sent_ns": 0, "n_out": 3,
+            "phase": phase, "error_class": error, "request_id": name, "intended_ns": 0, "n_out": 3,
             "n_first": 1, "first_token_ns": ttft * 10**6, "last_token_ns": (ttft + 20) * 10**6,
             "chunk_ns": [(ttft + at) * 10**6 for at in (0, 8, 20)],
         }
@@ -215,7 +215,7 @@ def test_a_table_shows_losses_failures_and_what_is_not_reported() -> None:
     assert "- A: 10.0 ms CPU for each further request (from 20 to 120" in text
 
 
-@pytest.mark.parametrize("driver", [ours, aiperf, guidellm, genai_bench])
+@pytest.mark.parametrize("driver", [ours, ours_cold, aiperf, guidellm, genai_bench])
 def test_commands_name_the_endpoint_load_and_size(driver: Any, tmp_path: Path) -> None:
     job = Job("http://127.0.0.1:9/v1", tmp_path, 7, 123, 45, 60.0, tmp_path)
     told = " ".join(driver.command(job, tmp_path))
