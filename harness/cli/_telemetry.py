@@ -25,6 +25,7 @@ from harness.records import (
 )
 from harness.records.telemetry import Source
 from harness.scenario import Point
+from harness.scenario.document import Prometheus, Target
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def watching(
     settings = point.document.telemetry
     sources: list[Source] = []
     if settings.prometheus is not None:
-        sources.append(_page(point, endpoint))
+        sources.append(page_of(settings.prometheus, endpoint, point.target))
     gpus = open_gpus() if settings.gpu and is_local(endpoint) else None
     sources += [gpus] if gpus else []
     telemetry = _start(folder, sources, settings.prometheus.interval if settings.prometheus else 1)
@@ -43,7 +44,7 @@ def watching(
         yield
     finally:
         readings = telemetry.stop() if telemetry else ()
-        notices = [n for r in readings if (n := _notice(r, endpoint.name))]
+        notices = [n for r in readings if (n := notice_of(r, endpoint.name))]
         for notice in notices:
             log.append("notice", point=point.index, code=notice.code, text=notice.sentence)
         told = [
@@ -79,21 +80,20 @@ def _start(
     return telemetry
 
 
-def _page(point: Point, endpoint: Endpoint) -> MetricsPage:
-    """The target's key goes along only to the target itself."""
-    settings = point.document.telemetry.prometheus
-    assert settings is not None
+def page_of(settings: Prometheus, endpoint: Endpoint, target: Target) -> MetricsPage:
+    """The page to read; the target's key and headers go along only to the target itself."""
     url = metrics_url(endpoint.base_url) if settings.url == "auto" else settings.url
     headers: dict[str, str] = {}
     if is_same_origin(url, endpoint.base_url):
-        headers = headers_of(endpoint.name, point.target)
+        headers = headers_of(endpoint.name, target)
         key = key_of(endpoint.api_key_env, f"targets.{endpoint.name}.api_key_env")
         if key is not None:
             headers = {"Authorization": f"Bearer {key}"} | headers
     return MetricsPage(url, headers)
 
 
-def _notice(readings: Readings, target: str) -> Notice | None:
+def notice_of(readings: Readings, target: str) -> Notice | None:
+    """What is told of a source that failed; None where it never did."""
     if not readings.num_failed:
         return None
     if not readings.num_read:

@@ -52,7 +52,7 @@ class MetricsPage:
         self.url, self._timeout_s = url, timeout_s
         parts = urlsplit(url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = {
+        self.headers = {
             "Accept": "text/plain;version=0.0.4;q=1, application/openmetrics-text;q=0.5",
             "Accept-Encoding": "identity",
             "User-Agent": "inference-harness",
@@ -85,7 +85,7 @@ class MetricsPage:
 
     def _read(self) -> list[Sample]:
         deadline_s = monotonic() + self._timeout_s
-        self._connection.request("GET", self._path, headers=self._headers)
+        self._connection.request("GET", self._path, headers=self.headers)
         reply = self._connection.getresponse()
         if reply.status != 200:
             why = _ABSENT.get(reply.status, f"it answers {reply.status}")

@@ -10,11 +10,48 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from harness.records import Run, read_log
+from harness.cli._endpoints import Endpoint
+from harness.cli._telemetry import is_local, notice_of, page_of
+from harness.load import TargetFacts
+from harness.records import Readings, Run, read_log
+from harness.scenario.document import OpenAITarget, Prometheus
 
 
 def events(folder: Path) -> list[str]:
     return [row["event"] for row in read_log(folder / "log.jsonl")]
+
+
+def endpoint(*addresses: str, url: str = "http://h:1/v1", key: str | None = None) -> Endpoint:
+    facts = TargetFacts(url, "m", addresses=addresses)
+    return Endpoint("t", url, key, facts, token_plan=None)  # type: ignore[arg-type]
+
+
+def test_a_target_is_local_where_all_its_addresses_are() -> None:
+    assert is_local(endpoint("127.0.0.1", "::1"))
+    assert not is_local(endpoint("127.0.0.1", "203.0.113.9"))
+    assert not is_local(endpoint())
+
+
+def test_the_key_goes_along_to_the_target_only(monkeypatch) -> None:
+    monkeypatch.setenv("A_KEY", "s3cret")
+    target = OpenAITarget(kind="openai", url="http://h:1/v1", headers={"x-team": "a"})
+    for url, headers in (
+        ("auto", {"Authorization": "Bearer s3cret", "x-team": "a"}),
+        ("http://h:1/other", {"Authorization": "Bearer s3cret", "x-team": "a"}),
+        ("http://elsewhere:1/metrics", {}),
+        ("https://h:1/metrics", {}),
+    ):
+        page = page_of(Prometheus(url=url), endpoint(key="A_KEY"), target)
+        assert page.url == ("http://h:1/metrics" if url == "auto" else url)
+        sent = {k: v for k, v in page.headers.items() if k in ("Authorization", "x-team")}
+        assert sent == headers
+
+
+def test_gaps_are_told_with_their_count() -> None:
+    notice = notice_of(Readings("http://h/metrics", 7, 2, "it answers 503"), "t")
+    assert notice is not None
+    assert "2 readings of http://h/metrics failed (it answers 503), 7 came" in notice.sentence
+    assert notice_of(Readings("http://h/metrics", 7), "t") is None
 
 
 def test_both_accounts_agree_and_the_log_tells_the_run(cli: Any) -> None:
