@@ -1,11 +1,14 @@
 """The live display of a point: four lines on a terminal, one plain line every ten seconds off it.
 
-It reads the load process's snapshots, one a second, never the records: showing costs the
-measurement nothing.
+It reads the load process's snapshots, one a second, never the records, and draws once a snapshot:
+showing costs the measurement nothing. Lines are cut to the terminal's width of that moment, so a
+window made small in the middle of a run never wraps them and never leaves half of an old picture.
+A terminal that cannot move its cursor (TERM=dumb) gets the plain lines.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -33,13 +36,16 @@ class Display:
         if voice.level < 0:
             wanted = "none"
         elif wanted == "auto":
-            wanted = "bar" if sys.stderr.isatty() else "plain"
+            wanted = "bar" if _can_redraw() else "plain"
         self._mode = wanted
         self._next_plain_s = 0.0
         self._live: Live | None = None
         if wanted == "bar":
             console = Console(stderr=True, no_color=not voice.is_colored, highlight=False)
-            self._live = Live(console=console, refresh_per_second=4, transient=True)
+            # no thread that redraws by itself: each snapshot draws once
+            self._live = Live(
+                console=console, auto_refresh=False, transient=True, redirect_stdout=False
+            )
 
     def __enter__(self) -> Self:
         if self._live:
@@ -63,10 +69,16 @@ class Display:
 
     def show(self, pulse: Pulse) -> None:
         if self._live:
-            self._live.update(Text("\n".join(lines(self._title, pulse))))
+            told = Text("\n".join(lines(self._title, pulse)), no_wrap=True, overflow="ellipsis")
+            self._live.update(told, refresh=True)
         elif self._mode == "plain" and time.monotonic() >= self._next_plain_s:
             self._next_plain_s += PLAIN_EVERY_S
             click.echo(plain(self._title, pulse), err=True)
+
+
+def _can_redraw() -> bool:
+    """A terminal on stderr that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 def lines(title: str, pulse: Pulse) -> list[str]:
