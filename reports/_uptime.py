@@ -197,7 +197,7 @@ def cold_table(summary: PointSummary, suffix: str) -> Table | None:
         ("over successes", _LEFT), ("TTFT p50", _RIGHT), ("95% interval", _RIGHT),
         ("TTFT max", _RIGHT), ("E2E latency p50", _RIGHT), ("n", _RIGHT),
     )  # fmt: skip
-    rows = []
+    rows: list[Row] = []
     for name in (WARM, *map(cold_population, sorted(set(summary.meta.idle_s)))):
         ttft = summary.find("ttft", "p50", population=name)
         if ttft is None:
