@@ -120,6 +120,8 @@ class Exchange:
         is_broken = self._behaviour.transport.fail != "none" or http.error_at is not None
         is_spelled = bool(sse.model_fields_set - {"done", "after_done", "last_blank_line"})
         is_wrapped = http.proxy is not None or http.gzip or self._answer.varies
+        # a length told beforehand is that of events without holes for counts
+        is_wrapped |= http.framing == "content_length" and self._answer.has_count_holes
         return not (shape or is_broken or is_spelled or is_wrapped)
 
     def _write_plain_tokens(self) -> Iterator[int]:
