@@ -86,7 +86,8 @@ def _caption(uptime: Uptime) -> str:
 def _definition(uptime: Uptime, each_s: float) -> str:
     text = (
         f"Windows of {format_seconds(uptime.window_s)}; up when at least"
-        f" {write_share(uptime.good)} of the answers are good: 429, other 4xx and what the client cancelled are not the target's"
+        f" {write_share(uptime.good)} of the answers are good: 429, other 4xx and"
+        " what the client cancelled are not the target's"
         " failures. Windows without a request are left out"
     )
     text += f" ({uptime.num_empty})." if uptime.num_empty else "."
