@@ -40,12 +40,14 @@ def read(folder: Path) -> Reported:
     totals = metrics["request_totals"]
     lost = totals["errored"] + totals["incomplete"]
     done = benchmark["requests"]["successful"]
+    remarks = [f"{lost} failed or unfinished"] if lost else []
+    remarks += [f"the tool warns: {row['message']}" for row in benchmark.get("warnings", ())]
     return Reported(
         num_requests=totals["successful"],
         ttft_s=_stats(metrics["time_to_first_token_ms"]["successful"]),
         gap_s=_stats(metrics["inter_token_latency_ms"]["successful"]),
         requests=frozenset(int(row["response_id"].rpartition("-")[2], 16) for row in done),
-        remark=f"{lost} failed or unfinished" if lost else "",
+        remark="; ".join(remarks),
     )
 
 

@@ -11,8 +11,9 @@ HEAD = (
 )
 RULE = "| --- " * (HEAD.count("|") - 1) + "|"
 MARK = "*"
+FURTHER = 1000  # requests from one level to another that outweigh what a start costs by chance
 FOOTNOTE = (
-    f"{MARK} the tool withholds this p99 (too few requests); taken from the rows it exports.\n"
+    f"`{MARK}` the tool withholds this p99 (too few requests); taken from the rows it exports.\n"
     "Error = reported - true. n/r: not reported by the tool."
 )
 
@@ -28,12 +29,12 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 
 def _slopes(rows: list[dict[str, Any]]) -> list[str]:
-    """A sentence a tool with two levels: CPU a request without what starting it costs."""
+    """A sentence a tool with levels far apart: CPU a request without what starting it costs."""
     said = []
     for tool in dict.fromkeys(row["tool"] for row in rows):
         mine = [row for row in rows if row["tool"] == tool and "failed" not in row]
         mine.sort(key=lambda row: row["num_served"])
-        if len(mine) > 1 and mine[0]["num_served"] < mine[-1]["num_served"]:
+        if len(mine) > 1 and mine[0]["num_served"] + FURTHER <= mine[-1]["num_served"]:
             few, many = mine[0], mine[-1]
             slope_s = (many["cpu_s"] - few["cpu_s"]) / (many["num_served"] - few["num_served"])
             said.append(

@@ -73,13 +73,18 @@ def test_guidellm_is_matched_by_the_endpoints_own_ordinals(tmp_path: Path) -> No
     }
     done = [{"response_id": f"chatcmpl-{i:024x}"} for i in (0, 31)]
     requests = {"successful": done, "errored": [], "incomplete": []}
-    write(tmp_path / "bench.json", {"benchmarks": [{"metrics": metrics, "requests": requests}]})
+    warnings = [{"code": "generation_delay_ttft", "message": "mean generation delay was 1%"}]
+    benchmark = {"metrics": metrics, "requests": requests, "warnings": warnings}
+    write(tmp_path / "bench.json", {"benchmarks": [benchmark]})
     reported = guidellm.read(tmp_path)
     assert reported.ttft_s == pytest.approx({"mean": 0.209, "p50": 0.207, "p99": 0.221})
     assert reported.gap_s == pytest.approx({"mean": 0.02, "p50": 0.0205, "p99": 0.021})
     assert reported.chunk_gap_s == {}
     assert reported.requests == {0, 31}
-    assert (reported.num_requests, reported.remark) == (2, "3 failed or unfinished")
+    assert (reported.num_requests, reported.remark) == (
+        2,
+        "3 failed or unfinished; the tool warns: mean generation delay was 1%",
+    )
 
 
 def test_genai_bench_reports_seconds_and_no_ids(tmp_path: Path) -> None:
@@ -202,7 +207,7 @@ def test_a_table_shows_losses_failures_and_what_is_not_reported() -> None:
         "error_ms": {"ttft_s": {"p50": 1.0, "p99": -2.0}, "gap_s": {"p50": 0.5}, "chunk_gap_s": {}},
         "true": {"ttft_s": {"p50": 0.2, "p99": 0.21}},
     }  # fmt: skip
-    more = row | {"num_streams": 8, "cpu_s": 3.0, "num_served": 120}
+    more = row | {"num_streams": 8, "cpu_s": 12.0, "num_served": 1020}
     lost = {"tool": "B", "num_streams": 8, "cpu_s": 1.0, "wall_s": 2.0, "failed": "exit 1: no"}
     text = tables([row, more, lost])
     assert "**4 concurrent streams**" in text
@@ -211,8 +216,9 @@ def test_a_table_shows_losses_failures_and_what_is_not_reported() -> None:
         " 200.00 / 210.00 | 9.0 | the tool says: invalid |"
     ) in text
     assert "| B | - | 1.0 | - | - | - | - | - | 2.0 | exit 1: no |" in text
-    # (3 - 2) s over 100 requests
-    assert "- A: 10.0 ms CPU for each further request (from 20 to 120" in text
+    # (12 - 2) s over 1,000 requests; 999 would be too few to tell it from the noise of a start
+    assert "- A: 10.0 ms CPU for each further request (from 20 to 1020" in text
+    assert "further request" not in tables([row, more | {"num_served": 1019}])
 
 
 @pytest.mark.parametrize("driver", [ours, ours_cold, aiperf, guidellm, genai_bench])
