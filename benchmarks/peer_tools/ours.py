@@ -63,8 +63,9 @@ def read(folder: Path) -> Reported:
     (point,) = json.loads((run / "summary.json").read_text(encoding="utf-8"))["points"]
     rows = _rows(run)
     spoken = {name: _spoken(point["estimates"], *metric) for name, metric in METRICS.items()}
+    # with its median spoken, only the number of requests can withhold a p99
     computed = frozenset(
-        f"{name}.p99" for name, stats in spoken.items() if "p99" not in stats and rows[name].size
+        f"{name}.p99" for name, stats in spoken.items() if "p50" in stats and "p99" not in stats
     )
     for name in computed:
         metric = name.removesuffix(".p99")
@@ -73,9 +74,19 @@ def read(folder: Path) -> Reported:
         num_requests=point["counts"]["success"],
         computed=computed,
         requests=frozenset(rows["request_id"]),
-        remark="" if point["validity"] == "pass" else f"the tool says: {point['validity']}",
+        remark="; ".join(_remarks(point)),
         **spoken,
     )
+
+
+def _remarks(point: dict[str, Any]) -> list[str]:
+    """A verdict other than pass, and why a median is withheld."""
+    said = [] if point["validity"] == "pass" else [f"the tool says: {point['validity']}"]
+    for row in point["estimates"]:
+        is_whole = (row["metric"], row["population"]) in METRICS.values() and row["scope"] == "all"
+        if is_whole and row["stat"] == "p50" and row["value"] is None:
+            said.append(f"withholds {row['metric']}: {row['reason'].partition(':')[0]}")
+    return said
 
 
 def _spoken(estimates: list[dict[str, Any]], metric: str, population: str) -> Stats:
