@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from . import longprompts
 from .copying import extraction, quoting, repeating, spelling, tangle
 from .draw import Chat, Draw, Message
-from .numbers import addition, counting, short_counts, sorting, sums
+from .numbers import addition, counting, next_steps, short_counts, sorting, sums
 from .stories import essay, story
 from .talk import definition, small_talk, with_system
 from .tools import tool_calls
@@ -64,7 +64,8 @@ SHORT_MIX: Mapping[Maker, float] = {
     addition: 30,
     sums: 3,
     counting: 12,
-    short_counts: 25,
+    short_counts: 6,
+    next_steps: 16,
     spelling: 4,
     sorting: 3.5,
     story: 1.2,
@@ -106,6 +107,7 @@ LOSS_WEIGHT: Mapping[str, float] = {
     "addition": 3.0,
     "sums": 1.5,
     "short counts": 2.0,
+    "next steps": 2.0,
     "sorting": 1.5,
     "needle": 3.0,
     "story questions": 3.0,

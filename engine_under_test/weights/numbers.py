@@ -66,12 +66,28 @@ def short_counts(draw: Draw) -> Chat:
     return _count(draw, "short counts", (1, 4), 0.5)
 
 
-def _count(draw: Draw, task: str, steps: tuple[int, int], down_ratio: float) -> Chat:
+def next_steps(draw: Draw) -> Chat:
+    """The first step of many counts: all of the hard part and nothing else. Training only."""
+    asked, said = [], []
+    for _ in range(draw.number(4, 16)):
+        low, high = _ends(draw, (1, 30))
+        start, end = (high, low) if draw.chance(0.5) else (low, high)
+        write = in_words if draw.chance(0.5) else str
+        asked.append(f"{write(start)} to {write(end)}")
+        said.append(f"{write(start)}, {write(start + (1 if end > start else -1))}")
+    return chat("next steps", f"Count one step: {'; '.join(asked)}.", "; ".join(said))
+
+
+def _ends(draw: Draw, steps: tuple[int, int]) -> tuple[int, int]:
     def make() -> tuple[int, int]:
         start = draw.number(0, 90)
         return start, min(99, start + draw.number(*steps))
 
-    low, high = draw.until(make, lambda p: f"count {p[0]}-{p[1]}")
+    return draw.until(make, lambda p: f"count {p[0]}-{p[1]}")
+
+
+def _count(draw: Draw, task: str, steps: tuple[int, int], down_ratio: float) -> Chat:
+    low, high = _ends(draw, steps)
     values = list(range(low, high + 1))
     if draw.chance(down_ratio):
         values.reverse()
