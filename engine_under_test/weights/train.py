@@ -1,10 +1,10 @@
 """python -m engine_under_test.weights.train --out DIR --minutes 50 --seed 0 [--draft --teacher DIR]
 
-Trains the tiny target, or with --draft its draft model, on one CPU thread and writes a directory
-that Hugging Face loaders read. A draft with a teacher learns the teacher's distribution instead of
-the text: what is accepted is what the target would say, right or wrong. Time is the budget:
-learning rate and curriculum follow the share of the minutes that has passed. Rows, their order and
-the start are seeded; how many steps fit into the minutes is not.
+Trains the tiny target, or with --draft its draft model, on CPU and writes a directory that
+Hugging Face loaders read. A draft with a teacher learns the teacher's distribution instead of the
+text: what is accepted is what the target would say, right or wrong. Time is the budget: learning
+rate and curriculum follow the share of the minutes that has passed. Rows, their order and the
+start are seeded; how many steps fit into the minutes is not.
 """
 
 from __future__ import annotations
@@ -126,19 +126,20 @@ def train(
     seed: int,
     checkpoint: Path,
     begin: float = 0.0,
+    end: float = 1.0,
     peak: float = 1.0,
     teacher: TinyLlama | None = None,
 ) -> int:
     """Train for the given minutes; returns the tokens read. Prints a line every 20 steps.
 
-    begin: progress to start at, 0..1. peak: factor on both learning rates.
+    begin, end: progress to start and stop at, 0..1. peak: factor on both learning rates.
     """
     trainer, packer = Trainer(model, teacher=teacher), Packer(tokenizer, f"train {seed}")
     generator = torch.Generator().manual_seed(seed)
     start = saved = time.monotonic()
     tokens, step, shown = 0, 0, {False: 0.0, True: 0.0}
     while (share := (time.monotonic() - start) / (60 * minutes)) < 1.0:
-        progress = begin + (1.0 - begin) * share
+        progress = begin + (end - begin) * share
         is_long = progress > LONG_FROM and step % LONG_EVERY == 0
         diet = LONG if is_long else SHORT
         ids, weights = packer.batch(diet.rows, diet.length, diet.mix)
@@ -177,15 +178,21 @@ def main() -> None:
         help="where to join the schedule of learning rate and rows, 0..1 (resumed: 0.55)",
     )
     parser.add_argument(
+        "--end", type=float, default=1.0, help="where to leave it: below 1 for a later --resume"
+    )
+    parser.add_argument(
         "--peak",
         type=float,
         default=1.0,
         help="factor on the learning rates; at 1 a trained model's noise hides its progress",
     )
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint", type=Path, default=None, help="default: OUT/checkpoint.pt")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
+    # A trained model's attention is full of denormal numbers: 1.3 times the tokens a second.
+    torch.set_flush_denormal(True)
     torch.manual_seed(args.seed)
     tokenizer = Tokenizer.from_file(str(args.tokenizer)) if args.tokenizer else None
     if args.resume and args.resume.is_dir():
@@ -201,7 +208,9 @@ def main() -> None:
     print(f"{model.num_params} parameters", flush=True)
     begin = args.begin if args.begin is not None else 0.55 if args.resume else 0.0
     teacher = load(args.teacher)[0] if args.teacher else None
-    tokens = train(model, tokenizer, args.minutes, args.seed, checkpoint, begin, args.peak, teacher)
+    tokens = train(
+        model, tokenizer, args.minutes, args.seed, checkpoint, begin, args.end, args.peak, teacher
+    )
     export(model, tokenizer, args.out)
     print(f"read {tokens} tokens; wrote {args.out}")
 
