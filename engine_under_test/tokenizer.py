@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
@@ -59,14 +59,16 @@ class ChatTemplate:
         variables: Mapping[str, Any] | None = None,
     ) -> str:
         """The prompt text. Raises BadTemplate when the template refuses the messages."""
+        known = {
+            **self._special_tokens,
+            **(variables or {}),
+            "messages": list(messages),
+            "tools": list(tools) if tools else None,
+            "add_generation_prompt": add_generation_prompt,
+        }
         try:
-            return self._template.render(
-                messages=list(messages),
-                tools=list(tools) if tools else None,
-                add_generation_prompt=add_generation_prompt,
-                **{**self._special_tokens, **(variables or {})},
-            )
-        except (TemplateError, TypeError, KeyError) as error:
+            return self._template.render(known)
+        except Exception as error:  # the model's code on the client's data: anything may come
             raise BadTemplate(str(error) or type(error).__name__) from error
 
 
@@ -108,7 +110,10 @@ class Tokenizer:
             if name.endswith("_token") and (text := _token_text(value))
         }
         source = _template_source(path, config)
-        template = ChatTemplate(source, special) if source else None
+        try:
+            template = ChatTemplate(source, special) if source else None
+        except TemplateSyntaxError as error:
+            raise ValueError(f"{path}: the chat template, line {error.lineno}: {error}") from error
         eos = backend.token_to_id(special.get("eos_token", ""))
         return cls(backend, template, () if eos is None else (eos,))
 
@@ -124,7 +129,9 @@ class Tokenizer:
         return cls(backend, ChatTemplate(CHATML))
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        ids: list[int] = self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        # The batch call lets other threads run meanwhile; `encode` holds the interpreter's lock.
+        (encoding,) = self._backend.encode_batch_fast([text], add_special_tokens=add_special_tokens)
+        ids: list[int] = encoding.ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

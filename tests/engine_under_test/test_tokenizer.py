@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,25 @@ def test_a_damaged_tokenizer_is_refused_by_file_name(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(ValueError, match=r"tokenizer\.json"):
         Tokenizer.from_dir(tmp_path)
+    Tokenizer.of_bytes()._backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text("fine\n{% for %}")
+    with pytest.raises(ValueError, match="chat template, line 2"):
+        Tokenizer.from_dir(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["{{ 1 // 0 }}", "{{ messages.x.y }}", "{{ messages[0] + 1 }}"])
+def test_whatever_a_template_raises_is_a_refusal(source: str) -> None:
+    with pytest.raises(BadTemplate):
+        ChatTemplate(source).render(USER)
+
+
+def test_a_long_text_is_encoded_without_holding_up_other_threads() -> None:
+    tokenizer, text = Tokenizer.of_bytes(), "a b" * 100_000
+    is_done, turns = threading.Event(), 0
+    thread = threading.Thread(target=lambda: (tokenizer.encode(text), is_done.set()))
+    thread.start()
+    while not is_done.is_set():
+        is_done.wait(0.0001)
+        turns += 1
+    thread.join()
+    assert turns > 10  # one or two where encoding holds the interpreter's lock
