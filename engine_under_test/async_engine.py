@@ -137,6 +137,7 @@ class AsyncEngine:
         self._heartbeat_ns = 0
         self._last_end_ns = 0
         self._is_stopping = False
+        self._has_failed = False  # the thread may still live for a moment
         self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.stats = core.stats()
@@ -172,7 +173,7 @@ class AsyncEngine:
 
         A refusal (RequestRefused, QueueFull) arrives from the stream's first next().
         """
-        if not self._thread.is_alive():
+        if self._has_failed or not self._thread.is_alive():
             raise EngineDead("the engine has stopped", do="restart it; its log says why")
         stream = Stream()
         now = time.monotonic_ns()
@@ -230,6 +231,7 @@ class AsyncEngine:
             )
 
     def _fail_all(self, error: EngineDead) -> None:
+        self._has_failed = True
         for live in self._live.values():
             live.stream.close(error)
         self._live.clear()

@@ -20,7 +20,7 @@ from .kv_cache import KVCacheManager
 from .models import load_model
 from .request import Request, RequestOutput
 from .runner import ModelRunner
-from .scheduler import Scheduler, SchedulerOutput
+from .scheduler import Scheduler, SchedulerCounters, SchedulerOutput
 from .stats import EngineStats
 
 StepHook = Callable[[int, float], None]
@@ -134,6 +134,13 @@ class EngineCore:
             last_batch_tok=self._last_batch_tok,
             last_batch_seqs=self._last_batch_seqs,
         )
+
+    def restart_counters(self) -> None:
+        """Counters and step numbers begin anew: what ran before was a warm-up."""
+        self._scheduler.counters = SchedulerCounters()
+        self._num_steps = 0
+        self._last_step_s = self._last_scheduler_s = 0.0
+        self._last_batch_tok = self._last_batch_seqs = 0
 
     def check_integrity(self) -> None:
         """Raise AssertionError if the KV cache lost track of a block; cheap enough when idle."""

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 SPIN_NS = 200_000  # the end of a delay is spun: sleeping is accurate to about this
 Truncation = Literal["no_done", "cut_bytes", "short_output"]
@@ -30,6 +37,14 @@ class _Fault(BaseModel):
     steps: tuple[int, int | None] = Field(
         (0, None), description="engine steps [first, end) in which the fault is on; null: for ever"
     )
+
+    @field_validator("steps")
+    @classmethod
+    def _opens(cls, steps: tuple[int, int | None]) -> tuple[int, int | None]:
+        first, end = steps
+        if first < 0 or (end is not None and end <= first):
+            raise ValueError("a window [first, end) needs 0 <= first < end")
+        return steps
 
     def covers(self, step: int) -> bool:
         first, end = self.steps
@@ -71,7 +86,8 @@ class Truncate(_Fault):
 
 
 def _scalar(value: Any) -> Any:
-    return {"value": value} if isinstance(value, int | float) else value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"value": value} if is_number else value
 
 
 @dataclass(frozen=True, slots=True)

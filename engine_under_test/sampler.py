@@ -32,6 +32,8 @@ class _Need(IntFlag):
     LOGPROBS = 32
 
 
+# Below it a draw is greedy, as in vLLM: dividing by less would overflow and decide nothing.
+MIN_TEMPERATURE = 1e-5
 _FILTER = _Need.MIN_P | _Need.TOP_K | _Need.TOP_P
 
 
@@ -52,10 +54,10 @@ class Sampler:
     def assign(self, row: int, r: Request) -> None:
         """A request got this row."""
         p, needs = r.params, _Need(0)
-        if p.temperature > 0:
+        if p.temperature >= MIN_TEMPERATURE:
             needs |= _Need.DRAW
             self._temperature[row], self._min_p[row] = p.temperature, p.min_p
-            self._top_p[row], self._top_k[row] = p.top_p, p.top_k
+            self._top_p[row], self._top_k[row] = p.top_p, min(p.top_k, self._vocab_size)
             needs |= _Need.MIN_P if p.min_p > 0 else 0
             needs |= _Need.TOP_K if 0 < p.top_k < self._vocab_size else 0
             needs |= _Need.TOP_P if p.top_p < 1 else 0

@@ -6,11 +6,12 @@ Injected faults act here and only on the request that drew one.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..async_engine import AsyncEngine, Stream
+from ..async_engine import AsyncEngine, EngineDead, Stream
 from ..errors import EngineError
 from ..faults import RequestFault
 from .accounting import timings, usage
@@ -75,14 +76,22 @@ class Answer:
         except ClientGone:
             pass
         except (EngineError, ApiError) as error:
-            failure = of_engine(error) if isinstance(error, EngineError) else error
-            if not self._exchange.has_started:
-                raise failure from error
-            await self._exchange.end(error_event(failure.body) + DONE)
+            await self._fail(error)
+        except asyncio.CancelledError:
+            # The server's grace period is over. A client must not take that for a lost network.
+            await self._fail(EngineDead("the server is shutting down"))
         finally:
             if leaving is not None:
                 leaving.cancel()
             self._engine.release(requests)
+
+    async def _fail(self, error: EngineError | ApiError) -> None:
+        """An event where a stream has begun, else an ApiError for whoever called."""
+        prompt_field = self._dialect.prompt_field
+        failure = of_engine(error, prompt_field) if isinstance(error, EngineError) else error
+        if not self._exchange.has_started:
+            raise failure from error
+        await self._exchange.end(error_event(failure.body) + DONE)
 
     @property
     def _is_done(self) -> bool:

@@ -159,7 +159,7 @@ class App:
             max_tokens,
             state.model,
             state.tokenizer,
-            dialect.envelope.answer_id,
+            dialect,
             received_ns,
         )
         options = body.stream_options

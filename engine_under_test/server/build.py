@@ -74,8 +74,9 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
     """Load everything and generate once. Raises EngineError (ConfigError, ModelError)."""
     faults = _read_faults(options.fault_plan)
     tokenizer = _read_tokenizer(source.directory)
-    core = EngineCore(config, step_hook=slow_steps(faults) if faults else None)
+    core = EngineCore(config)
     _warm_up(core, tokenizer)
+    core.step_hook = slow_steps(faults) if faults else None
     fault_header = faults.header if faults else ""
     model = ServedModel(
         name=options.served_name or source.name,
@@ -123,10 +124,14 @@ def _read_tokenizer(directory: Path | None) -> Tokenizer:
 
 
 def _warm_up(core: EngineCore, tokenizer: Tokenizer) -> None:
-    """One prefill and one decode step, so that the first request pays for no lazy start."""
+    """One prefill and one decode step, so that the first request pays for no lazy start.
+
+    They leave no trace: neither counters nor a fault plan's windows know of them.
+    """
     prompt = tokenizer.encode(WARM_UP_PROMPT)
     core.add(Request("warm-up", prompt, SamplingParams(max_tokens=2, ignore_eos=True, seed=0)))
     while core.has_work:
         for output in core.step():
             if output.finish_reason is FinishReason.ERROR:
                 raise EngineError("the model loads but cannot generate", why=output.error)
+    core.restart_counters()

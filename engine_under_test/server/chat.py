@@ -60,6 +60,7 @@ def _plain(n: int, message: dict[str, Any]) -> dict[str, Any]:
 class ChatDialect(Dialect):
     """Deltas of an assistant message; the stream opens with its role."""
 
+    prompt_field = "messages"
     chunk_kind = "chat.completion.chunk"
     whole_kind = "chat.completion"
 

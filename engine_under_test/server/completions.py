@@ -26,6 +26,7 @@ def prompts(body: CompletionBody) -> list[Prompt]:
 class CompletionDialect(Dialect):
     """Chunks of text. Log-probabilities keep the old parallel-lists shape."""
 
+    prompt_field = "prompt"
     chunk_kind = "text_completion"
     whole_kind = "text_completion"
 

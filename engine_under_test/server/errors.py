@@ -56,10 +56,10 @@ def bad_request(message: str, param: str | None = None, code: str | None = None)
     return ApiError(400, message, param, code)
 
 
-def of_engine(error: EngineError) -> ApiError:
-    """What the engine refused, in the API's words."""
+def of_engine(error: EngineError, prompt_field: str) -> ApiError:
+    """What the engine refused, in the API's words; it refuses for the prompt's sake."""
     if isinstance(error, QueueFull):
         return ApiError(429, error.what, code="queue_full")
     if isinstance(error, EngineDead):
         return ApiError(503, error.what, code="engine_dead")
-    return bad_request(str(error))
+    return bad_request(str(error), prompt_field)

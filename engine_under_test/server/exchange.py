@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -19,6 +20,7 @@ Send = Callable[[ASGIMessage], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 32 * 2**20
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class ClientGone(Exception):
@@ -54,9 +56,12 @@ class Exchange:
                 raise ApiError(413, f"the body exceeds {MAX_BODY_BYTES} bytes")
             more = message.get("more_body", False)
         try:
-            return json.loads(body)
+            content = json.loads(body.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise bad_request(f"the body is not valid JSON: {error}") from error
+        if _SURROGATE.search(body):
+            _refuse_half_pairs(content)
+        return content
 
     async def left(self) -> None:
         """Returns when the client has closed the connection. Call after the body is read."""
@@ -71,7 +76,9 @@ class Exchange:
         is_cut: bool = False,
     ) -> None:
         """is_cut: announce the whole length and send half of it (an injected fault)."""
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        # Half a surrogate pair (a field's name may hold one) goes out as the escape it came as.
+        body = text.encode(errors="backslashreplace")
         length = (b"content-length", b"%d" % len(body))
         await self.start(status, b"application/json", [length, *(headers or [])])
         await (self.write(body[: len(body) // 2]) if is_cut else self.end(body))
@@ -91,6 +98,16 @@ class Exchange:
 
     async def end(self, body: bytes) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _refuse_half_pairs(content: object) -> None:
+    """JSON can spell half a surrogate pair, which no tokenizer and no hash takes for text."""
+    fields = content if isinstance(content, dict) else {"": content}
+    for name, value in fields.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise bad_request(f"'{name}' holds half a surrogate pair: no text", name) from error
 
 
 def watch(exchange: Exchange, on_leave: Callable[[BaseException], None]) -> asyncio.Task[None]:

@@ -10,14 +10,26 @@ from __future__ import annotations
 import logging
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
 from ..request import SamplingParams
 from .errors import bad_request
 from .tools import is_tool
 
 log = logging.getLogger(__name__)
+MAX_NAMED_FAULTS = 5
 TokenId = Annotated[int, Field(ge=0)]
+# A list stops at its first fault: a million wrong items would otherwise be a million messages.
+FAIL_FAST = Field(fail_fast=True)
+Ids = Annotated[list[TokenId], FAIL_FAST]
 
 HARMLESS = frozenset(
     {
@@ -81,7 +93,7 @@ class GenerationBody(BaseModel):
     n: int = Field(1, ge=1, le=128)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: list[str] = Field(default_factory=list, max_length=16)
-    stop_token_ids: list[TokenId] = Field(default_factory=list)
+    stop_token_ids: Ids = Field(default_factory=list)
     temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
     top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
     top_k: int = Field(0, ge=-1)
@@ -113,7 +125,13 @@ class GenerationBody(BaseModel):
         raise NotImplementedError
 
     def sampling(self, max_tokens: int) -> SamplingParams:
-        """The engine's parameters. Raises ApiError on a logit_bias key that is no token id."""
+        """The engine's parameters. Raises ApiError on a logit_bias key that is no token id, and
+        where more tokens are demanded than allowed."""
+        if self.min_tokens > max_tokens:
+            raise bad_request(
+                f"'min_tokens' {self.min_tokens} exceeds the {max_tokens} tokens of the answer",
+                "min_tokens",
+            )
         return SamplingParams(
             max_tokens=max_tokens,
             min_tokens=self.min_tokens,
@@ -133,7 +151,7 @@ class GenerationBody(BaseModel):
 
 
 class ChatBody(GenerationBody):
-    messages: list[dict[str, Any]] = Field(min_length=1)
+    messages: list[dict[str, Any]] = Field(min_length=1, fail_fast=True)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool = False
@@ -150,6 +168,13 @@ class ChatBody(GenerationBody):
             raise ValueError("each tool must be {'type': 'function', 'function': {'name': ...}}")
         return value
 
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _own_variables_only(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := {"messages", "tools", "add_generation_prompt"} & value.keys():
+            raise ValueError(f"{', '.join(sorted(taken))}: a field of the request has that name")
+        return value
+
     @property
     def callable_tools(self) -> list[dict[str, Any]]:
         """The tools the model is shown, and whose calls are parsed."""
@@ -160,8 +185,22 @@ class ChatBody(GenerationBody):
         return self.top_logprobs if self.logprobs else None
 
 
+def _prompt_kind(value: Any) -> str:
+    """Which of its four forms a prompt has, judged by its first item."""
+    if not isinstance(value, list):
+        return "text"
+    first = value[0] if value else 0
+    return "ids lists" if isinstance(first, list) else "ids" if type(first) is int else "texts"
+
+
 class CompletionBody(GenerationBody):
-    prompt: str | list[str] | list[TokenId] | list[list[TokenId]]
+    prompt: Annotated[
+        Annotated[str, Tag("text")]
+        | Annotated[list[str], FAIL_FAST, Tag("texts")]
+        | Annotated[Ids, Tag("ids")]
+        | Annotated[list[Ids], FAIL_FAST, Tag("ids lists")],
+        Discriminator(_prompt_kind),
+    ]
     max_tokens: int = Field(16, ge=1)
     logprobs: int | None = Field(None, ge=0, le=20)
     add_special_tokens: bool = True
@@ -182,7 +221,7 @@ class BodyParser:
         self._warned: set[str] = set()
 
     def parse(self, model: type[Body], raw: object) -> Body:
-        """Raises ApiError; every fault of the body is in its message, the first is its param."""
+        """Raises ApiError; its message holds the first faults of the body, its param the first."""
         if not isinstance(raw, dict):
             raise bad_request("the body must be a JSON object")
         given = {k: v for k, v in raw.items() if v is not None and k not in HARMLESS}
@@ -198,19 +237,23 @@ class BodyParser:
             del given[name]
         if "stream_options" in given and not given.get("stream"):
             raise bad_request("'stream_options' needs 'stream': true", "stream_options")
+        if given.get("top_logprobs") and not given.get("logprobs"):
+            raise bad_request("'top_logprobs' needs 'logprobs': true", "top_logprobs")
         try:
             return model.model_validate(given)
         except ValidationError as error:
-            faults = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-            message = "; ".join(f"{where}: {what}" for where, what in faults)
-            raise bad_request(message, str(error.errors()[0]["loc"][0])) from error
+            errors = error.errors(include_url=False, include_context=False, include_input=False)
+            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors]
+            if len(faults) > MAX_NAMED_FAULTS:
+                faults[MAX_NAMED_FAULTS:] = [f"and {len(faults) - MAX_NAMED_FAULTS} more"]
+            raise bad_request("; ".join(faults), str(errors[0]["loc"][0])) from error
 
     def _unknown(self, name: str) -> None:
         if self._is_strict:
             raise bad_request(f"unknown field '{name}'", name, "unknown_parameter")
-        if name not in self._warned:
-            self._warned.add(name)
-            log.warning("unknown request field %r ignored (said once)", name[:80])
+        if (shown := name[:80]) not in self._warned:
+            self._warned.add(shown)
+            log.warning("unknown request field %r ignored (said once)", shown)
 
 
 def _bias(raw: dict[str, float]) -> tuple[tuple[int, float], ...]:

@@ -12,6 +12,7 @@ from .errors import bad_request
 from .models import ServedModel
 from .protocol import GenerationBody
 from .sequence import Sequence
+from .sse import Dialect
 
 LONG_PROMPT_CHARS = 8192  # from here on encoding leaves the event loop: it takes milliseconds
 SEED_MASK = 2**63 - 1
@@ -30,21 +31,30 @@ def fan_out(
     max_tokens: int | None,
     model: ServedModel,
     tokenizer: Tokenizer,
-    answer_id: str,
+    dialect: Dialect,
     received_ns: int,
 ) -> list[Sequence]:
     """One sequence for each prompt and choice, prompts outermost. Raises ApiError.
 
     max_tokens None: whatever room the prompt leaves.
     """
+    answer_id, prompt_field = dialect.envelope.answer_id, dialect.prompt_field
     if not prompts:
-        raise bad_request("there is no prompt", "prompt")
+        raise bad_request("there is no prompt", prompt_field)
+    max_waiting = model.engine_config.max_waiting
+    if len(prompts) * body.n > max_waiting:
+        # Not 429: no wait would ever make room. And before a sequence is made for each.
+        raise bad_request(
+            f"{len(prompts)} prompts with 'n' {body.n} are more than the {max_waiting} sequences "
+            f"that may wait",
+            "n" if body.n > 1 else prompt_field,
+        )
     sequences: list[Sequence] = []
     for prompt_ids in prompts:
-        room = _check_prompt(prompt_ids, max_tokens, model)
+        room = _check_prompt(prompt_ids, max_tokens, model, prompt_field)
         params = body.sampling(max_tokens or room)
-        if any(not 0 <= token < model.model_config.vocab_size for token, _ in params.logit_bias):
-            raise bad_request("logit_bias names a token the model does not have", "logit_bias")
+        _check_ids("stop_token_ids", params.stop_token_ids, model)
+        _check_ids("logit_bias", [token for token, _ in params.logit_bias], model)
         for choice in range(body.n):
             index = len(sequences)
             request = Request(
@@ -59,23 +69,29 @@ def fan_out(
     return sequences
 
 
-def _check_prompt(prompt_ids: list[int], max_tokens: int | None, model: ServedModel) -> int:
+def _check_ids(field: str, token_ids: Seq[int], model: ServedModel) -> None:
+    vocab_size = model.model_config.vocab_size
+    for token in token_ids:
+        if not 0 <= token < vocab_size:
+            raise bad_request(
+                f"'{field}': token id {token} is outside the vocabulary of {vocab_size}", field
+            )
+
+
+def _check_prompt(
+    prompt_ids: list[int], max_tokens: int | None, model: ServedModel, prompt_field: str
+) -> int:
     """Tokens of room left. Raises ApiError (context_length_exceeded)."""
     if not prompt_ids:
-        raise bad_request("the prompt is empty", "prompt")
-    if max(prompt_ids) >= model.model_config.vocab_size:
-        raise bad_request(
-            f"token id {max(prompt_ids)} is outside the vocabulary of "
-            f"{model.model_config.vocab_size}",
-            "prompt",
-        )
+        raise bad_request("the prompt is empty", prompt_field)
+    _check_ids(prompt_field, prompt_ids, model)
     room = model.max_model_len - len(prompt_ids)
     if room < (max_tokens or 1):
         raise bad_request(
             f"This model's maximum context length is {model.max_model_len} tokens. However, you "
             f"requested {len(prompt_ids) + (max_tokens or 1)} tokens ({len(prompt_ids)} in the "
             f"prompt, {max_tokens or 1} in the completion).",
-            "messages",
+            prompt_field,
             "context_length_exceeded",
         )
     return room

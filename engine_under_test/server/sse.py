@@ -60,6 +60,7 @@ class Envelope:
 class Dialect(ABC):
     """How one endpoint words its answer; a subclass says what is its own."""
 
+    prompt_field: ClassVar[str]  # where a request of this endpoint has its prompt
     chunk_kind: ClassVar[str]
     whole_kind: ClassVar[str]
 

@@ -160,6 +160,18 @@ def test_a_core_that_raises_fails_every_stream_and_the_health() -> None:
     _run(core, body)
 
 
+def test_nothing_is_taken_between_death_and_the_end_of_the_thread() -> None:
+    """A stream opened in that moment would wait for ever."""
+
+    async def body(engine: AsyncEngine) -> None:
+        engine._fail_all(EngineDead("the engine failed"))
+        assert engine.is_alive  # the thread has not returned yet
+        with pytest.raises(EngineDead, match="has stopped"):
+            engine.submit([_request("late")])
+
+    _run(FakeCore(), body)
+
+
 def test_a_hung_step_stops_the_heartbeat() -> None:
     core = FakeCore()
     gate = threading.Event()

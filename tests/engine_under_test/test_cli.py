@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -65,6 +66,25 @@ def test_signals_end_it_in_order(number: signal.Signals) -> None:
         process.send_signal(number)
         code, out, err = _end(process)
     assert (code, out) == (0, "")
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_stream_that_outlives_the_grace_period_is_told_why_it_ends(tmp_path: Path) -> None:
+    body = {"prompt": "x", "max_tokens": 2000, "stream": True}
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"step_time_add_ms": 20}')
+    with _process("--fault-plan", str(plan)) as (process, port):
+        url = f"http://127.0.0.1:{port}/v1/completions"
+        with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=20) as stream:
+            stream.readline()
+            process.send_signal(signal.SIGTERM)
+            text = stream.read().decode()  # raises IncompleteRead where the framing breaks
+        code, _, err = _end(process)
+    error, done = text.rstrip().split("\n\n")[-2:]
+    assert "the server is shutting down" in error
+    assert done == "data: [DONE]"
+    assert code == 0
     assert "Traceback" not in err
 
 

@@ -79,6 +79,9 @@ def test_plans_are_told_apart_by_their_header() -> None:
         ('{"error": {"rate": 2}}', "error.rate"),
         ('{"truncate": {"rate": 1, "kind": "half"}}', "truncate.kind"),
         ('{"error": {"rate": 1, "at": "lunch"}}', "error.at"),
+        ('{"stall": {"ms": 1, "steps": [5, 5]}}', "stall.steps"),
+        ('{"stall": {"ms": 1, "steps": [-1, null]}}', "stall.steps"),
+        ('{"step_time_add_ms": true}', "step_time_add_ms"),
         ("{", "JSON"),
     ],
 )

@@ -101,6 +101,17 @@ def test_a_row_draws_the_same_in_any_company() -> None:
             assert sample([p], logits[i : i + 1]) == [together[i]]
 
 
+def test_a_temperature_that_would_overflow_is_greedy() -> None:
+    logits = some_logits(1)
+    for temperature in (1e-6, 1e-40, 5e-324):
+        assert sample([SamplingParams(temperature=temperature)], logits) == [int(logits.argmax())]
+
+
+def test_a_top_k_beyond_the_vocabulary_is_off() -> None:
+    logits = some_logits(1)
+    assert sample([SamplingParams(top_k=10**30, seed=1)], logits) == sample([NEUTRAL], logits)
+
+
 def test_draws_follow_the_distribution() -> None:
     """Chi-square, 100 seeds by 100 positions; fixed, so a false alarm of 1e-3 was drawn once."""
     probabilities = torch.tensor([0.5, 0.25, 0.125, 0.0625, 0.0625])

@@ -97,6 +97,14 @@ def test_short_output_stops_early_and_counts_honestly(doctored: Any) -> None:
     assert streamed.events[-2]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_windows_count_the_steps_of_requests_only(doctored: Any) -> None:
+    server = doctored(step_time_add_ms={"value": 30, "steps": [0, 1]})
+    slow, fast = (_post(server, x_harness_timings="1").json["timings"] for _ in range(2))
+    assert slow["prefill_ms"] >= 30  # the warm-up did not use the window up
+    assert server.state.engine.stats.num_steps > 1
+    assert fast["prefill_steps"] == slow["prefill_steps"] == 1
+
+
 def test_slow_steps_are_measured_as_slow(doctored: Any) -> None:
     # Every step ends 20 ms late, so twelve tokens cannot take less than eleven such steps.
     reply = _post(doctored(step_time_add_ms=20), x_harness_timings="1")

@@ -88,6 +88,13 @@ def test_timings_come_only_when_asked(server: Any) -> None:
     assert streamed.events[-2]["timings"]["output_tokens"] == 12
 
 
+def test_the_warm_up_is_in_no_counter(start: Any) -> None:
+    server = start()
+    for name in ("prompt_tokens_total", "generation_tokens_total", "prefix_cache_queries_total"):
+        assert server.metric(f"vllm:{name}") == 0
+    assert server.state.engine.stats.num_steps == 0
+
+
 def test_metrics_carry_vllm_names_and_count_what_was_served(start: Any) -> None:
     server = start()
     before = {n: server.metric(f"vllm:{n}") for n in VLLM_NAMES}

@@ -34,6 +34,15 @@ USER = [{"role": "user", "content": "hi"}]
         ({"tool_choice": "required"}, "tool_choice"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"echo": True}, "echo"),
+        ({"min_tokens": 9, "max_tokens": 8}, "min_tokens"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"stop_token_ids": [99999]}, "stop_token_ids"),
+        ({"stop_token_ids": [10**30]}, "stop_token_ids"),
+        ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs"),
+        ({"chat_template_kwargs": {"self": 1}, "temperature": -1}, "temperature"),
+        ({"temperature": 10**400}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"messages": [None] * 9}, "messages"),
     ],
 )
 def test_a_bad_field_is_named(server: Any, fields: dict[str, Any], param: str) -> None:
@@ -53,6 +62,9 @@ def test_a_bad_field_is_named(server: Any, fields: dict[str, Any], param: str) -
         {"echo": False, "user": "me", "metadata": {"a": "b"}, "best_of": 1},
         {"temperature": None, "stop": None, "logit_bias": None},
         {"top_k": -1},
+        {"top_k": 10**30, "priority": 10**30},
+        {"chat_template_kwargs": {"self": 1}},
+        {"temperature": 1e-300},
     ],
 )
 def test_neutral_values_are_served(server: Any, fields: dict[str, Any]) -> None:
@@ -71,10 +83,72 @@ def test_overlong_prompts_say_how_long_they_are(server: Any) -> None:
     window = server.state.model.max_model_len
     with pytest.raises(openai.BadRequestError, match=f"{window} tokens") as raised:
         server.complete(prompt="x" * window)
-    assert raised.value.code == "context_length_exceeded"
+    assert (raised.value.code, raised.value.param) == ("context_length_exceeded", "prompt")
     with pytest.raises(openai.BadRequestError, match=f"{window + 1} tokens"):
         server.complete(prompt="x" * (window - 5), max_tokens=6)
     assert server.complete(prompt="x" * (window - 5), max_tokens=5).usage.completion_tokens == 5
+
+
+def test_half_a_surrogate_pair_is_no_text_wherever_it_stands(start: Any) -> None:
+    half = "x" * 99 + "\ud800"  # json.dumps sends the escape, which is valid JSON
+    server = start(is_strict=True)
+    for body, param in (
+        ({"messages": [{"role": "user", "content": half}]}, "messages"),
+        ({"messages": [{"role": half, "content": ""}]}, "messages"),
+        ({"messages": USER, "cache_salt": half}, "cache_salt"),
+        ({"messages": USER, "stop": half}, "stop"),
+        ({"messages": USER, "model": half}, "model"),
+        ({"messages": USER, half: 1}, half),
+    ):
+        reply = server.request("POST", "/v1/chat/completions", body)
+        assert (reply.status, reply.json["error"]["param"]) == (400, param)
+    whole = {"messages": [{"role": "user", "content": "\U0001f388 and a literal \\ud800"}]}
+    assert server.request("POST", "/v1/chat/completions", {**whole, "max_tokens": 1}).status == 200
+
+
+def test_more_sequences_than_may_ever_wait_are_refused_for_good(start: Any) -> None:
+    server = start(max_waiting=8)
+    with pytest.raises(openai.BadRequestError, match=r"9 prompts .* the 8 sequences") as raised:
+        server.complete(prompt=["x"] * 9)
+    assert raised.value.param == "prompt"
+    with pytest.raises(openai.BadRequestError) as raised:
+        server.complete(prompt=["x"] * 3, n=3)
+    assert raised.value.param == "n"
+    assert len(server.complete(prompt=["x"] * 4, n=2).choices) == 8
+
+
+def test_a_prompt_larger_than_the_cache_is_named(start: Any) -> None:
+    server = start(num_blocks=4)
+    with pytest.raises(openai.BadRequestError, match="exceeds the KV cache of 48") as raised:
+        server.complete(prompt="x" * 60)
+    assert raised.value.param == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "where"),
+    [
+        (7, "prompt.text"),
+        ([1] * 1000 + ["a"], "prompt.ids.1000"),
+        (["a", *[1] * 1000], "prompt.texts.1"),
+        ([True], "prompt.texts.0"),
+        ([[1], "a"], "prompt.ids lists.1"),
+        ([[1], [2, -1]], "prompt.ids lists.1.1"),
+    ],
+)
+def test_the_first_wrong_item_of_a_prompt_is_named_and_no_other(
+    server: Any, prompt: Any, where: str
+) -> None:
+    reply = server.request("POST", "/v1/completions", {"prompt": prompt})
+    error = reply.json["error"]
+    assert (reply.status, error["param"]) == (400, "prompt")
+    assert error["message"].startswith(where + ":")
+    assert len(error["message"]) < 200
+
+
+def test_many_faults_are_counted_not_listed(server: Any) -> None:
+    body = {"messages": USER, "logit_bias": {str(n): "x" for n in range(200)}}
+    message = server.request("POST", "/v1/chat/completions", body).json["error"]["message"]
+    assert message.endswith("and 195 more")
 
 
 @pytest.mark.parametrize("prompt", ["", [], [1, 99999]])
