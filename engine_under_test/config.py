@@ -112,6 +112,8 @@ class ModelConfig:
             )
         except KeyError as missing:
             raise ModelError(f"config.json has no {missing}") from None
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise ModelError("config.json holds a wrong value", why=str(error)) from error
 
     @property
     def layer_matrix_params(self) -> int:
@@ -171,7 +173,8 @@ class EngineConfig:
             raise ConfigError("num_layers changes a named shape only, not weights from disk")
         if self.dtype != "auto" and self.dtype not in DTYPE_BYTES:
             raise ConfigError(f"dtype {self.dtype!r} is unknown", do=f"use {[*DTYPE_BYTES]}")
-        for name in ("block_size", "max_num_seqs", "max_num_batched_tokens", "num_threads"):
+        counts = ("block_size", "max_num_seqs", "max_num_batched_tokens", "max_waiting")
+        for name in (*counts, "num_threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         optional = ("max_model_len", "kv_cache_bytes", "long_prefill_threshold", "num_layers")
@@ -180,8 +183,6 @@ class EngineConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.num_blocks is not None and self.num_blocks < 2:
             raise ConfigError("num_blocks must be at least 2: block 0 is padding")
-        if self.max_waiting < 0:
-            raise ConfigError(f"max_waiting must not be negative, not {self.max_waiting}")
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ConfigError(
                 f"a step of {self.max_num_batched_tokens} tokens cannot serve "

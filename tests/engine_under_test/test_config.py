@@ -47,7 +47,7 @@ def test_num_blocks_comes_from_bytes_or_from_what_all_sequences_could_use() -> N
         ({"shape": "debug", "block_size": 0}, "block_size must be at least 1"),
         ({"shape": "debug", "kv_cache_bytes": 0}, "kv_cache_bytes must be at least 1"),
         ({"shape": "debug", "num_blocks": 1}, "num_blocks must be at least 2"),
-        ({"shape": "debug", "max_waiting": -1}, "max_waiting must not be negative"),
+        ({"shape": "debug", "max_waiting": 0}, "max_waiting must be at least 1"),
         ({"shape": "debug", "max_num_seqs": 9, "max_num_batched_tokens": 8}, "cannot serve 9"),
     ],
 )

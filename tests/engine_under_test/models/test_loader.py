@@ -140,6 +140,9 @@ def test_a_listed_file_that_is_gone_or_elsewhere_is_refused(model_dir: Path) -> 
         ({"use_sliding_window": True}, "use_sliding_window = True"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"num_key_value_heads": 3}, "4 attention heads cannot share 3"),
+        ({"num_attention_heads": 0, "head_dim": None}, r"config\.json holds a wrong value"),
+        ({"vocab_size": "many"}, r"config\.json holds a wrong value"),
+        ({"hidden_size": None}, r"config\.json holds a wrong value"),
     ],
 )
 def test_what_the_engine_does_not_compute_is_refused_by_name(
