@@ -189,8 +189,8 @@ def _line(
     client: str, quantity: str, measured: npt.NDArray[Any], true: npt.NDArray[Any],
     said: float | None = None,
 ) -> Line:  # fmt: skip
-    middles = (float(np.median(ns)) / 1e9 for ns in (measured, true, measured - true))
-    return Line(client, quantity, len(measured), *middles, said_s=said)
+    middle, real, error = (float(np.median(ns)) / 1e9 for ns in (measured, true, measured - true))
+    return Line(client, quantity, len(measured), middle, real, error, said)
 
 
 def _column(values: Any) -> npt.NDArray[Any]:

@@ -43,7 +43,8 @@ def ask(port: int, num_requests: int, num_tok: int) -> list[Seen]:
 
 def _read(link: socket.socket, num_tok: int) -> tuple[int, ...]:
     """When each of the first num_tok events had come; reads to the end of the answer."""
-    data, stamps = b"", []
+    data = b""
+    stamps: list[int] = []
     while not data.endswith(b"\r\n0\r\n\r\n"):
         part = link.recv(65_536)
         now_ns = time.monotonic_ns()

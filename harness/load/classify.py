@@ -41,10 +41,9 @@ def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) ->
         return Outcome(fault.error_class, fault.detail)
     if answer.error is not None:
         return Outcome("stream_error", _message(answer.error))
-    if reader.has_head:
-        problem = _unfit_headers(reader)
-        if problem:
-            return problem
+    problem = _unfit_answer(reader, answer) if reader.has_head else None
+    if problem:
+        return problem
     if fault is not None:
         return Outcome(fault.error_class, fault.detail)
     if answer.finish in _ERROR_REASONS:
@@ -87,20 +86,25 @@ def _status_class(status: int, said: str) -> Outcome:
     return Outcome(name, f"status {status}: {said}" if said else f"status {status}")
 
 
-def _unfit_headers(reader: ResponseReader) -> Outcome | None:
+def _unfit_answer(reader: ResponseReader, answer: Answer) -> Outcome | None:
     """A stream was asked for, uncompressed: anything else is malformed, or an error in a 200."""
     coding = reader.headers.get("content-encoding", "identity").lower()
     if coding != "identity":
         return Outcome("malformed", f"content-encoding {coding} though identity was asked for")
     kind = reader.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
-    if kind == "text/event-stream":
+    is_stream = kind == "text/event-stream"
+    if is_stream and answer.num_events:
         return None
-    if kind == "application/json":
-        error = _error_of(bytes(reader.body))
-        if error is not None:
-            return Outcome("stream_error", _message(error))
+    value = _json_of(reader.body)  # whatever it is called, some send one for an error
+    error = value.get("error") if isinstance(value, dict) else None
+    if error:
+        return Outcome("stream_error", _message(error))
+    if kind == "application/json" or (is_stream and value is not None):
         return Outcome("malformed", "plain JSON instead of an event stream")
-    return Outcome("malformed", f"content type {kind} instead of an event stream")
+    return (
+        None if is_stream
+        else Outcome("malformed", f"content type {kind} instead of an event stream")
+    )  # fmt: skip
 
 
 def _shown(url: str) -> str:
@@ -114,17 +118,17 @@ def _shown(url: str) -> str:
     return f"{scheme}//{host}{parts.path}" if host else parts.path
 
 
-def _error_of(body: bytes) -> Any:
+def _json_of(body: bytes | bytearray) -> Any:
     try:
-        value = json.loads(body)
+        return json.loads(body) if body else None
     except ValueError:
         return None
-    return value.get("error") if isinstance(value, dict) else None
 
 
 def _said(body: bytes) -> str:
     """An error body in one line: its message where it is the usual JSON."""
-    error = _error_of(body)
+    value = _json_of(body)
+    error = value.get("error") if isinstance(value, dict) else None
     return _message(error) if error is not None else body[:2000].decode("utf-8", "replace").strip()
 
 

@@ -16,6 +16,7 @@ MAX_LINE_BYTES = 16_384
 _CRLF = b"\r\n"
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (.*))?")
+_FOLD = re.compile(rb"\r\n[ \t]+")  # obsolete, still to be read as a space (RFC 9112, 5.2)
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEAD, _SIZE, _DATA, _DATA_END, _TRAILER, _COUNTED, _CLOSE, _DONE = range(8)
 _sizes: dict[bytes, int] = {}  # chunk-size lines seen before, already validated
@@ -46,12 +47,22 @@ class ResponseReader:
     def feed(self, data: bytes) -> bool:
         """Take the next bytes; True once the response is complete."""
         if self._state == _SIZE and not self._rest:
-            # what servers nearly always send: one whole chunk a segment
-            cut = data.find(_CRLF)
-            size = _sizes.get(data[:cut])
-            if size and cut + size + 4 == len(data) and data.endswith(_CRLF):
-                self.body += data[cut + 2 : -2]
+            # what servers nearly always send: whole chunks, and one a segment
+            at, end = 0, len(data)
+            while at < end:
+                cut = data.find(_CRLF, at)
+                size = _sizes.get(data[at:cut]) if cut > 0 else None
+                if not size:
+                    break
+                stop = cut + 2 + size
+                if data[stop : stop + 2] != _CRLF:
+                    break
+                self.body += data[cut + 2 : stop]
+                at = stop + 2
+            else:
                 return False
+            if at:
+                data = data[at:]
         return self._feed(data)
 
     def eof(self) -> bool:
@@ -121,7 +132,7 @@ class ResponseReader:
         self._state, self.is_done = _DONE, True
 
     def _read_head(self, head: bytes) -> None:
-        first, *lines = head.split(_CRLF)
+        first, *lines = _FOLD.sub(b" ", head).split(_CRLF)
         match = _STATUS.fullmatch(first)
         if not match:
             raise MalformedFault("the status line is not HTTP/1.1")

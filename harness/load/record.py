@@ -86,6 +86,8 @@ def absorb(
     events = read_events(reader.body, reader.body_base, is_final=is_final)
     if exchange.fault is not None:
         events.drop_unclosed()
+    if is_final and not len(events) and not answer.num_events:
+        return answer  # no event stream, whatever it says: classify reads what it is
     del reader.body[: events.consumed]
     reader.body_base += events.consumed
     answer.feed(events, breathe)

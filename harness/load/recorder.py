@@ -1,4 +1,4 @@
-"""Finished exchanges to rows to batches, in slices of at most a millisecond of the hub's time.
+"""Finished exchanges to rows to batches, in slices of under half a millisecond of hub time.
 
 A greenlet parses what has ended; once a second the rows made so far become Arrow batches for the
 master. Batches are kept until the master has them on disk and are sent again if it does not say so.
@@ -14,6 +14,7 @@ from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from harness.load.counters import Counters
 from harness.load.exchange import Exchange
@@ -21,17 +22,17 @@ from harness.load.record import RecordContext, absorb, make_record
 from harness.load.rows import request_batch, to_bytes
 from harness.load.wire import NUM_STAMPS, Polls
 
-SLICE_NS = 1_000_000
+SLICE_NS = 300_000  # what a request that falls due may have to wait for, and a read
 RESEND_NS = 10_000_000_000
 EARLY_BYTES = 256 * 1024
-MOST_ROWS = 16  # encoded at a time: about a millisecond
+MOST_ROWS = 256  # a batch: its cost is by column, and 16 rows cost four times as much each
 MOST_CHUNKS = 20_000
 Tell = Callable[[str, dict[str, Any]], None]
 Fire = Callable[[dict[str, Any]], None]
 
 
 class Breather:
-    """Lets the hub look at its sockets once a slice of work has taken a millisecond."""
+    """Lets the hub look at its sockets once a slice of work has taken its time."""
 
     def __init__(self, polls: Polls) -> None:
         self._polls = polls
@@ -66,6 +67,7 @@ class Recorder:
         self._breathe = Breather(polls)
         self._num_rows = self.seq = 0
         self._is_busy = False
+        self._flushing = BoundedSemaphore(1)
         self._greenlet = gevent.spawn(self._work)
 
     @property
@@ -82,7 +84,16 @@ class Recorder:
         self._unacknowledged.pop(seq, None)
 
     def flush(self) -> None:
-        """Send what is ready as batches of at most about 1 MiB; blocks its greenlet in slices."""
+        """Send what is ready as batches of at most about 1 MiB; blocks its greenlet in slices.
+
+        One at a time: who asks while another flush is at work waits, then sends what is left.
+        """
+        with self._flushing:
+            self._send_rows()
+            self._send_again()
+
+    def _send_rows(self) -> None:
+        breathe = Breather(self._polls)
         while self._rows:
             size, chunks = 0, 0
             while size < min(MOST_ROWS, len(self._rows)) and chunks < MOST_CHUNKS:
@@ -90,12 +101,15 @@ class Recorder:
                 size += 1
             rows, self._rows = self._rows[:size], self._rows[size:]
             samples, self._samples = self._samples, []
-            raw = to_bytes(request_batch(rows))
+            raw = to_bytes(request_batch(rows, breathe))
             self.seq += 1
             message = {"seq": self.seq, "rows": len(rows), "raw": raw, "samples": samples}
             self._unacknowledged[self.seq] = (monotonic_ns(), message)
             self._tell("batch", message)
             self._polls.rest()
+            breathe.rest()
+
+    def _send_again(self) -> None:
         limit_ns = monotonic_ns() - RESEND_NS
         for seq, (sent_ns, message) in list(self._unacknowledged.items()):
             if sent_ns < limit_ns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,17 @@ import pyarrow.compute  # loaded here: its 150 ms would otherwise fall into the 
 from harness.records import CLIENT_SCHEMA, REQUEST_SCHEMA
 
 
-def request_batch(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
-    """rows: by column name; list columns hold numpy arrays or None; missing columns are null."""
+def request_batch(
+    rows: Sequence[dict[str, Any]], breathe: Callable[[], None] = lambda: None
+) -> pa.RecordBatch:
+    """rows: by column name; list columns hold numpy arrays or None; missing columns are null.
+
+    breathe: called between columns, and may switch greenlets: most of the cost is by column, not
+    by row, so that large batches are the cheap ones.
+    """
     columns = []
     for field in REQUEST_SCHEMA:
+        breathe()
         values = [row.get(field.name) for row in rows]
         columns.append(
             _lists(values, field.type) if pa.types.is_list(field.type)

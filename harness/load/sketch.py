@@ -40,8 +40,11 @@ class Sketch:
         if not array.size:
             return
         where = np.ceil(np.log(np.maximum(array, _SMALLEST)) / _LOG_GAMMA).astype(np.int64)
-        for index, times in zip(*np.unique(where, return_counts=True), strict=True):
-            self.buckets[int(index)] = self.buckets.get(int(index), 0) + int(times)
+        low = int(where.min())
+        counts = np.bincount(where - low)
+        for offset in counts.nonzero()[0].tolist():
+            index = low + offset
+            self.buckets[index] = self.buckets.get(index, 0) + int(counts[offset])
         self.count += array.size
         self.largest = max(self.largest, float(array.max()))
 

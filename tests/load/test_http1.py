@@ -89,6 +89,22 @@ def test_bytes_after_the_end_spoil_the_connection() -> None:
     assert not reader.keeps_alive
 
 
+@pytest.mark.parametrize("cut", [9, 10, 11, 12])
+def test_a_size_line_cut_after_a_whole_chunk_waits_for_its_rest(cut: int) -> None:
+    """The sizes are known and the first chunk ends where the cut one would, were it at the start:
+    looked up without its line end, it was once taken again and again for ever."""
+    tail = b"3\r\nabc\r\n5\r\nhello\r\n0\r\n\r\n"
+    reader = read([CHUNKED + b"5\r\nhello\r\n3\r\nabc\r\n", tail[:cut], tail[cut:]])
+    assert bytes(reader.body) == b"helloabcabchello"
+    assert reader.is_done
+
+
+def test_a_folded_header_is_one_line() -> None:
+    reader = read([OK + b"X-Long: a\r\n  b\r\n\tc\r\nContent-Length: 2\r\n\r\nab"])
+    assert reader.is_done
+    assert reader.headers["x-long"] == "a b c"
+
+
 BAD = [
     b"SSH-2.0-OpenSSH\r\n",
     b"HTTP/2 200\r\n\r\n",

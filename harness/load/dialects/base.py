@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from harness.load.facts import TargetFacts
+from harness.load.shapes import Shapes
 from harness.traffic import SALT_MARK, Content
 
 # A non-empty string of a kind that counts as a token; only to see, unparsed, whether a stream lives
@@ -47,6 +48,7 @@ class Dialect(Protocol):
     """One endpoint of the OpenAI family."""
 
     path: str
+    shapes: Shapes  # of events that plain_text knows
 
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
         """The JSON body, streaming asked for, with only those fields the endpoint takes."""

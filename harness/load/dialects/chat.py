@@ -6,10 +6,12 @@ from typing import Any
 
 from harness.load.dialects.base import NOTHING, Body, Delta, common_fields, split_at_salt
 from harness.load.facts import TargetFacts
+from harness.load.shapes import Shapes
 from harness.traffic import Content
 
 
 class Chat:
+    shapes = Shapes(("choices", 0, "delta", "content"))
     path = "/chat/completions"
 
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
@@ -55,6 +57,8 @@ def _read_choice(choice: dict[str, Any]) -> Delta:
         visible += delta["refusal"]
     hidden = delta.get("reasoning_content") or delta.get("reasoning") or ""
     call = "".join(map(_call_text, delta["tool_calls"])) if delta.get("tool_calls") else ""
+    if delta.get("function_call"):  # what came before tool_calls
+        call += _call_text({"function": delta["function_call"]})
     return Delta(visible, hidden, call, finish)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from harness.load.dialects.base import NOTHING, Body, Delta, common_fields, split_at_salt
 from harness.load.facts import TargetFacts
+from harness.load.shapes import Shapes
 from harness.traffic import Content
 
 
 class Completions:
+    shapes = Shapes(("choices", 0, "text"))
     path = "/completions"
 
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
