@@ -158,13 +158,20 @@ def make_record(
         "num_coalesced": num_coalesced,
         "num_uncertain": int(uncertain.sum()),
         "recv_lag_max_ns": int(stamps.lag_ns.max()) if stamps.num else None,
-        "recv_lag_p50_ns": int(np.median(stamps.lag_ns)) if stamps.num else None,
+        "recv_lag_p50_ns": _median(stamps.lag_ns) if stamps.num else None,
         "bytes_in": stamps.num_body_bytes,
         "conn_reused": exchange.connection_reused,
         "stamp_source": stamps.source,
         "fault": headers.get("x-harness-fault"),
     }
     return Record(row, stamps.lag_ns, _sample(exchange, answer, context))
+
+
+def _median(values: Int64Array) -> int:
+    """Of at least one number. np.median says the same at ten times the cost for so few."""
+    ordered, half = np.sort(values), len(values) // 2
+    upper = int(ordered[half])
+    return upper if len(values) % 2 else (int(ordered[half - 1]) + upper) // 2
 
 
 class _Stamps:
