@@ -111,6 +111,9 @@ class Fault:
         return f"line {self.line}, col {self.column}" if self.line else ""
 
 
+SHOWN_FAULTS = 20  # a screen of them; JSON has all
+
+
 class ScenarioError(UsageError):
     """A document is not valid; every fault is reported together."""
 
@@ -120,11 +123,16 @@ class ScenarioError(UsageError):
         self.faults = tuple(faults)
 
     def render(self) -> str:
-        path = max((len(f.path) for f in self.faults), default=0)
-        position = max((len(f.position) for f in self.faults), default=0)
+        shown = self.faults[:SHOWN_FAULTS]
+        paths = [f.path if len(f.path) <= 80 else f"{f.path[:77]}..." for f in shown]
+        path = max(map(len, paths), default=0)
+        position = max((len(f.position) for f in shown), default=0)
         rows = [
-            f"  {f.path:<{path}}  {f.position:<{position}}  {f.message}".rstrip()
-            for f in self.faults
+            f"  {name:<{path}}  {f.position:<{position}}  {f.message}".rstrip()
+            for name, f in zip(paths, shown, strict=True)
         ]
+        if len(self.faults) > len(shown):
+            num_left = len(self.faults) - len(shown)
+            rows.append(f"  and {num_left:,} more: harness validate --json lists all")
         retry = f"fix {'this' if len(rows) == 1 else 'these'}, then: harness validate {self.source}"
         return "\n".join([f"error: {self.what}", *rows, retry])

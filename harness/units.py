@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+MOST_SECONDS = 1e9  # 30 years; as nanoseconds still far from the end of int64
 
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 
@@ -69,6 +70,8 @@ def parse_seconds(text: object) -> float:
     value = parse(text, TIME_S, "time", _time_examples(text))
     if value < 0:
         raise ValueError(f"'{text}' is negative; a time is 0 or more")
+    if value > MOST_SECONDS:
+        raise ValueError(f"'{text}' is longer than 30 years")
     return value
 
 
@@ -82,7 +85,7 @@ def parse_rate(text: object) -> float:
 
 def parse_share(text: object) -> float:
     """`99%` -> 0.99; 0 to 100 %."""
-    value = parse(text, SHARE, "share", f"{text}% or 5%")
+    value = parse(text, SHARE, "share", _share_examples(text))
     if not 0 <= value <= 1:
         raise ValueError(f"'{text}' must lie between 0% and 100%")
     return value
@@ -91,6 +94,15 @@ def parse_share(text: object) -> float:
 def parse_size(text: object) -> float:
     """`64MiB` -> bytes."""
     return parse(text, SIZE_BYTES, "size", "64MiB or 80GB")
+
+
+def _share_examples(text: object) -> str:
+    """`0.9` is meant as a ratio more often than as 0.9 percent: 90% stands first."""
+    try:
+        number = float(str(text))
+    except ValueError:
+        return "99% or 5%"
+    return f"{number * 100:g}% or {text}%" if 0 < number <= 1 else f"{text}% or 5%"
 
 
 def _time_examples(text: object) -> str:

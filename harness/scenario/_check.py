@@ -7,6 +7,7 @@ valid in itself, the rules between blocks. Files are not opened here.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from harness.scenario._rules import complaints
 from harness.scenario._shape import Shape, fields_of
 from harness.scenario._tree import Where
 
-MOST_POINTS = 10_000
+_SWEEPABLE = ("traffic", "load", "slo", "validity", "seed", "targets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,9 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
                 yield Wrong(("sweep", "targets", index), f"no target '{name}'; there are {legal}")
     over = sweep.get("over") if isinstance(sweep, dict) else None
     if isinstance(over, dict):
-        yield from _swept_paths(data, over, sweep.get("repeat", 1) if sweep else 1)
+        yield from _swept_paths(data, over)
+    if isinstance(sweep, dict):
+        yield from _number_of_points(sweep, targets)
 
 
 def unknown_step(data: Any, where: Where) -> str:
@@ -150,13 +153,18 @@ def _class_names(traffic: Any) -> Iterator[Wrong]:
             seen.add(name)
 
 
-def _swept_paths(data: dict[str, Any], over: dict[str, Any], repeat: Any) -> Iterator[Wrong]:
-    count = repeat if isinstance(repeat, int) else 1
-    for path, values in over.items():
-        count *= max(1, len(values)) if isinstance(values, list) else 1
-        head = str(path).split(".")[0]
-        if head not in ("traffic", "load", "tokens", "slo", "validity", "seed", "targets"):
+def _swept_paths(data: dict[str, Any], over: dict[str, Any]) -> Iterator[Wrong]:
+    for path in over:
+        head, _, rest = str(path).partition(".")
+        # one tokenizer and one set of targets serve the whole run
+        if head not in _SWEEPABLE or str(path) == "targets":
             yield Wrong(("sweep", "over", path), f"'{head}' cannot be swept", at_key=True)
+            continue
+        targets, name = data.get("targets"), rest.partition(".")[0]
+        if head == "targets" and isinstance(targets, dict) and name not in targets:
+            legal = ", ".join(map(str, targets))
+            message = f"no target '{name}'; there are {legal}"
+            yield Wrong(("sweep", "over", path), message, at_key=True)
             continue
         try:
             unknown = unknown_step(data, resolve(data, str(path), may_create=True))
@@ -164,5 +172,17 @@ def _swept_paths(data: dict[str, Any], over: dict[str, Any], repeat: Any) -> Ite
             unknown = str(error)
         if unknown:
             yield Wrong(("sweep", "over", path), unknown, at_key=True)
-    if count > MOST_POINTS:
-        yield Wrong(("sweep", "over"), f"makes {count:,} points; at most {MOST_POINTS:,} run")
+
+
+def _number_of_points(sweep: dict[str, Any], targets: Any) -> Iterator[Wrong]:
+    """Counted before any point is made."""
+    over, repeat, names = sweep.get("over"), sweep.get("repeat"), sweep.get("targets")
+    lists = [v for v in over.values() if isinstance(v, list)] if isinstance(over, dict) else []
+    named = names if isinstance(names, list) else targets
+    counts = [len(values) for values in lists]
+    counts += [repeat] if isinstance(repeat, int) else []
+    counts += [len(named)] if isinstance(named, list | dict) else []
+    total = math.prod(max(1, count) for count in counts)
+    if total > doc.MOST_POINTS:
+        where: Where = ("sweep", "over") if lists else ("sweep", "repeat")
+        yield Wrong(where, f"makes {total:,} points; at most {doc.MOST_POINTS:,} run")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.scenario._files import FileFault, open_text
+from harness.scenario.distributions import MOST_TOK
 from harness.scenario.document import Columns
 
 _ROLES = ("system", "developer", "user", "assistant")
@@ -52,7 +53,7 @@ def _row(row: Any, columns: Columns) -> DatasetRow:
     output_tok = _output(row, columns.output_tokens) if columns.output_tokens else None
     prompt = row[columns.prompt]
     if isinstance(prompt, str) and prompt.strip():
-        return DatasetRow(None, prompt, output_tok)
+        return DatasetRow(None, _whole(prompt), output_tok)
     if isinstance(prompt, list) and prompt:
         return DatasetRow(tuple(_message(item) for item in prompt), None, output_tok)
     raise ValueError(f"'{columns.prompt}' is neither text nor a list of messages")
@@ -63,13 +64,20 @@ def _message(item: Any) -> tuple[str, str]:
     text = item.get("content") if isinstance(item, dict) else None
     if role not in _ROLES or not isinstance(text, str):
         raise ValueError(f"a message needs a role ({', '.join(_ROLES)}) and text as content")
-    return role, text
+    return role, _whole(text)
+
+
+def _whole(text: str) -> str:
+    """The text, if it can be sent: JSON's escapes can spell halves of characters."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("its text holds half a character (an unpaired surrogate)")
+    return text
 
 
 def _output(row: dict[str, Any], column: str) -> int | None:
     value = row.get(column)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"'{column}' is not a whole number of tokens above 0")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_TOK:
+        raise ValueError(f"'{column}' is not a whole number of tokens from 1 to {MOST_TOK:,}")
     return value

@@ -145,9 +145,9 @@ def _plain(kind: str, context: dict[str, Any], spot: _Spot, message: str) -> str
     """The sentence for an error of a single value."""
     sentences = {
         "greater_than": f"must be above {context.get('gt', 0):g}",
-        "greater_than_equal": f"must be {context.get('ge', 0):g} or more",
+        "greater_than_equal": f"must be {_number(context.get('ge', 0))} or more",
         "less_than": f"must be below {context.get('lt', 0):g}",
-        "less_than_equal": f"must be {context.get('le', 0):g} or less",
+        "less_than_equal": f"must be {_number(context.get('le', 0))} or less",
         "finite_number": "must be finite",
         "int_from_float": "must be a whole number",
         "int_parsing": "must be a whole number",
@@ -168,9 +168,13 @@ def _plain(kind: str, context: dict[str, Any], spot: _Spot, message: str) -> str
         return _no_choice(spot.value, _literals(spot))
     if kind in ("bool_parsing", "bool_type") and _literals(spot):
         return f"must be true, false or {_either(_literals(spot))}"
-    if kind == "too_short":
+    if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     return sentences.get(kind, message[:1].lower() + message[1:])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10_000 else f"{value:g}"
 
 
 def _literals(spot: _Spot) -> list[str]:

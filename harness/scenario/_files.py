@@ -6,7 +6,9 @@ in the current folder, which is where `--set ...file=trace.csv` is typed.
 
 from __future__ import annotations
 
+import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -50,6 +52,10 @@ def open_text(path: Path) -> Iterator[TextIO]:
             yield cast(TextIO, text)
     except UnicodeDecodeError as error:
         raise FileFault(f"{path.name} is not UTF-8 text") from error
+    except csv.Error as error:
+        raise FileFault(f"{path.name} is not CSV: {error}") from error
+    except zlib.error as error:
+        raise FileFault(f"{path.name} is damaged: {error}") from error
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileFault(f"{path.name} cannot be read: {reason}") from error

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from harness.scenario import document as doc
+from harness.scenario.slo import UptimeLimit
 
 Complaint = tuple[str, str]  # field, message; "" is the block itself
 
@@ -56,6 +57,27 @@ def _window(block: doc.OpenStage | doc.ClosedStage | doc.ProbeStage) -> Iterator
         yield "duration", "missing; say how long (duration: 60s) or how many (requests: 300)"
     if block.duration == 0:
         yield "duration", "must be above 0s"
+    else:
+        yield from _size(block)
+
+
+def _size(block: doc.Stage) -> Iterator[Complaint]:
+    """More requests than a schedule can hold are a slip: 8000000/s for 8/s, or a missing unit."""
+    if isinstance(block, doc.IdleBurstStage):
+        field, count = "cycles", float(block.cycles * len(block.idle) * block.requests)
+    elif isinstance(block, doc.ProbeStage):
+        field, count = "every", (block.duration or 0) / max(block.every, 1e-9)
+    elif isinstance(block, doc.OpenStage) and block.rate is not None:
+        rate = block.rate
+        most_rate = max(rate.from_, rate.to) if isinstance(rate, doc.Ramp) else rate
+        # the load goes on through warm-up and cool-down, which a stage of several does not know
+        phases = (block.duration, *(getattr(block, p, None) for p in ("warmup", "cooldown")))
+        field, count = "rate", most_rate * sum(p or 0 for p in phases)
+    else:
+        return
+    if count > doc.MOST_REQUESTS:
+        most = f"{doc.MOST_REQUESTS:,}"
+        yield field, f"asks for {count:,.0f} requests; a stage has at most {most}"
 
 
 def _open(block: doc.OpenStage) -> Iterator[Complaint]:
@@ -76,6 +98,7 @@ def _probe(block: doc.ProbeStage) -> Iterator[Complaint]:
 
 
 def _idle_burst(block: doc.IdleBurstStage) -> Iterator[Complaint]:
+    yield from _size(block)
     if block.gap == 0:
         yield "gap", "must be above 0s; requests sent together would all meet a cold target"
     for index, idle in enumerate(block.idle):
@@ -129,6 +152,8 @@ def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
         yield "url", "must start with http:// or https://"
     elif not host or port == 0:
         yield "url", "names no host; write http://host:port/v1"
+    elif re.search(r"[^\x21-\x7e]", block.url):
+        yield "url", "holds a space or a sign outside ASCII; write it as %20 and the like"
     elif url.query or url.fragment:
         yield "url", "must end with its path; a key in a query would be recorded, use api_key_env"
     else:
@@ -142,6 +167,8 @@ def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
             yield f"headers.{name[:40]}", "is not a header name"
         if isinstance(value, str) and re.search(r"[\r\n]", value):
             yield f"headers.{name}", "must be one line"
+        elif isinstance(value, str) and re.search(r"[^\x20-\x7e]", value):
+            yield f"headers.{name}", "must be plain ASCII text"
     yield from _key_name(block)
 
 
@@ -182,6 +209,11 @@ def _sweep(block: doc.Sweep) -> Iterator[Complaint]:
         yield "targets", "is empty; leave it out to use all"
 
 
+def _uptime(block: UptimeLimit) -> Iterator[Complaint]:
+    if block.window == 0:
+        yield "window", "must be above 0s"
+
+
 def _prometheus(block: doc.Prometheus) -> Iterator[Complaint]:
     if block.url == "auto":
         return
@@ -210,6 +242,7 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (doc.OpenAITarget, _openai),
     (doc.TrafficClass, _key_name),
     (doc.EnvValue, _env),
+    (UptimeLimit, _uptime),
     (doc.Prometheus, _prometheus),
     (doc.StagedLoad, _stages),
     (doc.ListSweep, _list_sweep),

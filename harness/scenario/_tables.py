@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scenario._files import FileFault, open_text
+from harness.scenario.distributions import MOST_TOK
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,15 +57,14 @@ def read_table(path: Path, column: str) -> QuantileTable:
     """
     with open_text(path) as text:
         lines = [(i, line) for i, line in enumerate(text, 1) if not line.startswith("#")]
-    lines = [(i, line) for i, line in lines if line.strip()]
-    if len(lines) < 2:
-        raise FileFault(f"{path.name} holds no rows")
-    rows = csv.reader(line for _, line in lines)
-    header = [name.strip() for name in next(rows)]
+        lines = [(i, line) for i, line in lines if line.strip()]
+        if len(lines) < 2:
+            raise FileFault(f"{path.name} holds no rows")
+        first, *cells = csv.reader(line for _, line in lines)
+    header = [name.strip() for name in first]
     if column not in header:
         raise FileFault(f"{path.name} has no column '{column}'; it has {', '.join(header)}")
     numbers = [number for number, _ in lines[1:]]
-    cells = list(rows)
     value = _column(path, cells, numbers, header.index(column), column)
     if "q" not in header or column == "q":
         ordered = np.sort(value)
@@ -88,7 +88,9 @@ def _column(
             value = float(row[index])
         except (IndexError, ValueError):
             value = math.nan
-        if not math.isfinite(value) or value < 0:
-            raise FileFault(f"line {line} of {path.name}: '{name}' is not a number of 0 or more")
+        if not 0 <= value <= MOST_TOK:  # false for NaN too
+            raise FileFault(
+                f"line {line} of {path.name}: '{name}' is not a number from 0 to {MOST_TOK:,}"
+            )
         found.append(value)
     return np.array(found, np.float64)

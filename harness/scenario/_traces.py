@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.scenario._files import FileFault, open_text
+from harness.scenario.distributions import MOST_TOK
+from harness.units import MOST_SECONDS
 
 MOONCAKE_BLOCK_TOK = 512
 
@@ -64,6 +68,8 @@ def read_trace(path: Path, format: str) -> Trace:
     if not kept:
         raise FileFault(f"{path.name} holds no usable row")
     time_s = np.array([r.time_s for r in kept], np.float64)
+    if time_s[-1] - time_s[0] > MOST_SECONDS:
+        raise FileFault(f"{path.name} spans more than 30 years; its times are not in one unit")
     has_blocks = format == "mooncake_jsonl"
     return Trace(
         arrival_s=time_s - time_s[0],
@@ -91,7 +97,9 @@ def _burstgpt(name: str, text: Iterator[str]) -> Iterator[_Row]:
         try:
             time_s = float(row[0])
         except ValueError:
-            raise FileFault(f"line {line} of {name}: '{row[0]}' is not a time in seconds") from None
+            time_s = math.nan
+        if not math.isfinite(time_s):
+            raise FileFault(f"line {line} of {name}: '{row[0][:40]}' is not a time in seconds")
         yield _Row(time_s, _count(name, line, row[1]), _count(name, line, row[2]))
 
 
@@ -101,18 +109,23 @@ def _mooncake(name: str, text: Iterator[str]) -> Iterator[_Row]:
         if not raw.strip():
             continue
         try:
-            row = json.loads(raw)
-            yield _Row(
-                float(row["timestamp"]) / 1000,
-                int(row["input_length"]),
-                int(row["output_length"]),
-                tuple(int(i) for i in row["hash_ids"]),
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            found = _mooncake_row(json.loads(raw))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise FileFault(
                 f"line {line} of {name} is not a Mooncake row"
                 " {timestamp, input_length, output_length, hash_ids}"
             ) from error
+        yield found
+
+
+def _mooncake_row(row: dict[str, Any]) -> _Row:
+    time_s, hash_ids = float(row["timestamp"]) / 1000, row["hash_ids"]
+    input_tok, output_tok = int(row["input_length"]), int(row["output_length"])
+    if not (math.isfinite(time_s) and 0 <= input_tok <= MOST_TOK and 0 <= output_tok <= MOST_TOK):
+        raise ValueError("a time or a length that no request has")
+    if not isinstance(hash_ids, list):
+        raise TypeError("hash_ids is no list")
+    return _Row(time_s, input_tok, output_tok, tuple(int(i) for i in hash_ids))
 
 
 def _csv(
@@ -153,6 +166,6 @@ def _count(name: str, line: int, text: str) -> int:
         value = int(float(text))
     except (ValueError, OverflowError):
         value = -1
-    if value < 0:
+    if not 0 <= value <= MOST_TOK:
         raise FileFault(f"line {line} of {name}: '{text[:40]}' is not a number of tokens")
     return value

@@ -22,6 +22,8 @@ Where = tuple[str | int, ...]  # keys and list indices from the root
 MOST_BYTES = 1_000_000
 _MOST_DEPTH = 60
 _DEEP = re.compile(r"(?:[\[{]\s*){60}")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_LARGEST_INT = 2**63 - 1  # what every file format of a run can hold
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 
 
@@ -132,7 +134,15 @@ class _Reader:
             return str(node.value)
         if tag not in _PLAIN:
             return self._fault(path, node, f"tags such as '{tag}' are not used here")
-        return self.yaml.constructor.construct_object(node, deep=True)
+        try:
+            value = self.yaml.constructor.construct_object(node, deep=True)
+        except (ValueError, KeyError):  # `!!int abc`, or more digits than Python reads
+            return self._fault(path, node, f"is not a value of type {tag.rpartition(':')[2]}")
+        if isinstance(value, str) and _UNPRINTABLE.search(value):
+            return self._fault(path, node, "holds a control character; write printable text")
+        if isinstance(value, int) and abs(value) > _LARGEST_INT:
+            return self._fault(path, node, f"is too large; at most {_LARGEST_INT:,}")
+        return value
 
     def _fault(self, path: Where, node: Node, message: str) -> None:
         mark = node.start_mark

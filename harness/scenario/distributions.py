@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.units import Seconds
 
+MOST_TOK = 100_000_000  # of one text; far above every context window, and it fits its column
+
 
 class Document(BaseModel):
     """Base of every block: unknown keys are errors, values are frozen."""
@@ -23,25 +25,25 @@ class Document(BaseModel):
 
 class Fixed(Document):
     kind: Literal["fixed"]
-    value: float = Field(ge=0, description="Every draw is this number.")
+    value: float = Field(ge=0, le=MOST_TOK, description="Every draw is this number.")
 
 
 class Uniform(Document):
     kind: Literal["uniform"]
-    min: float = Field(ge=0, description="Smallest draw, inclusive.")
-    max: float = Field(ge=0, description="Largest draw, inclusive for whole numbers.")
+    min: float = Field(ge=0, le=MOST_TOK, description="Smallest draw, inclusive.")
+    max: float = Field(ge=0, le=MOST_TOK, description="Largest draw, inclusive for whole numbers.")
 
 
 class Lognormal(Document):
     kind: Literal["lognormal"]
     median: float = Field(gt=0, description="Half of the draws lie below.")
     p95: float = Field(gt=0, description="19 of 20 draws lie below (before max).")
-    max: float = Field(gt=0, description="Draws above are redrawn, not clipped.")
+    max: float = Field(gt=0, le=MOST_TOK, description="Draws above are redrawn, not clipped.")
 
 
 class Exponential(Document):
     kind: Literal["exponential"]
-    mean: float = Field(gt=0, description="Mean of the draws.")
+    mean: float = Field(gt=0, le=MOST_TOK / 100, description="Mean of the draws.")
 
 
 class Empirical(Document):

@@ -11,51 +11,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.scenario.distributions import (
-    Document as Document,
-)
-from harness.scenario.distributions import (
-    Empirical as Empirical,
-)
-from harness.scenario.distributions import (
-    Exponential as Exponential,
-)
-from harness.scenario.distributions import (
-    ExponentialTime as ExponentialTime,
-)
-from harness.scenario.distributions import (
-    Fixed as Fixed,
-)
-from harness.scenario.distributions import (
-    FixedTime as FixedTime,
-)
-from harness.scenario.distributions import (
-    Lengths as Lengths,
-)
-from harness.scenario.distributions import (
-    Lognormal as Lognormal,
-)
-from harness.scenario.distributions import (
-    LognormalTime as LognormalTime,
-)
-from harness.scenario.distributions import (
-    Times as Times,
-)
-from harness.scenario.distributions import (
-    Uniform as Uniform,
-)
-from harness.scenario.distributions import (
-    UniformTime as UniformTime,
-)
-from harness.scenario.distributions import (
-    Zipf as Zipf,
-)
+from harness.scenario.distributions import MOST_TOK
+from harness.scenario.distributions import Document as Document
+from harness.scenario.distributions import Empirical as Empirical
+from harness.scenario.distributions import Exponential as Exponential
+from harness.scenario.distributions import ExponentialTime as ExponentialTime
+from harness.scenario.distributions import Fixed as Fixed
+from harness.scenario.distributions import FixedTime as FixedTime
+from harness.scenario.distributions import Lengths as Lengths
+from harness.scenario.distributions import Lognormal as Lognormal
+from harness.scenario.distributions import LognormalTime as LognormalTime
+from harness.scenario.distributions import Times as Times
+from harness.scenario.distributions import Uniform as Uniform
+from harness.scenario.distributions import UniformTime as UniformTime
+from harness.scenario.distributions import Zipf as Zipf
 from harness.scenario.patience import Cancel as Cancel
 from harness.scenario.patience import Retry as Retry
 from harness.scenario.slo import Slo
 from harness.scenario.telemetry import Prometheus as Prometheus
 from harness.scenario.telemetry import Telemetry as Telemetry
 from harness.units import ReqPerS, Seconds, Share
+
+MOST_REQUESTS = 20_000_000  # of one stage: its schedule stays below a few GB; larger ones are typos
+MOST_POINTS = 10_000
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+
 
 # -- targets -----------------------------------------------------------------------------------
 
@@ -75,7 +56,9 @@ class Timeouts(Document):
 class OpenAITarget(Document):
     kind: Literal["openai"]
     url: str = Field(description="Base URL up to and including /v1.")
-    model: str = Field(default="auto", description="Model id; auto is the first of /v1/models.")
+    model: str = Field(
+        default="auto", min_length=1, description="Model id; auto is the first of /v1/models."
+    )
     api_key_env: str | None = Field(default=None, description="Variable that holds the key.")
     headers: dict[str, str | EnvValue] = Field(default_factory=dict, description="Extra headers.")
     timeout: Timeouts = Field(default_factory=Timeouts, description="Limits of one request.")
@@ -133,8 +116,8 @@ class Sampling(Document):
 
 
 class Prefix(Document):
-    groups: int = Field(ge=1, description="Number of distinct shared openings.")
-    tokens: int = Field(ge=1, description="Length of each opening.")
+    groups: int = Field(ge=1, le=1_000_000, description="Number of distinct shared openings.")
+    tokens: int = Field(ge=1, le=MOST_TOK, description="Length of each opening.")
     popularity: Annotated[Uniform | Zipf, Field(discriminator="kind")] | None = Field(
         default=None, description="How groups are drawn; None: all equally often."
     )
@@ -175,11 +158,13 @@ Workload = Annotated[ChatWorkload | DatasetWorkload | TraceWorkload, Field(discr
 
 
 class TrafficClass(Document):
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="Appears in records and reports.")
+    name: Name = Field(description="Appears in records and reports.")
     workload: Workload
-    weight: float = Field(default=1.0, gt=0, description="Share of arrivals, relative.")
+    weight: float = Field(default=1.0, gt=0, le=1e9, description="Share of arrivals, relative.")
     api: Literal["chat", "completions"] = Field(default="chat", description="Endpoint dialect.")
-    model: str | None = Field(default=None, description="Overrides the target's model.")
+    model: str | None = Field(
+        default=None, min_length=1, description="Overrides the target's model."
+    )
     api_key_env: str | None = Field(default=None, description="Overrides the target's key.")
     sampling: Sampling = Field(default_factory=Sampling, description="Sent as given.")
     prefix: Prefix | None = Field(default=None, description="Shared openings; None: all unique.")
@@ -201,7 +186,9 @@ class Poisson(Document):
 
 class Gamma(Document):
     kind: Literal["gamma"]
-    cv: float = Field(gt=0, description="Coefficient of variation of the gaps; 1 is Poisson.")
+    cv: float = Field(
+        ge=0.01, le=100, description="Coefficient of variation of the gaps; 1 is Poisson."
+    )
 
 
 class TraceArrival(Document):
@@ -225,46 +212,56 @@ class OpenStage(Document):
     """Arrivals come whether or not earlier ones were answered."""
 
     kind: Literal["open"]
-    name: str = Field(default="main", description="Appears in records and reports.")
+    name: str = Field(default="main", min_length=1, description="Appears in records and reports.")
     arrival: Arrival = Field(description="The process; its gaps are never stretched to fit.")
     rate: ReqPerS | Ramp | None = Field(default=None, description="None only for a trace.")
     duration: Seconds | None = Field(default=None, description="Measured window.")
-    requests: int | None = Field(default=None, ge=1, description="Or this many measured requests.")
+    requests: int | None = Field(
+        default=None, ge=1, le=MOST_REQUESTS, description="Or this many measured requests."
+    )
 
 
 class ClosedStage(Document):
     """A fixed number of users, each waiting for its answer. No evidence for a rate."""
 
     kind: Literal["closed"]
-    name: str = Field(default="main", description="Appears in records and reports.")
-    concurrency: int = Field(ge=1, description="Users.")
+    name: str = Field(default="main", min_length=1, description="Appears in records and reports.")
+    concurrency: int = Field(ge=1, le=1_000_000, description="Users.")
     think_time: Times | None = Field(default=None, description="Pause after an answer.")
     ramp: Seconds | None = Field(default=None, description="Users start spread over this time.")
     duration: Seconds | None = Field(default=None, description="Measured window.")
-    requests: int | None = Field(default=None, ge=1, description="Or this many measured requests.")
+    requests: int | None = Field(
+        default=None, ge=1, le=MOST_REQUESTS, description="Or this many measured requests."
+    )
 
 
 class ProbeStage(Document):
     """One request at a fixed interval, for as long as it takes: uptime over days."""
 
     kind: Literal["probe"]
-    name: str = Field(default="main", description="Appears in records and reports.")
+    name: str = Field(default="main", min_length=1, description="Appears in records and reports.")
     every: Seconds = Field(description="Between requests, whether or not they were answered.")
     duration: Seconds | None = Field(default=None, description="Measured window.")
-    requests: int | None = Field(default=None, ge=1, description="Or this many measured requests.")
+    requests: int | None = Field(
+        default=None, ge=1, le=MOST_REQUESTS, description="Or this many measured requests."
+    )
 
 
 class IdleBurstStage(Document):
     """Silence, then a few requests: what the first of them pays for a target that went to sleep."""
 
     kind: Literal["idle_burst"]
-    name: str = Field(default="main", description="Appears in records and reports.")
+    name: str = Field(default="main", min_length=1, description="Appears in records and reports.")
     idle: tuple[Seconds, ...] = Field(
         min_length=1, description="Silences before a burst, in turn; from intended send to send."
     )
-    requests: int = Field(default=5, ge=2, description="Of a burst; the first is cold.")
+    requests: int = Field(
+        default=5, ge=2, le=1_000_000, description="Of a burst; the first is cold."
+    )
     gap: Seconds = Field(default=1.0, description="Between the requests of a burst.")
-    cycles: int = Field(default=6, ge=1, description="Times each silence is tried; 6 carry a p50.")
+    cycles: int = Field(
+        default=6, ge=1, le=1_000_000, description="Times each silence is tried; 6 carry a p50."
+    )
 
 
 Stage = Annotated[
@@ -316,7 +313,9 @@ Load = Annotated[
 
 class _Sweep(Document):
     targets: tuple[str, ...] | None = Field(default=None, description="None: all.")
-    repeat: int = Field(default=1, ge=1, description="Each point this often, with other seeds.")
+    repeat: int = Field(
+        default=1, ge=1, le=MOST_POINTS, description="Each point this often, with other seeds."
+    )
     order: Literal["given", "shuffled"] = Field(default="given", description="Seeded shuffle.")
     cooldown: Seconds = Field(default=0.0, description="Pause between points.")
 
@@ -372,11 +371,11 @@ class Scenario(Document):
     """The whole document."""
 
     schema_: Literal["harness/v1"] = Field(alias="schema", description="Version of this language.")
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="Appears in the run's name.")
+    name: Name = Field(description="Appears in the run's name.")
     description: str = Field(default="", description="One sentence for the report's header.")
     labels: dict[str, str] = Field(default_factory=dict, description="Reach records and report.")
     seed: int = Field(default=0, ge=0, description="Feeds every random stream; never the clock.")
-    targets: dict[str, Target] = Field(min_length=1, description="Name -> endpoint.")
+    targets: dict[Name, Target] = Field(min_length=1, description="Name -> endpoint.")
     tokens: Tokens = Field(default_factory=CalibratedTokens, description="How lengths are met.")
     traffic: tuple[TrafficClass, ...] = Field(min_length=1, description="Classes; names unique.")
     load: Load = Field(description="How hard.")

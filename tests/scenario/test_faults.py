@@ -105,6 +105,45 @@ ONE = [  # text replaced, by what, path, line, column, message
      "2 has no unit; write 8/s or 480/min (swept: load.rate = 2)"),
     ("slo:", "sweep: {kind: list, over: {load.rate: [1/s]}, targets: [man]}\nslo:",
      "sweep.targets.0", 16, 57, "no target 'man'; there are main"),
+    ("slo:", "sweep: {kind: repeat, repeat: 2000000000}\nslo:", "sweep.repeat", 16, 31,
+     "must be 10,000 or less"),
+    ("slo:", "sweep: {kind: list, repeat: 5001, over: {load.rate: [1/s, 2/s]}}\nslo:",
+     "sweep.over", 16, 41, "makes 10,002 points; at most 10,000 run"),
+    ("slo:", "sweep: {kind: list, over: {targets: [{}]}}\nslo:", "sweep.over.targets", 16, 28,
+     "'targets' cannot be swept"),
+    ("slo:", "sweep: {kind: list, over: {targets.man.model: [a, b]}}\nslo:",
+     "sweep.over.targets.man.model", 16, 28, "no target 'man'; there are main"),
+    ("slo:", "sweep: {kind: list, over: {tokens.file: [a]}}\nslo:", "sweep.over.tokens.file", 16,
+     28, "'tokens' cannot be swept"),
+    ("rate: 8/s", "rate: 8000000/s", "load.rate", 14, 9, "at most 20,000,000"),
+    ("kind: poisson", "kind: gamma, cv: 1e-200", "load.arrival.cv", 13, 30, "must be 0.01 or more"),
+    ("duration: 60s", "duration: 1e15d", "load.duration", 15, 13, "is longer than 30 years"),
+    ("  kind: open\n  arrival: {kind: poisson}\n  rate: 8/s\n", "  kind: probe\n  every: 1ns\n",
+     "load.every", 13, 10, "asks for 60,000,000,000 requests"),
+    ("  kind: open\n  arrival: {kind: poisson}\n  rate: 8/s\n  duration: 60s\n",
+     "  kind: idle_burst\n  idle: [1min]\n  requests: 1000000\n  cycles: 21\n", "load.cycles", 15,
+     11, "asks for 21,000,000 requests"),
+    ("value: 100", "value: 1e300", "traffic.chat.workload.input_tokens.value", 9, 42,
+     "must be 100,000,000 or less"),
+    ("    workload:", "    prefix: {groups: 9000000000, tokens: 5}\n    workload:",
+     "traffic.chat.prefix.groups", 7, 22, "must be 1,000,000 or less"),
+    ("ttft: {p95: 1s}", "uptime: {window: 0s, objective: 99%}", "slo.uptime.window", 17, 20,
+     "must be above 0s"),
+    ("ttft: {p95: 1s}", "attainment: 0.9", "slo.attainment", 17, 15,
+     "0.9 has no unit; write 90% or 0.9%"),
+    ("  main:", "  ma/in:", "targets.ma/in", 4, 10, "may hold letters, digits"),
+    ("url: ", "model: '', url: ", "targets.main.model", 4, 31, "must not be empty"),
+    ("http://localhost:8000/v1", "http://localhost:8000/\\nX: y", "targets.main.url", 4, 29,
+     "holds a space or a sign outside ASCII"),
+    ("8000/v1\"}", "8000/v1\", headers: {x-a: \u4e2d}}", "targets.main.headers.x-a", 4, 72,
+     "must be plain ASCII text"),
+    ("name: small", "name: small\nseed: !!int abc", "seed", 3, 7, "is not a value of type int"),
+    ("name: small", "name: small\nseed: " + "9" * 5000, "seed", 3, 7, "is not a value of type int"),
+    ("name: small", "name: small\nseed: " + "9" * 50, "seed", 3, 7, "is too large; at most"),
+    ("name: small", "name: small\ndescription: \"\\ud800\"", "description", 3, 14,
+     "holds a control character"),
+    ("name: small", "name: small\ndescription: \"a\\0b\"", "description", 3, 14,
+     "holds a control character"),
     ("slo:", "tokens: {kind: tokenizer, file: none.json}\nslo:", "tokens.file", 16, 33,
      "no file 'none.json'; looked in"),
 ]  # fmt: skip
@@ -142,6 +181,18 @@ def test_all_faults_at_once_in_order(tmp_path: Path) -> None:
     assert lines[0] == f"error: scenario '{path}' is not valid"
     assert lines[-1] == f"fix these, then: harness validate {path}"
     assert len(lines) == 12
+
+
+def test_many_faults_fit_on_a_screen(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("\n".join(f"{'wrong' * 40}{i}: 1" for i in range(500)))
+    with pytest.raises(ScenarioError) as error:
+        load_scenario(path)
+    assert len(error.value.faults) == 505
+    lines = error.value.render().splitlines()
+    assert len(lines) == 23
+    assert lines[-2] == "  and 485 more: harness validate --json lists all"
+    assert max(map(len, lines)) < 320
 
 
 TEXTS = [  # the whole file, path, line, column, message

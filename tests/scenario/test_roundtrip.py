@@ -18,9 +18,11 @@ from harness.units import write_rate, write_seconds, write_share
 names = st.text("abcdefgXYZ019_.-", min_size=1, max_size=8)
 number = st.floats(0.001, 1e6) | st.integers(1, 10**6)
 seconds = st.floats(0, 1e7).map(write_seconds)
-rates = st.floats(1e-6, 1e6).map(write_rate)
+phase = st.floats(0, 1e3).map(write_seconds)
+rates = st.floats(1e-6, 1e3).map(write_rate)
 shares = st.floats(0.001, 1).map(write_share)
 text = st.text(max_size=30).filter(lambda t: t.isprintable())
+ascii = text.filter(str.isascii)
 
 
 def block(kind: str, **fields: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -39,9 +41,9 @@ lengths = (
     | block("exponential", mean=number)
 )
 times = block("exponential", mean=seconds) | block("fixed", value=seconds)
-arrivals = block("constant") | block("poisson") | block("gamma", cv=number)
+arrivals = block("constant") | block("poisson") | block("gamma", cv=st.floats(0.01, 100))
 window = st.one_of(
-    st.floats(0.001, 1e6).map(lambda s: {"duration": write_seconds(s)}),
+    st.floats(0.001, 1e4).map(lambda s: {"duration": write_seconds(s)}),
     st.integers(1, 10**6).map(lambda n: {"requests": n}),
 )
 open_stage = st.tuples(block("open", arrival=arrivals, rate=rates), window)
@@ -58,7 +60,7 @@ staged = st.lists(stage, min_size=1, max_size=3).map(
         "kind": "stages", "stages": [{**row, "name": f"s{i}"} for i, row in enumerate(rows)],
     }
 )  # fmt: skip
-phases = st.fixed_dictionaries({}, optional={"warmup": seconds, "drain": seconds})
+phases = st.fixed_dictionaries({}, optional={"warmup": phase, "drain": phase})
 loads = st.tuples(stage | staged, phases).map(lambda parts: {**parts[0], **parts[1]})
 chat = st.fixed_dictionaries(
     {"kind": st.just("chat"), "input_tokens": lengths}, optional={"output_tokens": lengths}
@@ -69,7 +71,7 @@ traffic = st.dictionaries(names, chat, min_size=1, max_size=3).map(
 targets = st.dictionaries(
     names,
     block("reference", model=text, flags=st.dictionaries(names, st.booleans() | text | number))
-    | block("openai", url=st.just("http://h/v1"), headers=st.dictionaries(st.just("x-a"), text))
+    | block("openai", url=st.just("http://h/v1"), headers=st.dictionaries(st.just("x-a"), ascii))
     | block("scripted", script=st.dictionaries(names, text | number)),
     min_size=1,
     max_size=3,
