@@ -37,8 +37,8 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
 
     loaded = load_scenario(scenario, overrides=overrides, **flags)
     points = expand(loaded.document)
-    folders = loaded.search_paths
-    sized = [(p, point_budget(p, read_materials(p.document, folders))) for p in points]
+    materials = read_materials(loaded.document, loaded.search_paths)
+    sized = [(p, point_budget(p, materials)) for p in points]
     notices = _distinct(loaded.notices, [n for _, budget in sized for n in budget.notices])
     voice.notices(notices)
     pause_s = loaded.document.sweep.cooldown if loaded.document.sweep else 0.0

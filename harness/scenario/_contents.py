@@ -15,7 +15,7 @@ from harness.scenario import document as doc
 from harness.scenario._faults import Wrong
 from harness.scenario._files import FileFault, find, library_folder
 from harness.scenario._paths import get, put
-from harness.scenario._references import Reference, references
+from harness.scenario._references import Reference, references, swept_files
 from harness.scenario._tables import QuantileTable
 from harness.scenario._traces import Trace
 from harness.scenario._tree import parse_yaml, read_text
@@ -70,16 +70,14 @@ def _pinned(name: str, folders: Sequence[Path]) -> str:
 
 
 def _pin_swept(data: dict[str, Any], folders: Sequence[Path]) -> list[Wrong]:
-    """Swept file names; what they hold is checked when the points are read."""
+    """Swept file names; what they hold is checked with the points."""
     wrong: list[Wrong] = []
     over = get(data, ("sweep", "over")) or {}
-    for path, values in over.items():
-        if path.endswith(".file"):
-            for index, name in enumerate(values):
-                try:
-                    values[index] = _pinned(str(name), folders)
-                except FileFault as error:
-                    wrong.append(Wrong(("sweep", "over", path, index), str(error)))
+    for where in swept_files(over):
+        try:
+            put(over, where, _pinned(str(get(over, where)), folders))
+        except FileFault as error:
+            wrong.append(Wrong(("sweep", "over", *where), str(error)))
     return wrong
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -33,6 +34,27 @@ def references(document: BaseModel, where: Where = ()) -> Iterator[Reference]:
         yield Reference((*where, "file"), document)
     for name, info in type(document).model_fields.items():
         yield from _below(getattr(document, name), (*where, info.alias or name))
+
+
+def swept_files(over: Mapping[str, Any]) -> Iterator[Where]:
+    """Where a sweep's values name files, from sweep.over on: under a path to a `file` key, or in
+    a whole block that is swept."""
+    for path, values in over.items():
+        for index, value in enumerate(values):
+            if path.rpartition(".")[2] == "file":
+                yield (path, index)
+            else:
+                yield from ((path, index, *inner) for inner in _files_in(value))
+
+
+def _files_in(value: Any) -> Iterator[Where]:
+    keyed = value.items() if isinstance(value, Mapping) else ()
+    counted = enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in (*keyed, *counted):
+        if key == "file" and isinstance(item, str):
+            yield (key,)
+        else:
+            yield from ((key, *inner) for inner in _files_in(item))
 
 
 def _below(value: object, where: Where) -> Iterator[Reference]:

@@ -27,6 +27,7 @@ from harness.scenario._tree import Place, Tree, Where, parse_yaml, read_text
 from harness.scenario.advice import advise
 from harness.scenario.document import Scenario
 from harness.scenario.expand import expand
+from harness.scenario.materials import has_swept_files, read_materials
 from harness.scenario.resolved import as_written, write_yaml
 
 
@@ -100,11 +101,13 @@ def load_scenario(
         misses, said = pin_files(checked.document, data, (*folders, Path.cwd()))
         wrong += misses
         notices += said
-    faults += _placed(wrong, data, tree, origins)
+    unread = {(fault.line, fault.column) for fault in tree.faults}  # said already, for a reason
+    placed = _placed(wrong, data, tree, origins)
+    faults += [f for f in placed if not f.line or (f.line, f.column) not in unread]
     if faults or document is None:
         raise ScenarioError(str(source), _in_order(faults))
     document = Scenario.model_validate(data)
-    _try_sweep(document, str(source), tree)
+    _try_sweep(document, str(source), tree, folders)
     notices += advise(document, env)
     return LoadedScenario(
         document.name, path, text, document, tuple(notices), folders, origins
@@ -169,8 +172,7 @@ def _placed(
     """Faults with the position of the key or value, or the flag it came from."""
     faults: list[Fault] = []
     for w in wrong:
-        origin = next((origins[w.where[:n]] for n in range(len(w.where), 0, -1)
-                       if w.where[:n] in origins), "scenario")  # fmt: skip
+        origin = _origin_of(w.where, tree, origins)
         shown = show(data, w.where)
         if origin != "scenario":
             faults.append(Fault(shown, f"{w.message} (from {origin})"))
@@ -180,6 +182,20 @@ def _placed(
         line, column = (place.key_line, place.key_column) if is_key else (place.line, place.column)
         faults.append(Fault(shown, w.message, line, column))
     return faults
+
+
+def _origin_of(where: Where, tree: Tree, origins: Mapping[Where, str]) -> str:
+    """The flag that set what is wrong, or a block in which something is missing."""
+    for size in range(len(where), 0, -1):
+        head = where[:size]
+        if head in origins:
+            return origins[head]
+        if head in tree.places:
+            return "scenario"
+        beside = next((known for known in origins if known[:size] == head), None)
+        if beside is not None:  # the block is not in the file: a flag made it
+            return origins[beside]
+    return "scenario"
 
 
 def _nearest(where: Where, tree: Tree) -> Place:
@@ -195,10 +211,13 @@ def _in_order(faults: Sequence[Fault]) -> list[Fault]:
     return sorted(faults, key=lambda f: (f.line == 0, f.line, f.column))
 
 
-def _try_sweep(document: Scenario, source: str, tree: Tree) -> None:
-    """Every swept value must give a valid document; its faults are placed at the sweep."""
+def _try_sweep(document: Scenario, source: str, tree: Tree, folders: Sequence[Path]) -> None:
+    """Every swept value must give a valid document whose files can be read; faults are placed at
+    the sweep."""
     try:
         expand(document)
+        if has_swept_files(document):
+            read_materials(document, folders)
     except ScenarioError as error:
         place = _nearest(("sweep", "over"), tree)
         faults = [Fault(f.path, f.message, place.key_line, place.key_column) for f in error.faults]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from harness.errors import Fault, ScenarioError
 from harness.scenario import document as doc
 from harness.scenario._datasets import DatasetRow, read_dataset
 from harness.scenario._files import FileFault, find, library_folder
-from harness.scenario._references import Owner, references
+from harness.scenario._references import Owner, Reference, references, swept_files
 from harness.scenario._tables import QuantileTable, read_table
 from harness.scenario._traces import Trace, read_trace
+from harness.scenario.expand import expand
 
 __all__ = [
     "DatasetRow", "Materials", "QuantileTable", "Trace", "read_materials", "shipped_words",
@@ -41,11 +42,12 @@ class Materials:
 
 
 def read_materials(document: doc.Scenario, search_paths: Sequence[Path] = ()) -> Materials:
-    """Reads every file the document names; raises ScenarioError with all that are wrong."""
+    """Reads every file the document and its sweep name; raises ScenarioError with all that are
+    wrong."""
     found: dict[str, dict[Any, Any]] = {"tables": {}, "traces": {}, "datasets": {}}
     tokenizer: bytes | None = None
     faults: list[Fault] = []
-    for reference in references(document):
+    for reference in _all_references(document):
         try:
             content = read_reference(reference.owner, search_paths)
         except FileFault as error:
@@ -63,6 +65,28 @@ def read_materials(document: doc.Scenario, search_paths: Sequence[Path] = ()) ->
     if faults:
         raise ScenarioError(document.name, faults)
     return Materials(**found, tokenizer_json=tokenizer, words=shipped_words())
+
+
+def _all_references(document: doc.Scenario) -> Iterator[Reference]:
+    """The document's own, then those only a point of its sweep has."""
+    yield from references(document)
+    if has_swept_files(document):
+        seen = {reference.owner for reference in references(document)}
+        for point in expand(document):
+            for reference in references(point.document):
+                if reference.owner not in seen:
+                    seen.add(reference.owner)
+                    yield reference
+
+
+def has_swept_files(document: doc.Scenario) -> bool:
+    """Whether points read other files than the document itself does."""
+    sweep = document.sweep
+    if not isinstance(sweep, doc.ListSweep | doc.GridSweep):
+        return False
+    # a swept column is another table of the same file
+    of_files = any(path.rpartition(".")[2] in ("column", "format", "prompt") for path in sweep.over)
+    return of_files or any(True for _ in swept_files(sweep.over))
 
 
 def read_reference(owner: Owner, search_paths: Sequence[Path]) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import Fault, ScenarioError
 from harness.scenario._files import FileFault, find, library_folder
 from harness.scenario._paths import get, put
-from harness.scenario._references import references
+from harness.scenario._references import references, swept_files
 from harness.scenario.loader import LoadedScenario
 from harness.scenario.resolved import as_written, write_yaml
 
@@ -29,10 +29,9 @@ def portable(loaded: LoadedScenario) -> tuple[str, dict[str, Path]]:
     try:
         for reference in references(loaded.document):
             put(data, reference.where, _bare(reference.name, loaded.search_paths, files))
-        swept = get(data, ("sweep", "over")) or {}
-        for path, values in swept.items():
-            if path.endswith(".file"):
-                swept[path] = [_bare(str(v), loaded.search_paths, files) for v in values]
+        over = get(data, ("sweep", "over")) or {}
+        for where in swept_files(over):
+            put(over, where, _bare(str(get(over, where)), loaded.search_paths, files))
     except FileFault as error:
         raise ScenarioError(loaded.name, [Fault("(files)", str(error))]) from error
     return write_yaml(data), files

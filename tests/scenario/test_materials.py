@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.scenario import read_materials
+from harness.scenario import expand, load_resolved, read_materials
 from harness.scenario._datasets import read_dataset
 from harness.scenario._files import FileFault
 from harness.scenario._tables import QuantileTable, read_table
 from harness.scenario._traces import read_trace
 from harness.scenario.document import Columns
 from harness.scenario.materials import shipped_words
+from harness.traffic import build_schedule
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -47,7 +48,10 @@ def test_rows_as_draws_become_empirical_quantiles(tmp_path: Path) -> None:
     [
         ("q,a\n", "holds no rows"),
         ("q,a\n0,1\n0.5,x\n1,2\n", "line 3 of t.csv: 'a' is not a number"),
-        ("# c\nq,a\n0,1\n0.5,-1\n1,2\n", "line 4 of t.csv: 'a' is not a number of 0 or more"),
+        (
+            "# c\nq,a\n0,1\n0.5,-1\n1,2\n",
+            "line 4 of t.csv: 'a' is not a number from 0 to 100,000,000",
+        ),
         ("q,a\n0,1\n0.5\n1,2\n", "line 3 of t.csv"),
         ("q,a\n0,1\n0.9,2\n", "must rise from 0 to 1"),
         ("q,a\n0,1\n0.5,2\n0.5,3\n1,4\n", "must rise from 0 to 1"),
@@ -196,14 +200,20 @@ def test_files_are_found_beside_the_scenario_and_pinned(load, tmp_path: Path) ->
          "traffic.chat.workload.file", "no column 'TIMESTAMP'"),
         ("tokens={kind: tokenizer, file: t.csv}", "tokens.file", "not a tokenizer.json"),
         ("targets.main={kind: scripted, script: t.csv}", "targets.main.script", "holds no script"),
-        ("sweep={kind: list, over: {tokens.file: [none.json]}}", "sweep.over.tokens.file.0",
-         "no file 'none.json'"),
+        ("sweep={kind: list, over: {traffic.chat.workload.input_tokens.file: [none.csv]}}",
+         "sweep.over.traffic.chat.workload.input_tokens.file.0", "no file 'none.csv'"),
+        ("sweep={kind: list, over: {traffic.chat.workload.input_tokens.file: [bad.csv]}}",
+         "traffic.0.workload.input_tokens.file", "no column 'n'; it has m"),
+        ("sweep={kind: list, over: {traffic.chat.workload.input_tokens: [{kind: empirical, file:"
+         " none.csv, column: n}]}}",
+         "sweep.over.traffic.chat.workload.input_tokens.0.file", "no file 'none.csv'"),
     ],
 )  # fmt: skip
 def test_bad_files_are_faults(faults, tmp_path, override, path, message) -> None:  # type: ignore[no-untyped-def]
     write(tmp_path, "t.csv", "n\n30\n10\n")
-    extra = ["tokens={kind: tokenizer, file: t.csv}"] if "tokens.file" in override else []
-    found = faults(overrides=[*extra, override])
+    write(tmp_path, "bad.csv", "m\n30\n10\n")
+    lengths = "traffic.chat.workload.input_tokens={kind: empirical, file: t.csv, column: n}"
+    found = faults(overrides=[lengths, override])
     assert any(f.path == path and message in f.message for f in found), found
 
 
@@ -248,3 +258,66 @@ def test_public_traces(file: str, format: str, rows: int, mean_in: float) -> Non
     assert len(trace) + trace.num_dropped == rows
     assert trace.input_tok.mean() == pytest.approx(mean_in, rel=0.001)
     assert np.all(np.diff(trace.arrival_s) >= 0)
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        "{traffic.chat.workload.input_tokens.file: [t.csv, u.csv]}",
+        "{traffic.chat.workload.input_tokens: [{kind: empirical, file: u.csv, column: n}]}",
+    ],
+)
+def test_swept_files_are_read_too(load, tmp_path: Path, sweep: str) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path, "t.csv", "n\n30\n10\n")
+    write(tmp_path, "u.csv", "n\n7\n")
+    lengths = "traffic.chat.workload.input_tokens={kind: empirical, file: t.csv, column: n}"
+    loaded = load(overrides=[lengths, f"sweep={{kind: list, over: {sweep}}}"])
+    # the run's own copy names them by their place, so that it can be read from anywhere
+    document = load_resolved(write(tmp_path, "r.yaml", loaded.resolved_yaml())).document
+    materials = read_materials(document)
+    assert {Path(file).name for file, _ in materials.tables} == {"t.csv", "u.csv"}
+    for point in expand(document):
+        assert build_schedule(point, materials).stages[0].asked_in.max() in (7, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,1e12,4\n",
+         "line 2 of t.csv: '1e12' is not a number of tokens"),
+        ("t.csv", f"TIMESTAMP,ContextTokens,GeneratedTokens\n{'x' * 200_000},1,4\n",
+         "t.csv is not CSV: field larger"),
+        ("b.csv", "Timestamp,Request tokens,Response tokens\nnan,1,4\n",
+         "line 2 of b.csv: 'nan' is not a time"),
+        ("b.csv", "Timestamp,Request tokens,Response tokens\n0,1,4\n1e12,1,4\n",
+         "spans more than 30 years"),
+        *(("m.jsonl", json.dumps({"timestamp": 0, "input_length": 1, "output_length": 1,
+                                  "hash_ids": []} | change), "line 1 of m.jsonl is not a Mooncake")
+          for change in ({"timestamp": 10**400}, {"timestamp": float("nan")},
+                         {"input_length": 10**12}, {"input_length": float("inf")},
+                         {"output_length": -1}, {"hash_ids": "12"})),
+        ("m.jsonl", "[" * 100_000, "line 1 of m.jsonl is not a Mooncake"),
+    ],
+)  # fmt: skip
+def test_absurd_rows_of_traces(tmp_path: Path, name: str, text: str, message: str) -> None:
+    layout = {"t": "azure_csv", "b": "burstgpt_csv", "m": "mooncake_jsonl"}[name[0]]
+    with pytest.raises(FileFault, match=message):
+        read_trace(write(tmp_path, name, text), layout)
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"n\n" + b"".join(b"%d\n" % (i * i) for i in range(999))))
+    packed[40:60] = bytes(20)
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(packed)
+    with pytest.raises(FileFault, match=r"t\.csv\.gz"):
+        read_table(path, "n")
+
+
+def test_absurd_cells_of_tables_and_data_sets(tmp_path: Path) -> None:
+    with pytest.raises(FileFault, match=r"t\.csv is not CSV"):
+        read_table(write(tmp_path, "t.csv", f"n\n{'x' * 200_000}\n"), "n")
+    with pytest.raises(FileFault, match=r"line 2 of t\.csv: 'n' is not a number from"):
+        read_table(write(tmp_path, "t.csv", "n\n1e300\n"), "n")
+    with pytest.raises(FileFault, match=r"line 1 of d\.jsonl: its text holds half a character"):
+        read_dataset(write(tmp_path, "d.jsonl", '{"prompt": "\\ud800"}\n'), Columns())

@@ -168,3 +168,9 @@ def test_named_secret_is_not_in_the_resolved_text(load) -> None:  # type: ignore
     loaded = load("url:", "headers: {X-Api-Key: {env: SECRET}}, url:", env={"SECRET": "verysecret"})
     assert "env: SECRET" in loaded.resolved_yaml()
     assert "verysecret" not in loaded.resolved_yaml()
+
+
+def test_what_is_missing_in_a_block_that_a_flag_made_is_laid_to_the_flag(faults) -> None:  # type: ignore[no-untyped-def]
+    found = faults(overrides=["sweep.kind=list", "labels.a.b=c"])
+    assert [(f.path, f.line) for f in found] == [("labels.a", 0), ("sweep.over", 0)]
+    assert all(f.message.endswith("(from --set)") for f in found)
