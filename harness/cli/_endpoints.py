@@ -6,7 +6,7 @@ Everything that can refuse us does so here, before a run directory exists.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from harness.cli._children import Child, start_reference, start_scripted
 from harness.cli._options import Voice
 from harness.errors import TargetError, UsageError
 from harness.load import TargetFacts, calibrate, probe_target
-from harness.scenario import Materials
+from harness.scenario import Materials, Point
 from harness.scenario.document import (
     EnvValue,
     OpenAITarget,
@@ -35,6 +35,45 @@ class Endpoint:
     facts: TargetFacts
     token_plan: TokenPlan
     child: Child | None = None
+
+
+class Endpoints:
+    """The targets of a run's points. Where a sweep changes a target itself, it is opened anew.
+
+    Other people's endpoints are all opened at once, so that one that refuses us does so before
+    any load; of those we start only one a target runs at a time, for they would share this machine.
+    """
+
+    def __init__(
+        self, points: Sequence[Point], materials: Materials, stack: ExitStack, voice: Voice
+    ) -> None:
+        self._materials, self._voice = materials, voice
+        self._stack = stack
+        self._open: dict[str, Endpoint] = {}
+        self._own: dict[str, tuple[str, ExitStack]] = {}  # target -> its key, and what ends it
+        for point in points:
+            if isinstance(point.target, OpenAITarget) or point.target_name not in self._own:
+                self.of(point)
+
+    def of(self, point: Point) -> Endpoint:
+        """The endpoint a point is to be measured on. Raises as open_endpoint."""
+        name, key = point.target_name, _identity(point)
+        if key not in self._open:
+            if name in self._own:
+                former, running = self._own.pop(name)
+                running.close()
+                del self._open[former]
+            stack = self._stack.enter_context(ExitStack())
+            found = open_endpoint(name, point.document, self._materials, stack, self._voice)
+            self._open[key] = found
+            if found.child:
+                self._own[name] = (key, stack)
+        return self._open[key]
+
+
+def _identity(point: Point) -> str:
+    """Equal for points that can share an endpoint: all that opening it depends on."""
+    return f"{point.target_name} {point.target.model_dump_json()} {point.traffic[0].api}"
 
 
 def open_endpoint(

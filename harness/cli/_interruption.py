@@ -27,6 +27,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._count = 0
+        self._raises = False
         self._load: Stoppable | None = None
         self._note: Callable[[str], None] = lambda text: None
         self._before: dict[signal.Signals, Any] = {}
@@ -45,8 +46,19 @@ class Interruption:
         finally:
             self._load, self._note = None, lambda text: None
 
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Signals are KeyboardInterrupt meanwhile, as everywhere outside."""
+        self._raises = True
+        try:
+            yield
+        finally:
+            self._raises = False
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
+        if self._raises:
+            raise KeyboardInterrupt
         if self._load is None:
             return
         if self._count == 1:

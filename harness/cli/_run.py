@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cli._endpoints import Endpoint, open_endpoint
+from harness.cli._endpoints import Endpoint, Endpoints
 from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
@@ -95,16 +95,14 @@ def resumed_job(run: str, out: Path | None) -> Job:
     return _job(loaded, root, directory)
 
 
-def open_endpoints(job: Job, stack: ExitStack, voice: Voice) -> Mapping[str, Endpoint]:
+def open_endpoints(job: Job, stack: ExitStack, voice: Voice) -> Endpoints:
     """Every target that a missing point needs."""
-    document = job.loaded.document
-    names = dict.fromkeys(p.target_name for p in job.missing)
-    return {name: open_endpoint(name, document, job.materials, stack, voice) for name in names}
+    return Endpoints(job.missing, job.materials, stack, voice)
 
 
 def measure(
     job: Job,
-    endpoints: Mapping[str, Endpoint],
+    endpoints: Endpoints,
     team: Team,
     stack: ExitStack,
     voice: Voice,
@@ -141,7 +139,7 @@ def measure(
 def _measure_missing(
     job: Job,
     directory: RunDirectory,
-    endpoints: Mapping[str, Endpoint],
+    endpoints: Endpoints,
     team: Team,
     stack: ExitStack,
     voice: Voice,
@@ -162,12 +160,12 @@ def _measure_missing(
         for position, point in enumerate(job.missing):
             if position:
                 _pause(job, interruption)
-            if interruption.is_asked:
+            endpoint = _endpoint_of(point, endpoints, interruption)
+            if endpoint is None or interruption.is_asked:
                 voice.say(f"stopped before point {point.label}")
                 return "interrupted"
             done = measure_point(
-                load, directory, point, endpoints[point.target_name], job.materials,
-                interruption, voice,
+                load, directory, point, endpoint, job.materials, interruption, voice
             )  # fmt: skip
             if done.status != "complete":
                 voice.say(f"point {point.label}: {done.status}, {done.reason}")
@@ -175,6 +173,16 @@ def _measure_missing(
             if status == "interrupted":
                 break
     return status
+
+
+def _endpoint_of(point: Point, endpoints: Endpoints, interruption: Interruption) -> Endpoint | None:
+    """None where the user wants to end. Starting an engine takes long: a signal is not made to
+    wait for it."""
+    try:
+        with interruption.raising():
+            return None if interruption.is_asked else endpoints.of(point)
+    except KeyboardInterrupt:
+        return None
 
 
 def _check_client(
