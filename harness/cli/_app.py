@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +37,10 @@ Exit codes:
   2 bad usage or scenario        3 inconclusive
   4 measurement invalid          5 target unreachable or refused us
   70 internal error              130 interrupted, partial results kept"""
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+_DO = "free some space, or send it elsewhere; the records of a run are kept"
 
 
 class LazyGroup(click.Group):
@@ -111,11 +118,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     # a shell starts background jobs with SIGINT ignored; ours must end on it all the same
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _as_interrupt)  # so that what we started ends with us
-    sys.exit(_run(args))
+    code = _run(args)
+    _flush()
+    sys.exit(code)
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _flush() -> None:
+    """What cannot be written any more is dropped here, else Python itself would change the exit
+    code when it tries once more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _mutter(text: str) -> None:
+    with suppress(OSError):  # stderr is full: the exit code still tells
+        click.echo(text, err=True)
 
 
 def _run(args: list[str]) -> int:
@@ -126,23 +151,33 @@ def _run(args: list[str]) -> int:
     except HarnessError as error:
         if is_debug:
             traceback.print_exc()
-        click.echo(error.render(), err=True)
+        _mutter(error.render())
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        _mutter("interrupted")
         return ExitCode.INTERRUPTED
     except SystemExit:
         # no verb exits by itself; click does, with 1, when a reader left (`harness --help | head`)
         return ExitCode.OK
+    except OSError as error:
+        if error.filename is None and error.errno in _UNWRITABLE:  # stdout: files name themselves
+            _mutter(f"error: stdout cannot be written\n  why:   {error.strerror}\n  do:    {_DO}")
+            return ExitCode.USAGE
+        return _internal(error, is_debug)
     except Exception as error:
-        if is_debug:
-            traceback.print_exc()
-        else:
-            click.echo(_bug(error), err=True)
-        return ExitCode.INTERNAL
+        return _internal(error, is_debug)
+
+
+def _internal(error: Exception, is_debug: bool) -> int:
+    if is_debug:
+        traceback.print_exception(error)
+    else:
+        _mutter(_bug(error))
+    return ExitCode.INTERNAL
 
 
 def _bug(error: Exception) -> str:

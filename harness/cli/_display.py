@@ -14,12 +14,11 @@ import time
 from types import TracebackType
 from typing import Self
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from harness.cli._options import Voice
+from harness.cli._options import Voice, mutter
 from harness.load import Pulse
 from harness.units import format_seconds, significant
 
@@ -65,7 +64,7 @@ class Display:
         if self._live:
             self._live.console.print(text)
         elif self._mode != "none":
-            click.echo(text, err=True)
+            mutter(text)
 
     def show(self, pulse: Pulse) -> None:
         if self._live:
@@ -73,7 +72,7 @@ class Display:
             self._live.update(told, refresh=True)
         elif self._mode == "plain" and time.monotonic() >= self._next_plain_s:
             self._next_plain_s += PLAIN_EVERY_S
-            click.echo(plain(self._title, pulse), err=True)
+            mutter(plain(self._title, pulse))
 
 
 def _can_redraw() -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -36,16 +37,16 @@ class Voice:
     def say(self, text: str) -> None:
         """A line for people, on stderr; silent with -q."""
         if self.level >= 0:
-            click.echo(text, err=True)
+            mutter(text)
 
     def error(self, error: HarnessError) -> None:
         """An error that ends nothing, on stderr; said with -q too."""
-        click.echo(error.render(), err=True)
+        mutter(error.render())
 
     def notices(self, notices: Iterable[Notice]) -> None:
         for notice in notices:
             if self.level >= 0 or notice.severity == "invalid":
-                click.echo(f"{notice.severity}: {notice.sentence}", err=True)
+                mutter(f"{notice.severity}: {notice.sentence}")
 
     def result(self, text: str, data: Any, output: Path | None = None) -> None:
         """The verb's answer: one JSON document with --json, else text; `-o` sends it to a file."""
@@ -64,6 +65,13 @@ def echo(text: str) -> None:
         click.echo(text)
     except BrokenPipeError:
         drop_stdout()
+
+
+def mutter(text: str) -> None:
+    """A line on stderr. Where that cannot be written (a full disk, a terminal that went) nothing
+    else is harmed: no measurement ends and no exit code changes for it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def drop_stdout() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli._options import Voice, voice_options
-from harness.errors import UsageError
+from harness.errors import ScenarioError, UsageError
 
 
 @click.command()
@@ -22,11 +22,15 @@ def command(name: str | None, source: str, is_list: bool, force: bool, voice: Vo
     """Write NAME.yaml here, a commented scenario from the library (default: the source's name)."""
     if is_list:
         return _show_library(voice)
+    from harness.scenario._tree import read_text
     from harness.scenario.loader import find_scenario
 
     origin = find_scenario(source)
+    text, unreadable = read_text(origin)
+    if unreadable is not None:
+        raise ScenarioError(source, [unreadable])
     path = _target(name or origin.stem)
-    text = _renamed(origin.read_text(encoding="utf-8"), path.name.removesuffix(path.suffix))
+    text = _renamed(text, path.name.removesuffix(path.suffix))
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
@@ -43,6 +47,8 @@ def command(name: str | None, source: str, is_list: bool, force: bool, voice: Vo
 
 def _target(name: str) -> Path:
     path = Path(name)
+    if not path.name:
+        raise UsageError(f"'{name}' cannot name a scenario", do="write a file name, such as mine")
     return path if path.suffix in (".yaml", ".yml") else path.with_name(path.name + ".yaml")
 
 
@@ -52,7 +58,10 @@ def _renamed(text: str, name: str) -> str:
         raise UsageError(
             f"'{name}' cannot name a scenario", do="use letters, digits, '_', '.' and '-'"
         )
-    return re.sub(r"(?m)^name:.*$", f"name: {name}", text, count=1)
+    from harness.scenario._tree import parse_yaml
+
+    written = name if parse_yaml(name).data == name else f'"{name}"'  # `123` would be a number
+    return re.sub(r"(?m)^name:.*$", f"name: {written}", text, count=1)
 
 
 def _show_library(voice: Voice) -> int:

@@ -36,20 +36,28 @@ def command(install: bool, voice: Voice) -> int:
 def _install(text: str) -> list[str]:
     """Write the schema and point VS Code's YAML extension at it; the other settings stay."""
     settings = _read_settings()  # first: what cannot be read is left alone, and nothing written
-    Path(_FILE).write_text(text + "\n", encoding="utf-8")
     settings.setdefault("yaml.schemas", {})[f"./{_FILE}"] = ["*.harness.yaml", "scenarios/*.yaml"]
-    _SETTINGS.parent.mkdir(exist_ok=True)
-    _SETTINGS.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    try:
+        _SETTINGS.parent.mkdir(exist_ok=True)
+        Path(_FILE).write_text(text + "\n", encoding="utf-8")
+        _SETTINGS.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or _FILE} cannot be written", why=error.strerror or str(error),
+            do="install in a folder of your own, or redirect: harness schema > FILE",
+        ) from error  # fmt: skip
     return [_FILE, str(_SETTINGS)]
 
 
 def _read_settings() -> dict[str, Any]:
-    if not _SETTINGS.exists():
+    if not _SETTINGS.exists():  # false too where .vscode is a file
         return {}
     try:
         known = json.loads(_SETTINGS.read_text(encoding="utf-8"))
         if not isinstance(known, dict) or not isinstance(known.get("yaml.schemas", {}), dict):
             raise ValueError("expected an object")
+    except OSError as error:
+        raise UsageError(f"{_SETTINGS} cannot be read", why=error.strerror or str(error)) from error
     except ValueError as error:
         raise UsageError(
             f"{_SETTINGS} is not plain JSON", why=str(error), do="add the schema by hand"

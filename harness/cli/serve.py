@@ -12,7 +12,10 @@ from harness.cli._options import Voice, voice_options
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--model", default="tiny", show_default=True, help="tiny, a shape or a directory.")
-@click.option("--port", default=0, show_default=True, help="0 picks a free port.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True,
+    help="0 picks a free port.",
+)  # fmt: skip
 @click.option("--scripted", metavar="SCRIPT", help="Serve this script instead of a model.")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 @voice_options

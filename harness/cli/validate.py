@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli._options import Voice, set_option, voice_options
+from harness.cli._options import Voice, mutter, set_option, voice_options
 from harness.cli._target_options import target_options
 from harness.errors import ExitCode, ScenarioError
 
@@ -41,7 +41,7 @@ def _check(
     try:
         loaded = load_scenario(source, overrides=overrides, **flags)
     except ScenarioError as error:
-        click.echo(error.render(), err=True)
+        mutter(error.render())
         row |= {"faults": [asdict(fault) for fault in error.faults]}
         return {**row, "text": f"{source}: not valid, {_count(len(error.faults), 'fault')}"}
     voice.notices(loaded.notices)

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from harness.cli._options import Voice, voice_options
+from harness.cli._options import Voice, mutter, voice_options
 from harness.errors import ExitCode, strongest
 
 
@@ -34,5 +34,5 @@ def command(master: str, workers: int | None, voice: Voice) -> int:
         voice.say(f"{count} load worker{'s' * (count > 1)} for {master}")
         errors = remote.serve(voice.say)
     for text in dict.fromkeys(error.render() for error in errors):
-        click.echo(text, err=True)
+        mutter(text)
     return int(strongest([error.exit_code for error in errors])) if errors else int(ExitCode.OK)

@@ -41,3 +41,17 @@ def test_wrong_names(cli: Any) -> None:
     done = cli("init", "no/such/folder")
     assert done.code == 2
     assert done.has_no_traceback()
+
+
+def test_a_name_that_yaml_reads_as_something_else_is_quoted(cli: Any) -> None:
+    for name in ("123", "true", "1e3"):
+        assert cli("init", name).code == 0
+        assert cli("validate", f"{name}.yaml").code == 0
+
+
+def test_a_source_that_is_no_text(cli: Any) -> None:
+    (cli.folder / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    for args in (("x", "--from", "latin.yaml"), (".",)):
+        done = cli("init", *args)
+        assert done.code == 2
+        assert done.has_no_traceback()

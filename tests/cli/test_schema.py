@@ -36,3 +36,11 @@ def test_install_leaves_settings_it_cannot_read(cli: Any) -> None:
     assert done.code == 2
     assert "add the schema by hand" in done.err
     assert settings.read_text("utf-8") == "// a comment\n{}"
+
+
+def test_install_where_nothing_can_be_written(cli: Any) -> None:
+    (cli.folder / ".vscode").write_text("a file")
+    done = cli("schema", "--install")
+    assert done.code == 2
+    assert ".vscode cannot be written" in done.err
+    assert not (cli.folder / "harness.schema.json").exists()
