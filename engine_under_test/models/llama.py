@@ -23,7 +23,10 @@ from .rope import rotate_, rotation_table
 
 @dataclass(slots=True)
 class LayerWeights:
-    """One decoder layer; matrices are [out, in], None where the architecture has none."""
+    """One decoder layer; matrices are [out, in], None where the architecture has none.
+
+    Norms are [2, D], the second row unused: see rms_norm.
+    """
 
     attn_norm: torch.Tensor
     qkv: torch.Tensor
@@ -54,8 +57,8 @@ class Llama:
         self.dtype = dtype
         c, d = config, config.hidden_size
         self.embedding = torch.empty(c.vocab_size, d, dtype=dtype)
-        self.lm_head = self.embedding if c.is_tied else torch.empty(c.vocab_size, d, dtype=dtype)
-        self.norm = torch.empty(d, dtype=dtype)
+        self.lm_head = self.embedding if c.is_tied else _empty_matrix(c.vocab_size, d, dtype)
+        self.norm = torch.zeros(2, d, dtype=dtype)
         self.layers = [_empty_layer(c, dtype) for _ in range(c.num_layers)]
         self._rotations = rotation_table(c, max_model_len, dtype)
 
@@ -93,12 +96,13 @@ class Llama:
         yield "model.embed_tokens.weight", WeightSlot(self.embedding, (c.vocab_size, d))
         if not c.is_tied:
             yield "lm_head.weight", WeightSlot(self.lm_head, (c.vocab_size, d))
-        yield "model.norm.weight", WeightSlot(self.norm, (d,), is_norm=True)
+        yield "model.norm.weight", WeightSlot(self.norm[0], (d,), is_norm=True)
         for i, w in enumerate(self.layers):
             p = f"model.layers.{i}."
             a, m = p + "self_attn.", p + "mlp."
-            yield p + "input_layernorm.weight", WeightSlot(w.attn_norm, (d,), is_norm=True)
-            yield p + "post_attention_layernorm.weight", WeightSlot(w.mlp_norm, (d,), is_norm=True)
+            yield p + "input_layernorm.weight", WeightSlot(w.attn_norm[0], (d,), is_norm=True)
+            mlp_norm = WeightSlot(w.mlp_norm[0], (d,), is_norm=True)
+            yield p + "post_attention_layernorm.weight", mlp_norm
             q_rows, k_rows, v_rows = w.qkv.split_with_sizes((q, kv, kv))
             yield a + "q_proj.weight", WeightSlot(_pairs(q_rows, c.head_dim), (q, d))
             yield a + "k_proj.weight", WeightSlot(_pairs(k_rows, c.head_dim), (kv, d))
@@ -121,16 +125,20 @@ class Llama:
             yield m + "down_proj.weight", WeightSlot(w.down, (d, ffn))
 
 
+_SIGNS = {
+    dtype: torch.tensor([[1.0], [-1.0]], dtype=dtype)
+    for dtype in (torch.float32, torch.bfloat16, torch.float64)
+}
+
+
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimension of x [T, D].
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimension of x [T, D]; weight [2, D].
 
     On CPU F.rms_norm is six operations and layer_norm is one. The mean of (x, -x) is zero and its
-    variance is mean(x^2), so the left half of its layer norm is the RMS norm of x.
+    variance is mean(x^2), so the first half of its layer norm is the RMS norm of x.
     """
-    size = x.shape[-1]
-    mirrored = torch.cat((x, -x), dim=-1)
-    normed = F.layer_norm(mirrored, (2 * size,), eps=eps)
-    return normed[:, :size] * weight
+    mirrored = x.unsqueeze(1) * _SIGNS[x.dtype]  # [T, 2, D]
+    return torch.layer_norm(mirrored, weight.shape, weight, None, eps)[:, 0]
 
 
 def _pairs(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
@@ -141,20 +149,34 @@ def _pairs(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
     return rows.view(-1, head_dim // 2, 2, *rows.shape[1:]).transpose(1, 2)
 
 
+def _empty_matrix(num_out: int, num_in: int, dtype: torch.dtype) -> torch.Tensor:
+    """[num_out, num_in], laid out as the CPU's matrix product of that type reads it fastest.
+
+    With four rows or more, float32 takes 0.62-0.9 of the time where a column lies together;
+    bfloat16 is faster as checkpoints have it.
+    """
+    if dtype == torch.bfloat16:
+        return torch.empty(num_out, num_in, dtype=dtype)
+    return torch.empty(num_in, num_out, dtype=dtype).t()
+
+
 def _empty_layer(c: ModelConfig, dtype: torch.dtype) -> LayerWeights:
-    def empty(*shape: int) -> torch.Tensor:
-        return torch.empty(shape, dtype=dtype)
+    def empty(size: int) -> torch.Tensor:
+        return torch.empty(size, dtype=dtype)
+
+    def norm() -> torch.Tensor:
+        return torch.zeros(2, c.hidden_size, dtype=dtype)
 
     q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
     return LayerWeights(
-        attn_norm=empty(c.hidden_size),
-        qkv=empty(q + 2 * kv, c.hidden_size),
+        attn_norm=norm(),
+        qkv=_empty_matrix(q + 2 * kv, c.hidden_size, dtype),
         qkv_bias=empty(q + 2 * kv) if c.has_qkv_bias else None,
         q_norm=empty(c.head_dim) if c.has_qk_norm else None,
         k_norm=empty(c.head_dim) if c.has_qk_norm else None,
-        out=empty(c.hidden_size, q),
+        out=_empty_matrix(c.hidden_size, q, dtype),
         out_bias=empty(c.hidden_size) if c.has_out_bias else None,
-        mlp_norm=empty(c.hidden_size),
-        gate_up=empty(2 * c.intermediate_size, c.hidden_size),
-        down=empty(c.hidden_size, c.intermediate_size),
+        mlp_norm=norm(),
+        gate_up=_empty_matrix(2 * c.intermediate_size, c.hidden_size, dtype),
+        down=_empty_matrix(c.hidden_size, c.intermediate_size, dtype),
     )
