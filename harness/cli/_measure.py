@@ -67,9 +67,9 @@ def measure_point(
 
 def _next_attempt(folder: PointDirectory) -> int:
     """0 the first time; later ones start clean, with other salts than the attempt before."""
-    if "attempt" not in folder.meta:
+    if folder.is_fresh:
         return 0
-    attempt = int(folder.meta["attempt"]) + 1
+    attempt = int(folder.meta.get("attempt", 0)) + 1
     folder.clear()
     return attempt
 

@@ -48,25 +48,21 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be measured. directory: an earlier run that is continued, else None."""
+    """What is to be measured. directory: an earlier run that is continued, else None.
+
+    missing: the points without complete records, or whose records were damaged since.
+    """
 
     loaded: LoadedScenario
     points: tuple[Point, ...]
     materials: Materials
     out: Path
     directory: RunDirectory | None = None
+    missing: tuple[Point, ...] = ()
 
     @property
     def notices(self) -> tuple[Notice, ...]:
         return self.loaded.notices
-
-    @property
-    def missing(self) -> tuple[Point, ...]:
-        """The points without complete records."""
-        if self.directory is None:
-            return self.points
-        done = {p.index for p in self.directory.points if p.is_complete}
-        return tuple(p for p in self.points if p.index not in done)
 
 
 def new_job(
@@ -91,6 +87,7 @@ def resumed_job(run: str, out: Path | None) -> Job:
     """The stored scenario of an earlier run, and its directory."""
     root = _out(out)
     directory = RunDirectory.open(find_run(run, root))
+    directory.lock()
     loaded = load_resolved(directory.path / "scenario.resolved.yaml")
     return _job(loaded, root, directory)
 
@@ -112,6 +109,8 @@ def measure(
 
     checks_client: whether the client is checked first; None: where the load is worth it.
     """
+    if job.directory and job.missing:
+        job.directory.reopen()
     directory = job.directory or RunDirectory.create(
         job.out,
         job.loaded.document.name,
@@ -264,7 +263,10 @@ def conclude(run: Run, job: Job, has_reports: bool, voice: Voice) -> int:
 
 def _job(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | None = None) -> Job:
     materials = read_materials(loaded.document, loaded.search_paths)
-    return Job(loaded, expand(loaded.document), materials, _out(out), directory)
+    points = expand(loaded.document)
+    done = {p.index for p in directory.whole_points} if directory else set()
+    missing = tuple(p for p in points if p.index not in done)
+    return Job(loaded, points, materials, _out(out), directory, missing)
 
 
 def _out(out: Path | None) -> Path:

@@ -39,6 +39,7 @@ def command(
 
     codes, documents = [], []
     for run in opened:
+        run.require_whole()
         document = load_resolved(run.path / "scenario.resolved.yaml").document
         judgement = judge(run, expand(document))
         view = _finish.make_view(run, document, judgement, ())

@@ -51,6 +51,8 @@ class Manifest:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Manifest:
         """Reads any version: keys this one does not know are ignored."""
+        if not isinstance(row, dict):
+            raise TypeError("expected an object with keys")
         known = {f.name for f in fields(cls)}
         values = {k: v for k, v in row.items() if k in known}
         values["points"] = tuple(

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from harness.errors import UsageError
 from harness.traffic import Schedule
 
+from ._whole import require_whole
 from .conform import conform
 from .locate import find_run
 from .manifest import Manifest, read_manifest
@@ -92,7 +93,7 @@ class PointRecords:
             return None
         try:
             return json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
 
 
@@ -122,10 +123,17 @@ class Run:
             tuple(PointRecords(found / p.path, p.index, p.label) for p in manifest.points),
         )
 
+    def require_whole(self) -> None:
+        """Raises MeasurementError where records were lost or altered since the run ended."""
+        require_whole(self.path, self.manifest)
+
     @property
     def is_partial(self) -> bool:
         return self.manifest.status != "complete" or any(p.is_partial for p in self.points)
 
 
 def _text(path: Path) -> str:
-    return path.read_text("utf-8") if path.exists() else ""
+    try:
+        return path.read_text("utf-8") if path.exists() else ""
+    except (OSError, ValueError) as error:
+        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error

@@ -18,6 +18,8 @@ from typing import Any, cast, get_args
 from harness.traffic import Schedule
 
 from ._atomic import disk_error, sync_directory, write_bytes, write_json, write_parquet
+from ._lock import RunLock
+from ._whole import damaged, is_record, records_below, require_whole
 from .event_log import LOG, EventLog
 from .locate import LATEST
 from .manifest import Manifest, PointEntry, RunStatus, digest_files, read_manifest
@@ -49,9 +51,11 @@ class PointDirectory:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """point.json as written so far; empty before."""
-        path = self.path / "point.json"
-        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+        """point.json as written so far; empty before, or where it was damaged since."""
+        try:
+            return dict(json.loads((self.path / "point.json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def update_meta(self, **values: Any) -> None:
         """Add to point.json, or replace keys of it."""
@@ -85,6 +89,12 @@ class PointDirectory:
         else:
             self.update_meta(status=status)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether no attempt has left anything here yet."""
+        left = ("requests.parquet", SPOOL_DIRECTORY)
+        return "attempt" not in self.meta and not any((self.path / n).exists() for n in left)
+
     def clear(self) -> None:
         """Drop what a former, unfinished attempt left, before the point is repeated."""
         self.close()
@@ -103,6 +113,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path, self.manifest = path, manifest
+        self._lock: RunLock | None = None
 
     @property
     def run_id(self) -> str:
@@ -141,7 +152,9 @@ class RunDirectory:
         manifest = Manifest(run_id, scenario_name, "running", created, provenance=provenance)
         manifest.write(path)
         _point_latest(path)
-        return cls(path, manifest)
+        run = cls(path, manifest)
+        run.lock()
+        return run
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -171,6 +184,30 @@ class RunDirectory:
         self._write(replace(self.manifest, points=(*self.manifest.points, entry)))
         return point
 
+    def lock(self) -> None:
+        """Be the run's only writer until `finish`. Raises UsageError where another process is,
+        MeasurementError where the scenario is not the one it began with."""
+        if self._lock is None:
+            self._lock = RunLock(self.path)
+            require_whole(self.path, self.manifest, with_points=False)
+
+    @property
+    def whole_points(self) -> tuple[PointDirectory, ...]:
+        """The complete points whose records are still as they were digested."""
+        lost = damaged(self.path, self.manifest)
+        return tuple(
+            point
+            for point in self.points
+            if point.is_complete
+            and not any((self.path / name).is_relative_to(point.path) for name in lost)
+        )
+
+    def reopen(self) -> None:
+        """In status `running` again; digests are kept for the points that stay as they are."""
+        kept = tuple(p.path.relative_to(self.path).as_posix() for p in self.whole_points)
+        files = records_below(self.manifest.files, kept)
+        self._write(replace(self.manifest, status="running", finished_utc=None, files=files))
+
     def write_json(self, name: str, value: Any) -> None:
         """A file of the whole run, such as summary.json."""
         write_json(self.path / name, value)
@@ -187,10 +224,16 @@ class RunDirectory:
         known = cast(RunStatus, status)
         self._write(replace(self.manifest, status=known, finished_utc=now, files=files))
         _point_latest(self.path)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def refresh(self) -> None:
-        """Digest again after files were rendered anew; status and times stay as they are."""
-        self._write(replace(self.manifest, files=digest_files(self.path)))
+        """Digest again after files were rendered anew; status, times and the digests of records
+        stay as they are, so that damage to them is not made good by rendering."""
+        found = {n: d for n, d in digest_files(self.path).items() if not is_record(n)}
+        records = {n: d for n, d in self.manifest.files.items() if is_record(n)}
+        self._write(replace(self.manifest, files=found | records))
 
     def _write(self, manifest: Manifest) -> None:
         manifest.write(self.path)

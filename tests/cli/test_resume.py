@@ -76,3 +76,33 @@ def test_a_load_worker_ends_with_its_pipe_though_it_never_reached_a_master() -> 
     finally:
         worker.kill()
         worker.wait()
+
+
+@pytest.mark.slow
+def test_a_lost_record_voids_the_report_and_resume_measures_that_point_again(cli: Any) -> None:
+    path = cli.scenario(sweep=SWEEP, load={"duration": "500ms", "warmup": "300ms"})
+    assert cli("run", path, "-q").code in (0, 3, 4)
+    kept, lost = (next(cli.latest.glob(f"points/{i:03d}-*")) for i in (0, 1))
+    before = (kept / "requests.parquet").read_bytes()
+    (lost / "clients.parquet").unlink()
+    for _ in range(2):
+        report = cli("report", "latest")
+        assert report.code == 4
+        assert "not those it ended with" in report.err
+        assert lost.name in report.err
+    again = cli("run", "--resume", "latest", "-q")
+    assert again.code in (0, 3, 4), again.err
+    assert (lost / "clients.parquet").exists()
+    assert (kept / "requests.parquet").read_bytes() == before
+    assert cli("report", "latest").code == again.code
+
+
+@pytest.mark.slow
+def test_a_run_that_is_being_measured_is_not_resumed(cli: Any) -> None:
+    run = cli.start("run", cli.scenario(load={"duration": "4s"}))
+    cli.wait_for_window()
+    beside = cli("run", "--resume", "latest")
+    assert beside.code == 2
+    assert "being measured right now" in beside.err
+    assert run.finish().code in (0, 3, 4)
+    assert cli.manifest()["status"] == "complete"
