@@ -80,6 +80,8 @@ class Request:
     priority: int = 0  # lower is sooner, as in vLLM
     cache_salt: str = ""
     arrival: int = 0  # set by the scheduler: order of admission
+    end_ids: frozenset[int] = frozenset()  # set by the scheduler: tokens that end it
+    max_num_tokens: int = 0  # set by the scheduler: prompt and answer together
     status: RequestStatus = RequestStatus.WAITING
     token_ids: list[int] = field(default_factory=list)
     num_computed: int = 0

@@ -119,7 +119,10 @@ class Scheduler:
 
     def add(self, r: Request) -> None:
         """Queue r; whoever calls has checked that it can fit."""
+        p = r.params
         r.arrival = self._num_arrivals
+        r.end_ids = frozenset(p.stop_token_ids) | (frozenset() if p.ignore_eos else self._eos_ids)
+        r.max_num_tokens = min(r.num_prompt + p.max_tokens, self._max_model_len)
         self._num_arrivals += 1
         self._requests[r.request_id] = r
         heapq.heappush(self._waiting, (r.priority, r.arrival, r))
@@ -152,13 +155,13 @@ class Scheduler:
         """Book what a step computed and drew; one RequestOutput a request that gained or ended."""
         now_ns, outputs = self._clock_ns(), out.failed
         logprobs = sampled.logprobs or [None] * len(out.seqs)
-        has_finished, block_size = False, self.kv.block_size
+        has_finished, block_size, num_drawn = False, self.kv.block_size, 0
         for seq, tokens, token_logprobs in zip(out.seqs, sampled.token_ids, logprobs, strict=True):
             r = seq.request
             if r.status is not _RUNNING:
                 continue  # aborted while the step ran
             num_drafts, num_new, timings = len(r.draft_ids), seq.num_new, r.timings
-            if tokens and num_new == num_drafts + 1 and len(r.token_ids) > len(r.prompt_ids):
+            if tokens and num_new == num_drafts + 1 and timings.first_ns:
                 timings.decode_steps += 1
             else:
                 timings.prefill_steps += 1
@@ -172,11 +175,13 @@ class Scheduler:
             if tokens:
                 output = self._extend(r, tokens, token_logprobs, now_ns)
                 outputs.append(output)
-                if output.finish_reason is not None:
+                num_drawn += len(output.new_token_ids)
+                if r.status is not _RUNNING:
                     has_finished = True
                     continue
             if num_after // block_size > num_before // block_size:
                 self.kv.commit(r, num_after)
+        self.counters.num_generation_tokens += num_drawn
         if has_finished:
             self.running = [r for r in self.running if r.status is _RUNNING]
         return outputs
@@ -282,10 +287,10 @@ class Scheduler:
                 if (reason := self._finish_reason(r, token)) is not None:
                     tokens, logprobs = tokens[:num_kept], logprobs and logprobs[:num_kept]
                     break
-        self.counters.num_generation_tokens += len(tokens)
         timings = r.timings
-        timings.first_ns = timings.first_ns or now_ns
         timings.last_ns = now_ns
+        if not timings.first_ns:
+            timings.first_ns = now_ns
         if reason is None:
             return RequestOutput(r.request_id, tokens, logprobs)
         self.kv.commit(r, min(r.num_computed, r.num_tokens))
@@ -293,14 +298,10 @@ class Scheduler:
         return RequestOutput(r.request_id, tokens, logprobs, reason, timings)
 
     def _finish_reason(self, r: Request, token: int) -> FinishReason | None:
-        p, num_tokens = r.params, len(r.token_ids)
-        num_generated = num_tokens - len(r.prompt_ids)
-        is_end = token in p.stop_token_ids or (token in self._eos_ids and not p.ignore_eos)
-        if is_end and num_generated >= p.min_tokens:
+        num_tokens = len(r.token_ids)
+        if token in r.end_ids and num_tokens - len(r.prompt_ids) >= r.params.min_tokens:
             return FinishReason.STOP
-        if num_generated >= p.max_tokens or num_tokens >= self._max_model_len:
-            return FinishReason.LENGTH
-        return None
+        return FinishReason.LENGTH if num_tokens >= r.max_num_tokens else None
 
     def _finish(self, r: Request, reason: FinishReason) -> None:
         if r.status is RequestStatus.RUNNING:
