@@ -25,9 +25,9 @@ def comparison_table(summary: PointSummary, suffix: str) -> Table | None:
         ("difference", RIGHT), ("", LEFT),
     )  # fmt: skip
     rows = tuple(_comparison_row(c, suffix) for c in summary.server.comparisons)
-    name = summary.server.name or "the server"
+    name = f"the server ({summary.server.name})" if summary.server.name else "the server"
     note = (
-        f"Counts by {name}, over the whole point: warm-up, window and cool-down. Where both must"
+        f"Counts by {name} over the whole point: warm-up, window and cool-down. Where both must"
         " agree, more than 1% apart is a notice. A difference is server over client, less one."
     )
     return Table(f"client-server{suffix}", "Client against server", columns, rows, note)
@@ -87,13 +87,16 @@ def server_chart(summary: PointSummary, suffix: str) -> Chart | None:
     counts = [_line(series[i], i) for i in ("running", "waiting") if i in series]
     if counts:
         s = summary.series
-        ours = [Line("in flight, client", s.t_s, s.in_flight, is_step=True)] if s.t_s else []
-        panels.append(Panel("requests", (*ours, *counts)))
+        ours = Line("in flight, client", s.t_s, s.in_flight, is_step=True, width=s.bin_s)
+        panels.append(Panel("requests", (*([ours] if s.t_s else []), *counts)))
     for metric, label in (("kv_usage", "KV cache, %"), ("gpu_usage", "GPU busy, %")):
         if metric in series:
             panels.append(Panel(label, (_line(series[metric], label.partition(",")[0], 100),)))
     window_s = summary.meta.window_s
-    bands = ((min(0.0, _start(series)), 0.0, "warm-up"),) if _start(series) < 0 else ()
+    begin, end = _extent(series)
+    before = ((begin, 0.0, "warm-up"),) if begin < 0 else ()
+    after = ((window_s, end, "cool-down"),) if end > window_s else ()
+    bands = (*before, *after)
     panels = [Panel(p.y_label, p.lines, bands=bands if k == 0 else _bare(bands))
               for k, p in enumerate(panels)]  # fmt: skip
     caption = _finding(series, window_s)
@@ -120,8 +123,9 @@ def _line(series: ServerSeries, name: str, factor: float = 1.0) -> Line:
     return Line(shown, series.t_s, value, has_marks=len(value) <= _MOST_MARKS)
 
 
-def _start(series: dict[str, ServerSeries]) -> float:
-    return min(s.t_s[0] for s in series.values())
+def _extent(series: dict[str, ServerSeries]) -> tuple[float, float]:
+    """First and last reading, in seconds of the window."""
+    return min(s.t_s[0] for s in series.values()), max(s.t_s[-1] for s in series.values())
 
 
 def _bare(
@@ -134,11 +138,12 @@ def _finding(series: dict[str, ServerSeries], window_s: float) -> str:
     """What the server came to inside the window, in words."""
     parts = []
     for metric, words in (
-        ("running", "ran {} requests"), ("waiting", "kept {} requests waiting"),
+        ("running", "ran {} at a time"), ("waiting", "kept {} waiting"),
     ):  # fmt: skip
         peak = _peak(series.get(metric), window_s)
         if peak is not None:
-            parts.append(words.format(f"up to {peak:,.0f}" if peak else "no"))
+            number = f"up to {peak:,.0f}" if peak else "no"
+            parts.append(words.format(f"{number} request{'' if peak == 1 else 's'}"))
     for metric, words in (
         ("kv_usage", "filled its KV cache to {}"), ("gpu_usage", "kept its GPU busy up to {}"),
     ):  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis import Check, PointSummary
-from harness.estimate import SEVERITY, Outcome, Verdict
-from reports._text import amount, estimate_cell, name_of, span
+from harness.analysis import PointSummary
+from harness.decisions import wording
+from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
+from reports._text import amount, defined, estimate_cell, listed, name_of, plain_time, span
 from reports.view import Align, Cell, Row, Table
 
 LEFT: Align = "left"
@@ -18,25 +19,36 @@ RATES = (
     ("input_tok_per_s", "rate"), ("wasted_tok_per_s", "rate"), ("slo_attainment", "ratio"),
     ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
+NO_FAILURES = ("cancelled", "cut")
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
 
 def verdict_table(verdicts: Sequence[Verdict], num_points: int) -> Table | None:
-    """One row a rule, the gravest first."""
+    """One row a rule, the gravest first; what was not kept says why in its own line."""
     if not verdicts:
         return None
     columns = [("rule", LEFT), ("verdict", LEFT), ("limit", RIGHT), ("observed", RIGHT)]
-    columns += [("95% interval", RIGHT), ("n", RIGHT), ("why", LEFT)]
+    columns += [("95% interval", RIGHT), ("n", RIGHT)]
     if num_points > 1:
         columns.insert(1, ("point", LEFT))
     ordered = sorted(verdicts, key=lambda v: SEVERITY.index(v.outcome))
     rows = tuple(_verdict_row(v, num_points > 1) for v in ordered)
-    note = (
-        "Latency rules count a failed request as infinitely late. A rule passes when the one-sided"
-        " 95% bound keeps the limit, fails when the opposite bound breaks it, else it is"
+    return Table("verdicts", "Rules", tuple(columns), rows, _rules_note(verdicts))
+
+
+def _rules_note(verdicts: Sequence[Verdict]) -> str:
+    """What a stranger needs in order to read the table, and no more."""
+    metrics = [v.estimate.metric for v in verdicts if v.estimate]
+    has_latency = any(metric in LATENCIES for metric in metrics)
+    counted = ["windows" if metric == "uptime" else "requests" for metric in metrics]
+    parts = [defined(metrics)]
+    parts += [f"n: {' or '.join(dict.fromkeys(counted))} judged."] if counted else []
+    parts += ["A failed request counts as infinitely late."] if has_latency else []
+    parts += [
+        "A rule passes or fails when a one-sided 95% bound clears the limit, else it is"
         " inconclusive."
-    )
-    return Table("verdicts", "Rules", tuple(columns), rows, note)
+    ]
+    return " ".join(filter(None, parts))
 
 
 def _verdict_row(verdict: Verdict, has_point: bool) -> Row:
@@ -45,27 +57,27 @@ def _verdict_row(verdict: Verdict, has_point: bool) -> Row:
     sign = "≤" if verdict.direction == "max" else "≥"
     limit = f"{sign} {amount(verdict.limit, unit)}" if verdict.limit is not None else ""
     cells = [
-        Cell(_rule_name(verdict)),
+        Cell(wording.statistic(e) if e else verdict.rule),
         Cell(verdict.outcome.value, outcome=verdict.outcome.value),
         Cell(limit, verdict.limit),
         estimate_cell(e),
         Cell(span(e) if e else ""),
         Cell(f"{e.n:,}" if e else "", float(e.n) if e else None),
-        Cell(verdict.reason),
     ]
     if has_point:
         cells.insert(1, Cell(verdict.point))
     anchor = f"{verdict.rule}-{verdict.point}" if has_point else verdict.rule
-    return Row(tuple(cells), anchor)
+    return Row(tuple(cells), anchor, _why(verdict))
 
 
-def _rule_name(verdict: Verdict) -> str:
+def _why(verdict: Verdict) -> str:
+    """What the row's own numbers do not say already."""
     e = verdict.estimate
-    if e is None:
-        return verdict.rule
-    quantile = f" {e.stat}" if e.stat.startswith("p") or e.stat == "max" else ""
-    scope = f" ({e.scope})" if e.scope != "all" else ""
-    return f"{name_of(e.metric)}{quantile}{scope}"
+    if verdict.outcome is Outcome.PASS:
+        return ""
+    if verdict.outcome is Outcome.FAIL and e is not None and e.value is not None:
+        return e.reason  # of a quantile that is not reached: how many failed
+    return verdict.reason
 
 
 def latency_table(summary: PointSummary, suffix: str) -> Table | None:
@@ -94,6 +106,8 @@ def latency_table(summary: PointSummary, suffix: str) -> Table | None:
     note = "Latency counts from the intended send." + (
         " A quantile is not reported where the sample cannot carry it." if withheld else ""
     )
+    if summary.counts.get("cancelled"):
+        note += " Users who left count where their answer had begun."
     return Table(f"latency-table{suffix}", "Latency", tuple(columns), tuple(rows), note)
 
 
@@ -105,7 +119,9 @@ def rate_table(summary: PointSummary, suffix: str) -> Table | None:
         if e is None or e.is_absent or (e.value == 0 and metric == "wasted_tok_per_s"):
             continue
         label = name_of(metric) + {"p50": ", median", "peak": ", best second"}.get(stat, "")
-        cells = (Cell(label), estimate_cell(e), Cell(span(e)), Cell(f"{e.n:,}", float(e.n)))
+        # a peak is the largest of many seconds, not a sample of one
+        number = Cell("") if stat == "peak" else _count(e.n)
+        cells = (Cell(label), estimate_cell(e), Cell(span(e)), number)
         rows.append(Row(cells, f"rate-{metric}{'-peak' if stat == 'peak' else ''}{suffix}"))
     if not rows:
         return None
@@ -113,45 +129,77 @@ def rate_table(summary: PointSummary, suffix: str) -> Table | None:
     return Table(f"rate-table{suffix}", "Throughput and shares", columns, tuple(rows))
 
 
-def point_table(summaries: Sequence[PointSummary]) -> Table:
-    """A sweep at a glance, one row a point."""
+def point_table(summaries: Sequence[PointSummary], verdicts: Sequence[Verdict] = ()) -> Table:
+    """A sweep at a glance, one row a point; narrow enough to stand beside a chart."""
     columns = (
-        ("point", LEFT), ("load", LEFT), ("requests/s", RIGHT), ("good, share", RIGHT),
-        ("TTFT p50", RIGHT), ("TTFT p95", RIGHT), ("TPOT p50", RIGHT), ("output tok/s", RIGHT),
-        ("errors", RIGHT), ("measurement", LEFT),
+        ("load", LEFT), ("verdict", LEFT), ("good", RIGHT), ("TTFT p50", RIGHT),
+        ("TPOT p50", RIGHT), ("completed/s", RIGHT), ("output tok/s", RIGHT), ("errors", RIGHT),
     )  # fmt: skip
     rows = []
     for s in summaries:
-        state = "invalid" if not s.is_valid else "unstable" if not s.is_stable else "valid"
-        outcome = {"invalid": "invalid", "unstable": "inconclusive", "valid": "pass"}[state]
         cells = (
-            Cell(s.meta.name), Cell(load_text(s)), estimate_cell(s.find("request_per_s", "rate")),
+            Cell(_point_label(s, summaries)), _point_verdict(s, verdicts),
             estimate_cell(s.find("slo_attainment", "ratio")), estimate_cell(s.find("ttft", "p50")),
-            estimate_cell(s.find("ttft", "p95")), estimate_cell(s.find("tpot", "p50")),
-            estimate_cell(s.find("output_tok_per_s", "rate")),
-            estimate_cell(s.find("error_rate", "ratio")), Cell(state, outcome=outcome),
+            estimate_cell(s.find("tpot", "p50")), _bare(s.find("request_per_s", "rate")),
+            _bare(s.find("output_tok_per_s", "rate")),
+            estimate_cell(s.find("error_rate", "ratio")),
         )  # fmt: skip
         rows.append(Row(cells, f"point-{s.meta.index}-{s.meta.stage_index}"))
-    note = "An unstable point was offered more than the target can serve: its backlog grew."
-    has_unstable = any(not s.is_stable for s in summaries)
-    return Table("points", "Points", columns, tuple(rows), note if has_unstable else "")
+    note = "good: share of requests that kept every limit; latencies over successes."
+    if any(not s.is_stable for s in summaries):
+        note += " unstable: offered more than the target can serve, its backlog grew."
+    return Table("points", "Points", columns, tuple(rows), note)
+
+
+def _point_label(summary: PointSummary, summaries: Sequence[PointSummary]) -> str:
+    """The load, where it tells the points apart; else their names."""
+    loads = [load_text(s) for s in summaries]
+    if len(set(loads)) < len(loads):
+        return summary.meta.name
+    return load_text(summary).removesuffix(" offered").removesuffix(", closed loop")
+
+
+def _point_verdict(summary: PointSummary, verdicts: Sequence[Verdict]) -> Cell:
+    """`2 of 3 failed`, `unstable`, `invalid`, `pass`; without rules only whether it is valid."""
+    if not summary.is_valid:
+        return Cell("invalid", outcome="invalid")
+    own = [v.outcome for v in verdicts if v.point == summary.meta.name]
+    worst = min(own, key=SEVERITY.index, default=None)
+    if not summary.is_stable:
+        return Cell("unstable", outcome="fail" if worst is Outcome.FAIL else "inconclusive")
+    if worst is None:
+        return Cell("valid", outcome="ok")
+    if worst in (Outcome.PASS, Outcome.INVALID):
+        return Cell(worst.value, outcome=worst.value)
+    word = "failed" if worst is Outcome.FAIL else "open"
+    return Cell(f"{own.count(worst)} of {len(own)} {word}", outcome=worst.value)
+
+
+def _bare(estimate: Estimate | None) -> Cell:
+    """A rate under a header that names its unit."""
+    cell = estimate_cell(estimate)
+    unit = estimate.unit if estimate else ""
+    return Cell(cell.text.removesuffix(f" {unit}"), cell.value, title=cell.title)
 
 
 def load_text(summary: PointSummary) -> str:
     """`8.0 req/s offered` or `16 users`."""
     meta = summary.meta
+    if meta.idle_s:
+        silences = listed([plain_time(s) for s in sorted(set(meta.idle_s))])
+        return f"bursts after {silences} of silence"
     if meta.concurrency is not None:
-        return f"{meta.concurrency} users, closed loop"
+        return f"{meta.concurrency} user{'s' if meta.concurrency != 1 else ''}, closed loop"
     rate = meta.offered_req_per_s
-    return f"{amount(rate, 'req/s')} offered" if rate is not None else "open loop"
+    return f"{rate:.4g} req/s offered" if rate is not None else "open loop"
 
 
 def class_table(summary: PointSummary, suffix: str) -> Table | None:
     """Counts and lengths by traffic class: realised beside asked."""
     columns = (
         ("class", LEFT), ("requests", RIGHT), ("succeeded", RIGHT), ("throttled", RIGHT),
-        ("input tokens, asked", RIGHT), ("realised", RIGHT),
-        ("output tokens, asked", RIGHT), ("realised", RIGHT), ("TTFT p50", RIGHT),
+        ("input tok, asked", RIGHT), ("realised", RIGHT),
+        ("output tok, asked", RIGHT), ("realised", RIGHT), ("TTFT p50", RIGHT),
         ("TPOT p50", RIGHT),
     )  # fmt: skip
     rows = []
@@ -187,43 +235,12 @@ def error_table(summary: PointSummary, suffix: str) -> Table | None:
             ),
             f"error-{e.error_class}{suffix}",
         )
-        for e in summary.errors
+        for e in sorted(summary.errors, key=lambda e: (e.error_class in NO_FAILURES, -e.count))
     )  # fmt: skip
-    note = "Seconds count from the start of the measured window. 429 (throttled) has its own rate."
-    if any(e.error_class in ("cancelled", "cut") for e in summary.errors):
-        note += " cancelled and cut are no failures: the scenario's users, or the run's end, left."
-    return Table(f"errors{suffix}", "Errors", columns, rows, note)
-
-
-def quality_table(summary: PointSummary, suffix: str) -> Table:
-    """Whether the measurement itself can be believed: one row a check."""
-    columns = (
-        ("check", LEFT), ("status", LEFT), ("value", RIGHT), ("notice beyond", RIGHT),
-        ("worse beyond", RIGHT), ("what it means", LEFT),
-    )  # fmt: skip
-    order = ("invalid", "absent", "notice", "ok")
-    rows = tuple(
-        Row(
-            (
-                Cell(c.title), _check_status(c),
-                Cell("" if c.value is None else amount(c.value, c.unit), c.value),
-                Cell("" if c.limit_notice is None else amount(c.limit_notice, c.unit)),
-                Cell("" if c.limit_invalid is None else amount(c.limit_invalid, c.unit)),
-                Cell(c.sentence),
-            ),
-            f"check-{c.code}{suffix}",
-        )
-        for c in sorted(summary.checks, key=lambda c: order.index(c.status))
-    )  # fmt: skip
-    state = "valid" if summary.validity is not Outcome.INVALID else "invalid"
-    return Table(f"quality{suffix}", f"Measurement quality: {state}", columns, rows)
-
-
-def _check_status(check: Check) -> Cell:
-    """What was not taken is neither well nor ill."""
-    if check.value is None and check.status == "ok":
-        return Cell("not taken")
-    return Cell(check.status, outcome=check.status)
+    note = "Of the measured window, times from its start. 429 (throttled) has its own rate."
+    if any(e.error_class in NO_FAILURES for e in summary.errors):
+        note += " cancelled and cut are no failures: the user left, or the run ended."
+    return Table(f"errors{suffix}", "Errors by class", columns, rows, note)
 
 
 def _count(number: int) -> Cell:

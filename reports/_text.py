@@ -1,12 +1,17 @@
-"""Numbers as people read them: one place that turns an Estimate into words."""
+"""Numbers as people read them: one place that turns an Estimate into words.
+
+Times and shares are written by the wording of verdicts, so that a table never rounds a number
+otherwise than the sentence above it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from harness.decisions import wording
 from harness.estimate import Estimate
-from harness.units import format_seconds, significant
+from harness.units import significant
 from reports.view import Cell
 
 NAMES = {
@@ -25,13 +30,21 @@ NAMES = {
     "wasted_tok_per_s": "wasted tokens/s",
     "request_per_s": "requests/s completed",
     "goodput_req_per_s": "good requests/s",
-    "slo_attainment": "good requests, share",
+    "slo_attainment": "share of good requests",
     "error_rate": "error rate",
-    "throttle_rate": "throttled, share",
+    "throttle_rate": "throttle rate",
     "uptime": "uptime",
     "wire_overhead": "wire overhead",
     "send_lag": "schedule lag",
     "receive_lag": "receive lag",
+}
+
+# What a stranger cannot guess, in words that fit a note.
+ABBREVIATIONS = {
+    "ttft": "time to first token",
+    "tpot": "time per output token after the first",
+    "itl": "time between tokens",
+    "e2e_latency": "time to the end of the answer",
 }
 
 
@@ -43,30 +56,30 @@ def amount(value: float | None, unit: str, digits: int = 3) -> str:
     """`0.182, s` -> `182 ms`; a ratio as a percentage; `not reached` for infinity."""
     if value is None:
         return "not reported"
-    if math.isinf(value):
-        return "not reached"
-    if unit == "s":
-        return format_seconds(value, digits)
-    if unit == "s/tok":
-        return f"{format_seconds(value, digits)}/token"
-    if unit == "ratio":
-        return percent(value)
+    if unit in ("s", "s/tok", "ratio") or math.isinf(value):
+        if unit == "s" and 0 < abs(value) < 1e-6:
+            return f"{value * 1e9:.0f} ns"
+        return wording.amount(value, unit)
     if unit in ("", "count"):
         return f"{value:,.0f}" if float(value).is_integer() else significant(value, digits)
     return f"{significant(value, digits)} {unit}"
 
 
+def plain_time(value_s: float) -> str:
+    """`5 s`, not `5.00 s`, for a time that somebody chose."""
+    return f"{value_s:g} s" if 1 <= abs(value_s) < 120 else wording.amount(value_s, "s")
+
+
 def percent(ratio: float) -> str:
-    """Two decimals near the ends, where they matter, else one."""
-    value = ratio * 100
-    if value in (0, 100):
-        return f"{value:.0f}%"
-    return f"{value:.2f}%" if value < 1 or value > 99 else f"{value:.1f}%"
+    """`10%`, `13.1%`, `99.95%`: three digits, and never a rounding to an end not reached."""
+    return wording.amount(ratio, "ratio")
 
 
 def span(estimate: Estimate) -> str:
-    """`171 to 190 ms`, or why there is none."""
-    low, high = estimate.low, estimate.high
+    """`171 to 190 ms`; an open end as `at least`; nothing where neither end is a number."""
+    low, high = (
+        None if end is None or math.isinf(end) else end for end in (estimate.low, estimate.high)
+    )
     if low is None and high is None:
         return ""
     if low is None or high is None:
@@ -95,6 +108,12 @@ def estimate_cell(estimate: Estimate | None) -> Cell:
     assert value is not None
     text = amount(value, estimate.unit)
     return Cell(text, value if math.isfinite(value) else None, title=estimate.reason)
+
+
+def defined(metrics: Iterable[str]) -> str:
+    """`TTFT: time to first token. TPOT: time per output token.`, for the abbreviations used."""
+    known = (m for m in dict.fromkeys(metrics) if m in ABBREVIATIONS)
+    return " ".join(f"{NAMES[m]}: {ABBREVIATIONS[m]}." for m in known)
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from harness.analysis import PointSummary, Uptime, UptimeWindow, pooled_uptime, repeats
 from harness.analysis.cold import WARM, cold_population
-from harness.units import format_seconds, write_share
-from reports._text import amount, estimate_cell, span
-from reports.view import Align, Block, Cell, Chart, Line, Panel, Row, Table
+from harness.units import write_share
+from reports._text import amount, estimate_cell, plain_time, span
+from reports.view import Align, Block, Cell, Chart, Limit, Line, Panel, Row, Table
 
 MOST_CELLS = 400
 MOST_OUTAGES = 200
+MOST_BINS = 75  # of errors over time: a count of one failure is still seen
+MOST_CLASSES = 8
 _LEFT: Align = "left"
 _RIGHT: Align = "right"
 
@@ -52,8 +54,8 @@ def _strip(uptime: Uptime, suffix: str) -> Chart:
     )
     caption = _caption(uptime)
     panel = Panel(
-        "good answers, %", (Line("good answers", x, y, is_step=True),),
-        limits=((uptime.good * 100, f"up from {write_share(uptime.good)}"),), bands=down,
+        "good answers, %", (Line("good answers", x, y, is_step=True, width=each / unit_s),),
+        limits=(Limit(uptime.good * 100, f"up from {write_share(uptime.good)}"),), bands=down,
     )  # fmt: skip
     return Chart(
         id=f"chart-uptime{suffix}",
@@ -85,14 +87,14 @@ def _caption(uptime: Uptime) -> str:
 
 def _definition(uptime: Uptime, each_s: float) -> str:
     text = (
-        f"Windows of {format_seconds(uptime.window_s)}; up when at least"
+        f"Windows of {plain_time(uptime.window_s)}; up when at least"
         f" {write_share(uptime.good)} of the answers are good: 429, other 4xx and"
         " what the client cancelled are not the target's"
         " failures. Windows without a request are left out"
     )
     text += f" ({uptime.num_empty})." if uptime.num_empty else "."
     if each_s > uptime.window_s:
-        text += f" Drawn in cells of {format_seconds(each_s)}, each as its worst window."
+        text += f" Drawn in cells of {plain_time(each_s)}, each as its worst window."
     return text
 
 
@@ -101,7 +103,7 @@ def _told(uptime: Uptime) -> str:
     if not uptime.outages:
         return "There was no outage."
     told = [
-        f"at {format_seconds(o.start_s)} for {format_seconds(o.length_s)} ({o.error_class})"
+        f"at {plain_time(o.start_s)} for {plain_time(o.length_s)} ({o.error_class})"
         for o in uptime.outages[:10]
     ]
     more = len(uptime.outages) - len(told)
@@ -117,7 +119,7 @@ def _figures(uptime: Uptime, suffix: str) -> Table:
         ("outages", f"{len(uptime.outages):,}", ""),
     ]
     if uptime.mttr_s is not None:
-        rows.append(("mean time to repair", format_seconds(uptime.mttr_s), ""))
+        rows.append(("mean time to repair", plain_time(uptime.mttr_s), ""))
     if burn is not None:
         rows.append(("burn rate", f"{burn[0]:.3g}", f"{burn[1]:.3g} to {burn[2]:.3g}"))
     columns = (("availability", _LEFT), ("value", _RIGHT), ("95% interval", _RIGHT))
@@ -143,8 +145,8 @@ def _outages(uptime: Uptime, suffix: str) -> Table:
     rows = tuple(
         Row(
             (
-                Cell(str(index + 1), float(index + 1)), Cell(format_seconds(o.start_s), o.start_s),
-                Cell(f"{'at least ' if o.is_open else ''}{format_seconds(o.length_s)}", o.length_s),
+                Cell(str(index + 1), float(index + 1)), Cell(plain_time(o.start_s), o.start_s),
+                Cell(f"{'at least ' if o.is_open else ''}{plain_time(o.length_s)}", o.length_s),
                 Cell(f"{o.num_windows:,}", float(o.num_windows)),
                 Cell(f"{o.num_bad:,} of {o.num_valid:,}", float(o.num_bad)), Cell(o.error_class),
             ),
@@ -152,7 +154,7 @@ def _outages(uptime: Uptime, suffix: str) -> Table:
         )
         for index, o in enumerate(uptime.outages[:MOST_OUTAGES])
     )  # fmt: skip
-    note = f"Times have the resolution of the window, {format_seconds(uptime.window_s)}."
+    note = f"Times have the resolution of the window, {plain_time(uptime.window_s)}."
     if len(uptime.outages) > MOST_OUTAGES:
         note += f" The first {MOST_OUTAGES} of {len(uptime.outages):,}."
     return Table(f"outages{suffix}", f"Outages of {uptime.name}", columns, rows, note)
@@ -163,31 +165,51 @@ def errors_chart(summary: PointSummary, suffix: str) -> Chart | None:
     s = summary.series
     if not s.error_classes or len(s.t_s) < 2:
         return None
-    lines = tuple(
-        Line(name, s.t_s, rates, is_step=True)
+    size = max(1, -(-len(s.t_s) // MOST_BINS))
+    bin_s = s.bin_s * size
+    starts = s.t_s[::size]
+    drawn = [
+        Line(name, starts, _counts(rates, size, s.bin_s), is_step=True, width=bin_s)
         for name, rates in zip(s.error_classes, s.errors_by_class, strict=True)
-    )
-    totals = {line.name: sum(line.y) * s.bin_s for line in lines}
-    worst = max(lines, key=lambda line: totals[line.name])
+    ]
+    drawn.sort(key=lambda line: -sum(line.y))
+    worst = drawn[0]
     peak = max(zip(worst.y, worst.x, strict=True), key=lambda pair: pair[0])
+    total = sum(sum(line.y) for line in drawn)
+    most = f"Most were {worst.name}, {sum(worst.y):.0f} of {total:.0f}" if len(drawn) > 1 else (
+        f"All {total:.0f} were {worst.name}"
+    )  # fmt: skip
     caption = (
-        f"Most were {worst.name} ({totals[worst.name]:.0f}), the worst"
-        f" {format_seconds(s.bin_s)} of them {format_seconds(peak[1])} into the window."
+        f"{most}; the worst {plain_time(bin_s)} of them began at {plain_time(peak[1])} and had"
+        f" {peak[0]:.0f}."
     )
-    told = ", ".join(f"{name} {total:.0f}" for name, total in totals.items())
+    told = ", ".join(f"{line.name} {sum(line.y):.0f}" for line in drawn)
+    ends = [(starts[0], 0.0, "warm-up")] if starts[0] < 0 else []
+    last = starts[-1] + bin_s
+    ends += [(s.window_s, last, "cool-down")] if last > s.window_s else []
+    bare = tuple((x0, x1, "") for x0, x1, _ in ends)
     return Chart(
         id=f"chart-errors{suffix}",
         title=f"Errors over time{f' at {summary.meta.name}' if suffix else ''}",
         caption=caption,
         definition=(
-            f"Failed attempts by the time they ended, in bins of {format_seconds(s.bin_s)}, warm-up"
-            " and cool-down with them."
+            f"Failed attempts in bins of {plain_time(bin_s)}, by the time they ended, those of"
+            " warm-up and cool-down with them."
         ),
         description=f"{caption} In all: {told}.",
         x_label="seconds from the start of the measured window",
-        panels=(Panel("errors/s", lines),),
+        panels=tuple(
+            Panel(line.name, (line,), bands=tuple(ends) if k == 0 else bare)
+            for k, line in enumerate(drawn[:MOST_CLASSES])
+        ),
         is_wide=True,
     )
+
+
+def _counts(rates: Sequence[float], size: int, bin_s: float) -> tuple[float, ...]:
+    """Failures in each `size` bins together."""
+    chunks = (rates[i : i + size] for i in range(0, len(rates), size))
+    return tuple(float(round(sum(chunk) * bin_s)) for chunk in chunks)
 
 
 def cold_table(summary: PointSummary, suffix: str) -> Table | None:

@@ -6,8 +6,9 @@ with its curve against load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.analysis import GLOSSARY, PointSummary
@@ -18,11 +19,17 @@ from harness.notices import Notice
 from harness.units import format_seconds
 from reports import _charts as charts
 from reports import _client_tables as client
+from reports import _quality as quality
 from reports import _server as server
 from reports import _tables as tables
-from reports._text import listed
+from reports._load_charts import load_charts
+from reports._next import next_step
+from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks
-from reports.view import Block, Definitions, Section, Sentence, Table, Text, View
+from reports.view import Block, Chart, Definitions, Group, Section, Sentence, Table, Text, View
+
+# Which chart answers first, where there is one: a sweep's, a probe's, a single load's.
+LEADS = ("chart-goodput", "chart-uptime", "chart-nines-ttft", "chart-nines-e2e_latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,12 @@ def build_view(
     notices: Sequence[Notice] = (),
 ) -> View:
     """Everything the renderers print. summaries: one a point and stage, in order."""
-    sections = [
+    found = [
         _capacity(summaries), _latency(summaries), _time(summaries), _engine(summaries),
         _errors(summaries),
         _method(summaries, facts.client_check), _provenance(facts),
     ]  # fmt: skip
+    lead, sections = _lead([s for s in found if s is not None])
     return View(
         title=facts.scenario,
         run_id=facts.run_id,
@@ -65,10 +73,12 @@ def build_view(
         outcome=outcome.value,
         status=facts.status,
         sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
+        next_step=next_step(outcome, facts.status, summaries, verdicts),
+        lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
-        headline=_key_tables(summaries),
+        headline=_key_tables(summaries, verdicts),
         notices=_notices(summaries, notices),
-        sections=tuple(s for s in sections if s is not None and s.blocks),
+        sections=sections,
         verdicts=tuple(verdicts),
         scenario=facts.scenario,
         duration_s=facts.duration_s,
@@ -78,33 +88,51 @@ def build_view(
     )
 
 
+def _lead(sections: Sequence[Section]) -> tuple[Chart | None, tuple[Section, ...]]:
+    """The chart that answers first, and the sections without it and without the empty ones."""
+    by_id = {b.id: b for s in sections for b in s.blocks if isinstance(b, Chart)}
+    lead = next((by_id[i] for i in LEADS if i in by_id), None)
+    rest = (replace(s, blocks=tuple(b for b in s.blocks if b is not lead)) for s in sections)
+    kept = tuple(s for s in rest if s.blocks)
+    return (replace(lead, is_wide=False) if lead else None), kept
+
+
 def _header(facts: RunFacts, summaries: Sequence[PointSummary]) -> tuple[tuple[str, str], ...]:
     targets = listed([name for name, _, _ in facts.targets])
     models = listed(sorted({model for _, model, _ in facts.targets}))
     urls = listed(sorted({url for _, _, url in facts.targets}))
     created = facts.created_utc.replace("T", " ").replace("+00:00", " UTC")
     rows = [("target", targets), ("model", models), ("at", urls), ("date", created)]
-    rows.append(("took", format_seconds(facts.duration_s)))
+    if facts.duration_s:  # a run that was killed does not know
+        rows.append(("took", _round_time(facts.duration_s)))
     if len(summaries) == 1:
-        window = format_seconds(summaries[0].meta.window_s)
-        rows += [("load", tables.load_text(summaries[0])), ("window", window)]
+        window = _round_time(summaries[0].meta.window_s)
+        rows += [("load", tables.load_text(summaries[0])), ("measured window", window)]
     elif summaries:
         rows.append(("points", str(len(summaries))))
     return tuple((name, value) for name, value in rows if value)
 
 
-def _key_tables(summaries: Sequence[PointSummary]) -> tuple[Table, ...]:
-    """Three lines of figures for one point, the table of points for a sweep."""
+def _round_time(value_s: float) -> str:
+    """`50 s`, not `50.0 s`: nobody judges by it."""
+    return format_seconds(round(value_s) if value_s >= 10 else value_s, 2)
+
+
+def _key_tables(
+    summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
+) -> tuple[Table, ...]:
+    """A few lines of figures for one point, the table of points for a sweep."""
     if len(summaries) > 1:
-        return (tables.point_table(summaries),)
-    found = [tables.latency_table(s, "") for s in summaries]
+        return (tables.point_table(summaries, verdicts),)
+    found = [cold_table(s, "") for s in summaries]
+    found += [tables.latency_table(s, "") for s in summaries]
     found += [tables.rate_table(s, "") for s in summaries]
     found += [server.comparison_table(s, "") for s in summaries]
     return tuple(t for t in found if t)
 
 
 def _capacity(summaries: Sequence[PointSummary]) -> Section | None:
-    pictures = charts.load_charts(summaries)
+    pictures = load_charts(summaries)
     if not pictures:
         return None
     is_closed = summaries[0].meta.kind == "closed"
@@ -119,49 +147,74 @@ def _latency(summaries: Sequence[PointSummary]) -> Section | None:
         blocks.append(charts.nines_chart(stable, metric))
     for metric in ("ttft", "icl"):
         blocks.append(charts.cdf_chart(stable, metric))
-    for s in summaries:
-        suffix = _suffix(s, summaries)
-        if suffix:
-            blocks += [tables.latency_table(s, suffix), tables.rate_table(s, suffix)]
-        blocks.append(tables.class_table(s, suffix))
-    return _section("latency", "Latency", "", blocks)
+
+    def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
+        first = [tables.latency_table(s, suffix), tables.rate_table(s, suffix)] if suffix else []
+        return [*first, tables.class_table(s, suffix)]
+
+    return _section("latency", "Latency", "", [*blocks, *_by_point(summaries, "latency", own)])
 
 
 def _time(summaries: Sequence[PointSummary]) -> Section | None:
-    blocks: list[Block | None] = [*uptime_blocks(summaries)]
-    blocks += [cold_table(s, _suffix(s, summaries)) for s in summaries]
-    blocks += [charts.strips_chart(s, _suffix(s, summaries)) for s in summaries]
+    def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
+        # the cold starts of a single point already lead the report
+        cold = [cold_table(s, suffix)] if suffix else []
+        return [*cold, charts.strips_chart(s, suffix)]
+
+    blocks = [*uptime_blocks(summaries), *_by_point(summaries, "time", own)]
     return _section("time", "Over time", "", blocks)
 
 
 def _engine(summaries: Sequence[PointSummary]) -> Section | None:
     """What the target told of itself; the table of a single point already leads the report."""
-    blocks: list[Block | None] = []
-    for s in summaries:
-        suffix = _suffix(s, summaries)
-        if suffix:
-            blocks.append(server.comparison_table(s, suffix))
-        blocks += [server.server_chart(s, suffix), server.limits_table(s, suffix)]
+
+    def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
+        first = [server.comparison_table(s, suffix)] if suffix else []
+        return [*first, server.server_chart(s, suffix), server.limits_table(s, suffix)]
+
     lead = "What the target says of itself, beside what the client saw."
-    return _section("engine", "The server", lead, blocks)
+    return _section("engine", "The server", lead, _by_point(summaries, "engine", own))
 
 
 def _errors(summaries: Sequence[PointSummary]) -> Section | None:
-    blocks: list[Block | None] = []
+    def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
+        return [tables.error_table(s, suffix), errors_chart(s, suffix)]
+
+    lead = "What went wrong, by class. Every failure counts against every latency rule."
+    return _section("errors", "Errors", lead, _by_point(summaries, "errors", own))
+
+
+def _by_point(
+    summaries: Sequence[PointSummary],
+    kind: str,
+    make: Callable[[PointSummary, str], Sequence[Table | Chart | None]],
+) -> list[Block]:
+    """The blocks of the one point, or a disclosure for each of several."""
+    found: list[Block] = []
     for s in summaries:
         suffix = _suffix(s, summaries)
-        blocks += [tables.error_table(s, suffix), errors_chart(s, suffix)]
-    lead = "Failed requests, by what went wrong. Every failure counts against every latency rule."
-    return _section("errors", "Errors", lead, blocks)
+        blocks = tuple(b for b in make(s, suffix) if b is not None)
+        if not suffix:
+            found += blocks
+        elif blocks:
+            told = next((b.caption for b in blocks if isinstance(b, Chart)), tables.load_text(s))
+            found.append(Group(f"point-{kind}{suffix}", f"{s.meta.name}: {told}", blocks))
+    return found
 
 
 def _method(summaries: Sequence[PointSummary], check: ClientCheck | None) -> Section | None:
-    blocks: list[Block | None] = [tables.quality_table(s, _suffix(s, summaries)) for s in summaries]
+    blocks: list[Block | None] = [quality.raised_table(summaries)]
+    for s in summaries:
+        suffix = _suffix(s, summaries)
+        title = f"{s.meta.name}: all {len(s.checks)} checks" if suffix else (
+            f"All {len(s.checks)} checks of the measurement"
+        )  # fmt: skip
+        blocks.append(Group(f"all-checks{suffix}", title, (quality.quality_table(s, suffix),)))
     if check is not None:
         blocks += [client.client_error_table(check), client.client_load_table(check)]
     shown = {e.metric for s in summaries for e in s.estimates if not e.is_absent}
     entries = tuple(
-        (metric, f"{entry.definition} Unit: {entry.unit or 'none'}.")
+        (_term(metric), f"{entry.definition} Unit: {entry.unit or 'none'}.")
         for metric, entry in GLOSSARY.items()
         if metric in shown
     )
@@ -171,6 +224,12 @@ def _method(summaries: Sequence[PointSummary], check: ClientCheck | None) -> Sec
         " measurement. Read intervals as: 95 of 100 such runs would cover the true value."
     )
     return _section("method", "Method", lead, blocks)
+
+
+def _term(metric: str) -> str:
+    """The name that the tables use, with the id of scenarios and JSON where it differs."""
+    name = name_of(metric)
+    return name if name.lower() == metric else f"{name} ({metric})"
 
 
 def _provenance(facts: RunFacts) -> Section:
@@ -183,8 +242,8 @@ def _provenance(facts: RunFacts) -> Section:
         ),
     ]
     lead = (
-        f"Raw data: points/*/requests.parquet beside this file. Run {facts.run_id},"
-        f" reproduce with: {facts.reproduce}"
+        f"Raw data: points/*/requests.parquet beside this file. Run {facts.run_id}. Reproduce"
+        f" with: {facts.reproduce}"
     )
     return Section("provenance", "Provenance", lead, tuple(blocks))
 
@@ -205,15 +264,23 @@ def _notices(
     summaries: Sequence[PointSummary], notices: Sequence[Notice]
 ) -> tuple[tuple[str, str], ...]:
     found: list[tuple[str, str]] = [(n.severity, n.sentence) for n in notices]
-    raised: dict[tuple[str, str], list[str]] = {}
+    raised: dict[tuple[str, str], list[tuple[float, str, str]]] = {}
     for s in summaries:
         for check in s.notices:
             severity: str = "warning" if check.status == "notice" else check.status
-            raised.setdefault((severity, check.sentence), []).append(s.meta.name)
-    for (severity, text), points in raised.items():
-        where = f"{listed(points)}: " if len(summaries) > 1 else ""
-        found.append((severity, f"{where}{text}"))
+            # loops closed with other numbers of users are one thing to know, not five
+            raised.setdefault((severity, check.code), []).append(
+                (abs(check.value or 0.0), check.sentence, s.meta.name)
+            )
+    for (severity, _), cases in sorted(raised.items(), key=lambda item: _GRAVITY[item[0][0]]):
+        _, text, worst = max(cases, key=lambda case: case[0])
+        others = [name for _, _, name in cases if name != worst]
+        where = f" (at {worst}{f'; also at {listed(others)}' if others else ''})"
+        found.append((quality.WORDS.get(severity, severity), text + where * (len(summaries) > 1)))
     return tuple(dict.fromkeys(found))
+
+
+_GRAVITY = {"invalid": 0, "absent": 1, "warning": 2}
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -224,9 +291,19 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(item, Mapping):
             rows += _flat(item, f"{name}.")
         elif item not in (None, "", [], ()):
-            text = ", ".join(map(str, item)) if isinstance(item, list | tuple) else str(item)
-            rows.append((name, text))
+            rows.append((name, _fact(key, item)))
     return rows
+
+
+def _fact(key: str, item: Any) -> str:
+    """A stored fact as people read it: a command line, yes or no, gigabytes."""
+    if key == "argv":
+        return shlex.join(map(str, item))
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    if key.endswith("_bytes") and isinstance(item, int | float):
+        return f"{item / 1e9:,.1f} GB"
+    return ", ".join(map(str, item)) if isinstance(item, list | tuple) else str(item)
 
 
 def _data(

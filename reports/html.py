@@ -31,7 +31,8 @@ def render_html(view: View) -> str:
 
 
 def _pictures(view: View) -> dict[str, Markup]:
-    charts = [b for section in view.sections for b in section.blocks if isinstance(b, Chart)]
+    charts = [b for section in view.sections for b in section.leaves if isinstance(b, Chart)]
+    charts += [view.lead] if view.lead else []
     return {c.id: Markup(to_inline_svg(draw(c), c.id, c.title, c.description)) for c in charts}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.view import Chart, Section, Sentence, Table, View
+from reports.view import Chart, Group, Section, Sentence, Table, View
 
 MAX_BYTES = 60 * 1024  # a pull request comment takes 64 KiB
 _BADGES = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠️"}
@@ -12,10 +12,12 @@ def render_markdown(view: View) -> str:
     """Verdict first, then the key tables, then details behind disclosures; at most 60 KiB."""
     head = [f"## {view.title}: {_badge(view.outcome)} {view.outcome}".rstrip(), ""]
     head += [_sentence(s) for s in view.sentences]
+    head += [f"Next: {view.next_step}"] if view.next_step else []
     if view.notices:
         head += ["", *(f"> **{severity}**: {text}" for severity, text in view.notices)]
     tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
     parts = ["\n".join(head), *(_table(t) for t in tables)]
+    parts += [f"{view.lead.title}: {view.lead.caption}"] if view.lead else []
     parts += [text for section in view.sections if (text := _section(section))]
     facts = "; ".join(f"{name}: {value}" for name, value in view.facts)
     parts.append(f"{facts}\n\nRun `{view.run_id}`. Reproduce: `{view.reproduce}`")
@@ -38,21 +40,31 @@ def _sentence(sentence: Sentence) -> str:
 
 
 def _section(section: Section) -> str:
-    tables = [_table(b) for b in section.blocks if isinstance(b, Table)]
-    findings = [f"- {b.title}: {b.caption}" for b in section.blocks if isinstance(b, Chart)]
-    if not tables and not findings:
+    findings = [f"- {b.title}: {b.caption}" for b in section.leaves if isinstance(b, Chart)]
+    parts = ["\n".join(findings)] if findings else []
+    for block in section.blocks:
+        if isinstance(block, Group):
+            tables = [_table(b) for b in block.blocks if isinstance(b, Table)]
+            parts += [f"_{block.title}_", *tables] if tables else []
+        elif isinstance(block, Table):
+            parts.append(_table(block))
+    if not parts:
         return ""
-    body = "\n\n".join([*(["\n".join(findings)] if findings else []), *tables])
+    body = "\n\n".join(parts)
     return f"<details><summary>{section.title}</summary>\n\n{body}\n\n</details>"
 
 
 def _table(table: Table) -> str:
-    header = "| " + " | ".join(name for name, _ in table.columns) + " |"
-    rule = "| " + " | ".join("---:" if align == "right" else "---" for _, align in table.columns)
-    rows = [
-        "| " + " | ".join(_cell(cell.text, cell.outcome) for cell in row.cells) + " |"
-        for row in table.rows
-    ]
+    """Details of rows, which HTML gives a line of their own, become a last column."""
+    has_why = any(row.detail for row in table.rows)
+    columns = [*table.columns, *([("why", "left")] if has_why else [])]
+    header = "| " + " | ".join(name for name, _ in columns) + " |"
+    rule = "| " + " | ".join("---:" if align == "right" else "---" for _, align in columns)
+    rows = []
+    for row in table.rows:
+        cells = [_cell(cell.text, cell.outcome) for cell in row.cells]
+        cells += [_cell(row.detail, "")] if has_why else []
+        rows.append("| " + " | ".join(cells) + " |")
     note = [f"\n<sub>{table.note}</sub>"] if table.note else []
     return "\n".join([f"**{table.caption}**", "", header, rule + " |", *rows, *note])
 

@@ -8,7 +8,7 @@ it is the raw one, for sorting and for the embedded JSON.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from harness.estimate import Verdict
 
@@ -41,8 +41,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """detail: a sentence that belongs to the row and needs its whole width."""
+
     cells: tuple[Cell, ...]
     id: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series. x, y: equally long. low, high: the interval band, empty when none."""
+    """One series. x, y: equally long. low, high: its interval, empty when none; NaN: none there.
+
+    width: of a step, so that the last one is drawn as long as the others.  is_guide: no measurement
+    but something to hold one against, drawn quietly.
+    """
 
     name: str
     x: tuple[float, ...]
@@ -65,17 +72,26 @@ class Line:
     high: tuple[float, ...] = ()
     is_step: bool = False
     has_marks: bool = False
+    width: float = 0.0
+    is_guide: bool = False
+
+
+class Limit(NamedTuple):
+    """A line at `value`. until: the x up to which it binds (p95 binds no p99); None: all of it."""
+
+    value: float
+    label: str
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes. limits: (value on y, label). bands: (x0, x1, label) shaded."""
+    """One pair of axes. bands: (x0, x1, label) shaded."""
 
     y_label: str
     lines: tuple[Line, ...]
     y_scale: Scale = "linear"
-    limits: tuple[tuple[float, str], ...] = ()
-    x_limits: tuple[tuple[float, str], ...] = ()
+    limits: tuple[Limit, ...] = ()
     bands: tuple[tuple[float, float, str], ...] = ()
 
 
@@ -96,6 +112,7 @@ class Chart:
     panels: tuple[Panel, ...]
     x_scale: Scale = "linear"
     is_wide: bool = False
+    x_ticks: tuple[float, ...] = ()  # where x has few values that matter
 
     @property
     def data(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -128,7 +145,16 @@ class Definitions:
     entries: tuple[tuple[str, str], ...]
 
 
-Block = Table | Chart | Text | Definitions
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Blocks behind one disclosure: what belongs to one point of many, or is rarely read."""
+
+    id: str
+    title: str
+    blocks: tuple[Table | Chart, ...]
+
+
+Block = Table | Chart | Text | Definitions | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +166,18 @@ class Section:
     lead: str
     blocks: tuple[Block, ...]
 
+    @property
+    def leaves(self) -> tuple[Block, ...]:
+        """Every block, those of groups in their place."""
+        found: list[Block] = []
+        for block in self.blocks:
+            found += block.blocks if isinstance(block, Group) else (block,)
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a renderer needs."""
+    """Everything a renderer needs. lead: the chart of the first screen, in no section again."""
 
     title: str
     run_id: str
@@ -152,6 +186,8 @@ class View:
     outcome: str
     status: str  # complete | partial | interrupted ...
     sentences: tuple[Sentence, ...]
+    next_step: str  # what to do or type now
+    lead: Chart | None
     verdict_table: Table | None
     headline: tuple[Table, ...]  # key figures, shown under the verdict and on the console
     notices: tuple[tuple[str, str], ...]  # severity, sentence
@@ -162,3 +198,24 @@ class View:
     commit: str
     reproduce: str
     data: dict[str, Any]  # embedded as JSON
+
+    @property
+    def first_tables(self) -> tuple[Table, ...]:
+        """What stands beside the lead: a sweep's points, else the rules, else the key figures."""
+        return self._ordered[: self._num_first]
+
+    @property
+    def further_tables(self) -> tuple[Table, ...]:
+        """The tables of the verdict that come after."""
+        return self._ordered[self._num_first :]
+
+    @property
+    def _num_first(self) -> int:
+        # what the first request after a silence pays is that scenario's answer
+        return 2 if any(t.id == "cold-starts" for t in self._ordered[1:2]) else 1
+
+    @property
+    def _ordered(self) -> tuple[Table, ...]:
+        rules = (self.verdict_table,) if self.verdict_table else ()
+        is_sweep = any(t.id == "points" for t in self.headline)
+        return (*self.headline, *rules) if is_sweep else (*rules, *self.headline)

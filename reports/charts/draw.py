@@ -5,77 +5,133 @@ Series differ by colour, dash and marker together, so that none is told apart by
 
 from __future__ import annotations
 
+import math
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from reports.charts._axes import dress, scale_x, scale_y
-from reports.svg import LIMIT, SERIES, SHADE, TEXT
-from reports.view import Chart, Panel
+from reports.charts._limits import draw_limits
+from reports.svg import AXIS, SERIES, SHADE, TEXT
+from reports.view import Chart, Line, Panel
 
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
 MARKS = ("o", "s", "^", "D", "v", "P")
 # Drawn near the width of a phone's screen, so that text scales up from there and never below.
 WIDTH_IN, WIDE_IN = 5.2, 9.4
+ROW_IN = 0.19  # a line of small text
 
 
 def draw(chart: Chart) -> Figure:
     """The chart's Figure; nothing global to close."""
     num = len(chart.panels)
-    height = 3.0 if num == 1 else 0.55 + 1.35 * num
+    head = 0.08 + ROW_IN * _rows_above(chart.panels[0])
+    body = 2.35 if num == 1 else 1.35 if num <= 4 else 1.0
+    height = head + num * body + (num - 1) * 0.3 + 0.5
     figure = Figure(figsize=(WIDE_IN if chart.is_wide else WIDTH_IN, height))
     grid = figure.subplots(num, 1, sharex=True, squeeze=False)[:, 0]
-    every_x = [x for p in chart.panels for line in p.lines for x in line.x]
     for axes, panel in zip(grid, chart.panels, strict=True):
         _panel(axes, panel)
-    scale_x(grid[-1], chart.x_scale, every_x)
+    scale_x(grid[-1], chart.x_scale, _every_x(chart), chart.x_ticks)
+    for axes, panel in zip(grid, chart.panels, strict=True):  # once both scales are known
+        draw_limits(axes, panel.limits)
     grid[-1].set_xlabel(chart.x_label, color=TEXT, fontsize=8.5)
     figure.align_ylabels(list(grid))
     figure.subplots_adjust(
         left=0.085 if chart.is_wide else 0.15,
-        right=0.985, top=1 - 0.28 / height, bottom=0.5 / height, hspace=0.28,
+        right=0.985, top=1 - head / height, bottom=0.46 / height, hspace=0.3 / body,
     )  # fmt: skip
     return figure
 
 
+def _every_x(chart: Chart) -> list[float]:
+    """Everything that the x axis must hold, the ends of steps, bands and limits with it."""
+    found: list[float] = list(chart.x_ticks)
+    for panel in chart.panels:
+        for line in panel.lines:
+            found += [*line.x, *([line.x[-1] + line.width] if line.x else [])]
+        found += [x for x0, x1, _ in panel.bands for x in (x0, x1)]
+        found += [limit.until for limit in panel.limits if limit.until is not None]
+    return found
+
+
+def _rows_above(panel: Panel) -> int:
+    """Lines of text above a panel: the words of its bands, then its legend."""
+    legend = -(-len(panel.lines) // _columns(panel)) if len(panel.lines) > 1 else 0
+    return legend + any(label for _, _, label in panel.bands)
+
+
+def _columns(panel: Panel) -> int:
+    """Names side by side in the legend: as many as surely fit."""
+    longest = max((len(line.name) for line in panel.lines), default=1)
+    return 5 if longest <= 8 else 4 if longest <= 12 else 3 if longest <= 20 else 2
+
+
 def _panel(axes: Axes, panel: Panel) -> None:
     dress(axes)
-    values = [limit for limit, _ in panel.limits]
     for x0, x1, label in panel.bands:
-        axes.axvspan(x0, x1, color=SHADE, alpha=0.5, linewidth=0)
+        axes.axvspan(x0, x1, color=SHADE, alpha=0.6, linewidth=0)
         axes.annotate(
             label, ((x0 + x1) / 2, 1.0), xycoords=("data", "axes fraction"), ha="center",
-            va="bottom", fontsize=7, color=TEXT,
+            va="bottom", fontsize=7.5, color=TEXT,
         )  # fmt: skip
-    for i, line in enumerate(panel.lines):
-        color, dash = SERIES[i % 6], DASHES[i % 6]
-        if line.low:
-            axes.fill_between(
-                line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0,
-                step="post" if line.is_step else None,
-            )  # fmt: skip
-            values += [*line.low, *line.high]
-        axes.plot(
-            line.x, line.y, color=color, linestyle=dash, linewidth=1.6, label=line.name,
-            drawstyle="steps-post" if line.is_step else "default",
-            marker=MARKS[i % 6] if line.has_marks else "", markersize=4,
-        )  # fmt: skip
-        values += list(line.y)
-    for limit, label in panel.limits:
-        axes.axhline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
-        axes.annotate(
-            label, (0.995, limit), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=7.5, color=LIMIT,
-        )  # fmt: skip
-    for limit, label in panel.x_limits:
-        axes.axvline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
-        axes.annotate(
-            label, (limit, 0.03), xycoords=("data", "axes fraction"), ha="right", va="bottom",
-            fontsize=7.5, color=LIMIT, rotation=90,
-        )  # fmt: skip
+    measured = [line for line in panel.lines if not line.is_guide]
+    for line in panel.lines:
+        if line.is_guide:
+            _guide(axes, line)
+    for i, line in enumerate(measured):
+        _line(axes, line, i % len(SERIES))
+    values = [limit.value for limit in panel.limits]
+    values += [v for line in panel.lines for v in (*line.y, *line.low, *line.high)]
     scale_y(axes, panel.y_scale, values)
     axes.set_ylabel(panel.y_label, color=TEXT, fontsize=8.5)
     if len(panel.lines) > 1:
-        legend = axes.legend(
-            fontsize=7.5, frameon=False, labelcolor=TEXT, loc="best", handlelength=2.6
+        handles, names = axes.get_legend_handles_labels()
+        # guides are drawn first, beneath the data, but named last
+        order = sorted(range(len(names)), key=lambda k: k < len(names) - len(measured))
+        words_in = ROW_IN * any(label for _, _, label in panel.bands)
+        assert axes.figure is not None
+        above = ScaledTranslation(0, 0.04 + words_in, axes.figure.dpi_scale_trans)
+        axes.legend(
+            [handles[k] for k in order], [names[k] for k in order], fontsize=7.5, frameon=False,
+            labelcolor=TEXT, handlelength=2.6, ncols=_columns(panel), borderaxespad=0,
+            loc="lower left", bbox_to_anchor=(0.0, 1.0), bbox_transform=axes.transAxes + above,
+        )  # fmt: skip
+
+
+def _line(axes: Axes, line: Line, i: int) -> None:
+    """A measured series: marks with bars where x has few values, else a line in its band."""
+    color, dash = SERIES[i], DASHES[i]
+    if line.low and line.has_marks:
+        low = [max(0.0, y - b) for y, b in zip(line.y, line.low, strict=True)]
+        high = [max(0.0, b - y) for y, b in zip(line.y, line.high, strict=True)]
+        axes.errorbar(
+            line.x, line.y, yerr=(low, high), fmt="none", color=color, elinewidth=1.0, capsize=2.5
         )
-        legend.set_zorder(5)
+    elif line.low:
+        axes.fill_between(
+            line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0,
+            where=[not math.isnan(v) for v in line.low],
+        )  # fmt: skip
+    x, y = _held(line)
+    axes.plot(
+        x, y, color=color, linestyle=dash, linewidth=1.6, label=line.name,
+        drawstyle="steps-post" if line.is_step else "default",
+        marker=MARKS[i] if line.has_marks else "", markersize=4,
+    )  # fmt: skip
+
+
+def _guide(axes: Axes, line: Line) -> None:
+    x, y = _held(line)
+    axes.plot(
+        x, y, color=AXIS, linestyle=(0, (1, 1.6)), linewidth=1.2, label=line.name,
+        drawstyle="steps-post" if line.is_step else "default",
+    )  # fmt: skip
+
+
+def _held(line: Line) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The last step drawn as long as the others."""
+    if not line.width or not line.x:
+        return line.x, line.y
+    return (*line.x, line.x[-1] + line.width), (*line.y, line.y[-1])

@@ -27,12 +27,18 @@
           const cell = row.cells[column];
           return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
         };
-        const rows = [...body.rows].sort((a, b) => {
+        const own = [...body.rows].filter((row) => !row.classList.contains("detail"));
+        // a row's line of detail moves along with it
+        const after = new Map(own.map((row) => [row, row.nextElementSibling]));
+        const rows = own.sort((a, b) => {
           const x = key(a), y = key(b);
           const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y));
           return up ? order : -order;
         });
-        body.append(...rows);
+        for (const row of rows) {
+          const detail = after.get(row);
+          body.append(row, ...(detail?.classList.contains("detail") ? [detail] : []));
+        }
       };
     });
   }
@@ -55,7 +61,16 @@
     details.querySelector("summary").after(link);
   }
 
+  // A link to what lies behind a disclosure opens it.
+  const reveal = () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
+    if (target) target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details.text")) details.open = true;
+    for (const details of document.querySelectorAll("details:not(.data)")) details.open = true;
   });
 })();

@@ -55,7 +55,7 @@ def test_every_form_says_the_error_and_both_kinds_of_stamps(render: Any) -> None
     text = render(view(CHECK)).replace("&#39;", "'")
     assert "This client's own error at your load: p50 3.0 us, p99 41 us." in text
     assert "120 streams at 50 tok/s (yours)" in text
-    for cell in ("180 us", "2.0 ms", "90 us", "5.0 ms", "12 ms", "3,920", "8.2 us", "21.0%"):
+    for cell in ("180 us", "2.0 ms", "90 us", "5.0 ms", "12 ms", "3,920", "8.2 us", "21%"):
         assert cell in text, cell
     assert "send lag p99 was 31 ms" in text
     assert "Clean up to 6,000 chunks/s." in text

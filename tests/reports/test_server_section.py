@@ -60,8 +60,8 @@ def test_one_point_leads_with_both_accounts(sample) -> None:
     (table,) = [t for t in view.headline if t.id == "client-server"]
     rows = [[cell.text for cell in row.cells] for row in table.rows]
     assert rows == [
-        ["requests finished, whole point", "400", "396", "-1.0%", "agree"],
-        ["output tokens, whole point", "48,123 tok", "51,003 tok", "+6.0%", "differ"],
+        ["requests finished, whole point", "400", "396", "-1%", "agree"],
+        ["output tokens, whole point", "48,123 tok", "51,003 tok", "+5.99%", "differ"],
         ["preemptions", "", "3", "", ""],
     ]
     assert table.rows[1].cells[4].outcome == "notice"
@@ -73,8 +73,8 @@ def test_the_series_say_what_they_came_to_in_the_window(sample) -> None:
     chart, limits = section.blocks
     # 9 were running before the window and 2 waited after it
     assert chart.caption == (
-        "In the measured window the server ran up to 4 requests, kept no requests waiting and"
-        " filled its KV cache to 41.5%."
+        "In the measured window the server ran up to 4 requests at a time, kept no requests"
+        " waiting and filled its KV cache to 41.5%."
     )
     names = [line.name for panel in chart.panels for line in panel.lines]
     assert names == ["in flight, client", "running, server", "waiting, server", "KV cache"]
@@ -87,7 +87,8 @@ def test_the_series_say_what_they_came_to_in_the_window(sample) -> None:
 def test_a_sweep_has_both_accounts_by_point(sample) -> None:
     view = view_of(sample, 2)
     (section,) = [s for s in view.sections if s.id == "engine"]
-    assert [b.id for b in section.blocks] == [
+    assert [b.id for b in section.blocks] == ["point-engine-0-0", "point-engine-1-0"]
+    assert [b.id for b in section.leaves] == [
         "client-server-0-0", "chart-server-0-0", "limits-0-0",
         "client-server-1-0", "chart-server-1-0", "limits-1-0",
     ]  # fmt: skip
@@ -103,7 +104,7 @@ def test_without_an_account_there_is_no_section(sample) -> None:
 def test_every_renderer_tells_it(sample) -> None:
     view = view_of(sample, 1)
     page, text = render_html(view), render_markdown(view)
-    for told in ("Client against server", "51,003 tok", "+6.0%", "The server over time"):
+    for told in ("Client against server", "51,003 tok", "+5.99%", "The server over time"):
         assert told in page
         assert told in text
     assert 'id="chart-server"' in page

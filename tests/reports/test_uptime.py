@@ -56,7 +56,7 @@ def test_the_strip_says_in_words_what_it_shades() -> None:
     assert "Down at 30 min for 10 min (connect)." in strip.description
     (panel,) = strip.panels
     assert panel.bands == ((0.5, pytest.approx(40 / 60), "down"),)
-    assert panel.limits == ((pytest.approx(95.0), "up from 95%"),)
+    assert panel.limits == ((pytest.approx(95.0), "up from 95%", None),)
     assert sum(y == 0 for y in panel.lines[0].y) == 10
     assert isinstance(figures, Table)
     told = {row.cells[0].text: row.cells[1].text for row in figures.rows}
@@ -90,7 +90,9 @@ def test_every_twin_tells_it_and_parts_are_pooled() -> None:
         assert "at least 2 min" in text
         assert "99% uptime is" in text
     assert "Errors over time" in html
-    assert len([b for s in made.sections for b in s.blocks if b.id.startswith("chart-uptime")]) == 1
+    assert made.lead is not None
+    assert made.lead.id == "chart-uptime"
+    assert html.count('id="chart-uptime"') == 1
 
 
 def test_nothing_is_shown_where_nobody_asked_and_nothing_fell() -> None:

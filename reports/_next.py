@@ -1,0 +1,40 @@
+"""What a reader does now: the last part of the answer, in one sentence.
+
+An open question already carries its own next step in the verdict's sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis import PointSummary
+from harness.estimate import Outcome, Verdict
+
+_BY_FAILURES = ("error_rate", "throttle_rate", "uptime")
+
+
+def next_step(
+    outcome: Outcome, status: str, summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
+) -> str:
+    """Empty where the sentences already say it, or where nothing is left to do."""
+    if status != "complete":
+        return "`harness run --resume latest` measures what is missing."
+    if outcome is Outcome.INVALID:
+        return "mend what Method, Measurement quality names first, then run again."
+    if outcome is Outcome.INCONCLUSIVE or not summaries:
+        return ""
+    broken = [v for v in verdicts if v.outcome is Outcome.FAIL]
+    if any(v.estimate and v.estimate.metric in _BY_FAILURES for v in broken):
+        return "read Errors below: what failed, how often and when."
+    if _is_sweep(summaries):
+        if broken:
+            return "add rates between the last that held and the first that did not."
+        return "add higher rates; the capacity lies above those measured."
+    if len(summaries) > 1 or any(s.meta.idle_s for s in summaries):
+        return ""
+    what = "the load that still keeps them" if broken else "where the target stops keeping them"
+    return f"`harness run sweep`, aimed at the same target, finds {what}."
+
+
+def _is_sweep(summaries: Sequence[PointSummary]) -> bool:
+    return len({s.meta.offered_req_per_s for s in summaries if s.meta.kind == "open"}) > 1
