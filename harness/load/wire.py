@@ -14,6 +14,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -100,6 +101,7 @@ class Connection:
     """A keep-alive connection. Made by `open_connection`; used by one exchange at a time."""
 
     __slots__ = (
+        "_is_sending",
         "_read_watcher",
         "_recvmsg",
         "_socket",
@@ -125,7 +127,7 @@ class Connection:
         self._recvmsg = raw.recvmsg
         self.dns_ns = self.tcp_ns = self.tls_ns = self.rtt_ns = 0
         self.num_uses, self.idle_since_ns, self.sent_ns = 0, monotonic_ns(), 0
-        self.is_closed = False
+        self.is_closed = self._is_sending = False
         self.listener: Listener | None = None
         self.on_idle_close: Callable[[Connection], None] | None = None
         self.reader = ResponseReader()
@@ -162,24 +164,42 @@ class Connection:
         WireFault. A fault of an exchange already answered is not one: its answer stands."""
         data = self._tls.encrypt(request) if self._tls else request
         self.sent_ns = sent_ns = monotonic_ns()
-        deadline_ns = sent_ns + int(timeout_s * 1e9)
         try:
             num_sent = self._socket.send(data)
         except BlockingIOError:
             num_sent = 0
         except OSError as error:
             raise self._send_fault(error) from None
-        while num_sent < len(data):
+        if num_sent < len(data):
+            self._is_sending = True
+            try:
+                self._send_rest(memoryview(data)[num_sent:], sent_ns + int(timeout_s * 1e9))
+            finally:
+                self._is_sending = False
+                if self.is_closed:
+                    self._shut()
+        return sent_ns, monotonic_ns()
+
+    def _send_rest(self, data: memoryview, deadline_ns: int) -> None:
+        """What did not fit at once, unless the answer comes first, as a refusal may."""
+        while data:
             left_s = (deadline_ns - monotonic_ns()) / 1e9
             if left_s <= 0 or not _wait(self._socket, 2, left_s):
                 raise TimeoutFault("the request could not be written", "timeout_send")
+            if self.listener is None:
+                return
             try:
-                num_sent += self._socket.send(memoryview(data)[num_sent : num_sent + 262_144])
+                data = data[self._socket.send(data[:262_144]) :]
             except BlockingIOError:
                 continue
             except OSError as error:
+                num_read = -1
+                while self.listener is not None and len(self.receives) > num_read:
+                    num_read = len(self.receives)
+                    self._on_readable()  # what the peer said before it closed
+                if self.listener is None:
+                    return
                 raise self._send_fault(error) from None
-        return sent_ns, monotonic_ns()
 
     def end(self) -> None:
         """Give the connection back to the pool's care."""
@@ -192,6 +212,13 @@ class Connection:
         self.is_closed = True
         self._read_watcher.stop()
         self._read_watcher.close()
+        if self._is_sending:  # libev dies of a closed descriptor that a greenlet waits to write to
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes it
+            return
+        self._shut()
+
+    def _shut(self) -> None:
         SOCKETS.closing(self._socket)
         self._socket.close()
 
@@ -240,7 +267,8 @@ class Connection:
 
     def _over(self, fault: WireFault | None) -> None:
         listener, self.listener = self.listener, None
-        if fault is not None or not self.reader.keeps_alive:
+        is_spent = self._is_sending or (self._tls is not None and self._tls.is_closed)
+        if fault is not None or is_spent or not self.reader.keeps_alive:
             SOCKETS.num_dropped += fault is None or isinstance(fault, StaleFault)
             self.close()
         if listener is not None:
@@ -280,8 +308,7 @@ class Connection:
     def _is_stale(self) -> bool:
         """Reset within two round trips of sending on a connection idle for over a second."""
         return (
-            self.num_uses > 1
-            and not self.receives
+            not self.receives
             and self.sent_ns - self.idle_since_ns > STALE_IDLE_NS
             and monotonic_ns() - self.sent_ns <= max(2 * self.rtt_ns, STALE_FLOOR_NS)
         )

@@ -83,15 +83,18 @@ GOOD = chunked(*TOKENS, FINISH, event(usage(4)), DONE)
 
 class RawServer:
     """answer_of: from the ordinal of a request and how often its connection was used before, what
-    to say. pause_s: before each piece, so that each is a segment of its own."""
+    to say. pause_s: before each piece, so that each is a segment of its own. most_body: bytes of a
+    request's body that are read before it is answered, None for all."""
 
     def __init__(
         self, answer_of: Callable[[int, int], Answer], pause_s: float = 0.002,
         host: str = "127.0.0.1", context: ssl.SSLContext | None = None,
+        most_body: int | None = None,
     ) -> None:  # fmt: skip
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, 0), family=family, backlog=512)
         self._answer_of, self._pause_s, self._context = answer_of, pause_s, context
+        self._most_body = most_body
         port = self._listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         self.base_url = f"http{'s' if context else ''}://{name}:{port}/v1"
@@ -147,8 +150,9 @@ class RawServer:
         for line in head.split(b"\r\n")[1:]:
             key, _, value = line.partition(b":")
             fields[key.lower()] = value.strip()
-        while len(body) < int(fields[b"content-length"]):
-            body += link.recv(65_536)
+        size = int(fields[b"content-length"])
+        while len(body) < (size if self._most_body is None else min(size, self._most_body)):
+            body += link.recv(4_096)
         name = fields[b"x-request-id"].decode()
         self.asked[name] += 1
         self.bodies[name] = body
