@@ -15,14 +15,9 @@ from gevent.event import Event
 
 from benchmarks.readers.job import Job, Stream
 from harness.load.clock import Axis
-from harness.load.wire import (
-    NUM_STAMPS,
-    Connection,
-    Polls,
-    WireFault,
-    hold_kernel_stamps,
-    open_connection,
-)  # fmt: skip
+from harness.load.faults import WireFault
+from harness.load.opening import open_connection
+from harness.load.wire import NUM_STAMPS, Connection, Polls, hold_kernel_stamps
 
 
 class Ending:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import gevent
 
 from harness.load.faults import DnsFault, WireFault
+from harness.load.opening import open_connection
 from harness.load.sockets import SOCKETS
-from harness.load.wire import Connection, Polls, open_connection
+from harness.load.wire import Connection, Polls
 
 IDLE_NS = 4_000_000_000
 MAX_WARM_AT_ONCE = 64

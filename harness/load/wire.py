@@ -8,7 +8,6 @@ the one that reported it, and the body offset reached. What they mean is parse.p
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 import sys
@@ -16,7 +15,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import gevent
 from gevent import monkey
@@ -24,19 +23,14 @@ from gevent.hub import Waiter
 
 from harness.load.faults import (
     ClientFault,
-    ConnectFault,
     StaleFault,
     TimeoutFault,
-    TlsFault,
     TruncatedFault,
     WireFault,
 )  # fmt: skip
 from harness.load.http1 import ResponseReader
 from harness.load.sockets import SOCKETS
 from harness.load.tls import TlsStream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the kernel answers with a timespec
 RECV_BYTES = 65_536
@@ -45,8 +39,9 @@ NUM_STAMPS = 4  # numbers a receive leaves
 STALE_IDLE_NS = 1_000_000_000
 STALE_FLOOR_NS = 5_000_000  # two round trips, but never less: resets carry no kernel stamp
 _timespec = struct.Struct("qq").unpack
-_OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
-_Socket: Any = monkey.get_original("socket", "socket")
+# errors that are our own: too few descriptors, ports, memory
+OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+Socket: Any = monkey.get_original("socket", "socket")
 
 
 class Polls:
@@ -85,7 +80,7 @@ class Polls:
 def hold_kernel_stamps() -> Any:
     """An idle UDP socket with stamping on. The kernel enables stamping lazily: without one held
     for the process's life the first millisecond of every burst has none."""
-    holder = _Socket(socket.AF_INET, socket.SOCK_DGRAM)
+    holder = Socket(socket.AF_INET, socket.SOCK_DGRAM)
     if sys.platform == "linux":
         holder.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     return holder
@@ -98,7 +93,7 @@ class Listener(Protocol):
 
 
 class Connection:
-    """A keep-alive connection. Made by `open_connection`; used by one exchange at a time."""
+    """A keep-alive connection. Made by opening.py; used by one exchange at a time."""
 
     __slots__ = (
         "_is_sending",
@@ -184,7 +179,7 @@ class Connection:
         """What did not fit at once, unless the answer comes first, as a refusal may."""
         while data:
             left_s = (deadline_ns - monotonic_ns()) / 1e9
-            if left_s <= 0 or not _wait(self._socket, 2, left_s):
+            if left_s <= 0 or not wait_ready(self._socket, 2, left_s):
                 raise TimeoutFault("the request could not be written", "timeout_send")
             if self.listener is None:
                 return
@@ -298,11 +293,11 @@ class Connection:
     def _reset_fault(self, error: OSError) -> WireFault:
         if self._is_stale():
             return StaleFault("a kept connection was reset as we used it")
-        return TruncatedFault(f"the connection broke: {_name(error)}")
+        return TruncatedFault(f"the connection broke: {errno_name(error)}")
 
     def _send_fault(self, error: OSError) -> WireFault:
-        if error.errno in _OURS:
-            return ClientFault(f"cannot send: {_name(error)}")
+        if error.errno in OURS:
+            return ClientFault(f"cannot send: {errno_name(error)}")
         return self._reset_fault(error)
 
     def _is_stale(self) -> bool:
@@ -314,98 +309,7 @@ class Connection:
         )
 
 
-def open_connection(
-    addresses: Iterable[tuple[int, tuple[Any, ...]]],
-    host: str,
-    is_tls: bool,
-    timeout_s: float,
-    polls: Polls,
-) -> Connection:
-    """Connect to the first address that answers; TCP and TLS have timeout_s each.
-
-    Blocks its greenlet. Raises ConnectFault, TlsFault, ClientFault.
-    """
-    begin_ns = monotonic_ns()
-    raw, last = None, ConnectFault("the name has no address")
-    for family, address in addresses:
-        try:
-            raw = _connect(family, address, timeout_s)
-            break
-        except ConnectFault as fault:
-            last = fault
-    if raw is None:
-        raise last
-    tcp_ns = monotonic_ns() - begin_ns
-    try:
-        tls = _secure(raw, host, timeout_s) if is_tls else None
-        connection = Connection(raw, tls, polls)
-    except BaseException:
-        raw.close()
-        raise
-    connection.tcp_ns = connection.rtt_ns = tcp_ns
-    connection.tls_ns = monotonic_ns() - begin_ns - tcp_ns if is_tls else 0
-    return connection
-
-
-def _connect(family: int, address: tuple[Any, ...], timeout_s: float) -> Any:
-    try:
-        raw = _Socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ClientFault(f"no socket: {_name(error)}") from None
-    try:
-        raw.setblocking(False)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sys.platform == "linux":
-            raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        code = raw.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            if not _wait(raw, 2, timeout_s):
-                raise ConnectFault(f"no connection within {timeout_s:g} s")
-            code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code in _OURS:
-            raise ClientFault(f"cannot connect: {errno.errorcode[code]}")
-        if code:
-            raise ConnectFault(f"cannot connect: {os.strerror(code)}")
-        return raw
-    except BaseException:
-        raw.close()
-        raise
-
-
-def _secure(raw: Any, host: str, timeout_s: float) -> TlsStream:
-    """The TLS handshake, cooperative."""
-    deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
-    tls = TlsStream(host)
-    is_over, out = tls.handshake()
-    while True:
-        while out:
-            try:
-                out = out[raw.send(out) :]
-            except BlockingIOError:
-                _wait_until(raw, 2, deadline_ns)
-            except OSError as error:
-                raise TlsFault(f"the handshake broke: {_name(error)}") from None
-        if is_over:
-            return tls
-        _wait_until(raw, 1, deadline_ns)
-        try:
-            received = raw.recv(RECV_BYTES)
-        except BlockingIOError:
-            continue
-        except OSError as error:
-            raise TlsFault(f"the handshake broke: {_name(error)}") from None
-        if not received:
-            raise TlsFault("the peer closed during the handshake")
-        is_over, out = tls.handshake(received)
-
-
-def _wait_until(raw: Any, events: int, deadline_ns: int) -> None:
-    left_s = (deadline_ns - monotonic_ns()) / 1e9
-    if left_s <= 0 or not _wait(raw, events, left_s):
-        raise TlsFault("the handshake took too long")
-
-
-def _wait(raw: Any, events: int, timeout_s: float) -> bool:
+def wait_ready(raw: Any, events: int, timeout_s: float) -> bool:
     """Block this greenlet until the socket is ready (1 read, 2 write); False on timeout."""
     hub = gevent.get_hub()
     watcher = hub.loop.io(raw.fileno(), events)
@@ -418,5 +322,5 @@ def _wait(raw: Any, events: int, timeout_s: float) -> bool:
         watcher.close()
 
 
-def _name(error: OSError) -> str:
+def errno_name(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
