@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 _MASK = (1 << 64) - 1
@@ -34,21 +35,18 @@ def gumbel(keys: Sequence[int], token_ids: torch.Tensor) -> torch.Tensor:
 
 
 def gumbel_of(keys: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-    """The same for keys and token_ids that broadcast together, both int64."""
-    x = token_ids * _signed(_GOLDEN) + keys
-    x ^= _shift_right(x, 30)
-    x *= _signed(_MIX_1)
-    x ^= _shift_right(x, 27)
-    x *= _signed(_MIX_2)
+    """The same for keys and token_ids that broadcast together, both int64 and on the CPU."""
+    # numpy has unsigned integers, whose >> is the logical shift; torch's takes two operations.
+    x = token_ids.numpy().view(np.uint64) * np.uint64(_GOLDEN) + keys.numpy().view(np.uint64)
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(_MIX_1)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(_MIX_2)
     # The last xor-shift of SplitMix64 only touches low bits, which float32 would round away.
-    u = _shift_right(x, 1).to(torch.float32).mul_(_TWO_63)
+    x >>= np.uint64(1)
+    u = torch.from_numpy(x.view(np.int64)).to(torch.float32).mul_(_TWO_63)
     # u is fine-grained near 0 and -log1p(-u) ~ u there, so large Gumbel values are not quantised.
     return u.clamp_(2.0**-63, 1 - 2.0**-24).neg_().log1p_().neg_().log_().neg_()
-
-
-def _shift_right(x: torch.Tensor, bits: int) -> torch.Tensor:
-    """Logical shift: torch's >> keeps the sign."""
-    return (x >> bits) & (_MASK >> bits)
 
 
 def _mix(x: int) -> int:

@@ -93,7 +93,8 @@ class Sampler:
         """Draw where temperature > 0, argmax elsewhere."""
         is_drawn = (needs & _Need.DRAW) > 0
         if is_drawn.all():
-            return self._draw(logits.clone(), rows, needs, requests)
+            keeps_raw = (needs & _Need.LOGPROBS).any()
+            return self._draw(logits.clone() if keeps_raw else logits, rows, needs, requests)
         tokens: list[int] = logits.argmax(dim=-1).tolist()
         drawn = np.flatnonzero(is_drawn)
         chosen = [requests[i] for i in drawn.tolist()]
