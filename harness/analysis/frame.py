@@ -142,8 +142,8 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         table = table.take(pa.array(order)).combine_chunks()
     is_first, is_last = _attempts(table)
     offsets, chunk_ns = _lists(table, "chunk_ns", pa.int64())
-    _, chunk_tok = _lists(table, "chunk_tok", pa.float32())
-    _, uncertain = _lists(table, "chunk_uncertain", pa.bool_())
+    chunk_tok = _lists(table, "chunk_tok", pa.float32())
+    uncertain = _lists(table, "chunk_uncertain", pa.bool_())
     stamps = {
         f"{name}_s": _stamp(table, f"{name}_ns", t0_ns)
         for name in (
@@ -168,8 +168,8 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         is_first_uncertain=_number(table, "first_uncertain") == 1,
         offsets=offsets,
         chunk_s=(chunk_ns.astype(np.int64, copy=False) - t0_ns) / 1e9,
-        chunk_tok=_match(chunk_tok, len(chunk_ns)),
-        chunk_is_uncertain=_match(uncertain, len(chunk_ns)) == 1,
+        chunk_tok=_match(*chunk_tok, offsets),
+        chunk_is_uncertain=_match(*uncertain, offsets) == 1,
         timings=_texts(table, "timings"),
     )
 
@@ -255,8 +255,13 @@ def _lists(
     return offsets, np.asarray(values.to_numpy(zero_copy_only=False))
 
 
-def _match(values: npt.NDArray[np.generic], length: int) -> FloatArray:
-    """The list as floats; zeros where the column was not written beside chunk_ns."""
-    if len(values) != length:
-        return np.zeros(length)
-    return values.astype(np.float64)
+def _match(own: IntArray, values: npt.NDArray[np.generic], offsets: IntArray) -> FloatArray:
+    """[m] the list beside chunk_ns; zeros for the requests that have none, as those have no
+    chunk_tok whose tokens nobody counted. own: its offsets.  offsets: those of chunk_ns."""
+    lengths = np.diff(offsets)
+    is_told = np.diff(own) == lengths
+    if is_told.all():
+        return values.astype(np.float64)
+    matched = np.zeros(int(offsets[-1]))
+    matched[np.repeat(is_told, lengths)] = values[np.repeat(is_told, np.diff(own))]
+    return matched

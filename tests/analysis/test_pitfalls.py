@@ -210,6 +210,18 @@ def test_windows_without_requests_are_left_out(rows):
     assert found.find("uptime", "ratio").n == 1
 
 
+def test_an_answer_that_nobody_counted_leaves_the_others_their_tokens(rows):
+    """A stream that broke before its usage has chunks, and no count of any of them."""
+    made = [rows.row(i / 10, [i / 10 + 0.1 * k for k in (1, 2, 3, 4)]) for i in range(90)]
+    untold = {"n_out": None, "n_first": None, "chunk_tok": None, "tok_source": "absent"}
+    made[7] |= untold | {"error_class": "truncated"}
+    made[8] |= untold
+    found = analyse_point(rows.requests(made), rows.clients(), rows.meta(10))
+    assert found.find("output_tok_per_s", "rate").value == pytest.approx(88 * 4 / 10)
+    assert found.find("wasted_tok_per_s", "rate").value == 0
+    assert found.find("itl", "p50").value == pytest.approx(0.1)
+
+
 def test_every_metric_has_a_definition(rows):
     found = probes(rows, set())
     assert {e.metric for e in found.estimates} <= set(GLOSSARY)
