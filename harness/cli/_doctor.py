@@ -16,11 +16,14 @@ from harness.cli._endpoints import key_of
 from harness.cli._interruption import Interruption
 from harness.cli._options import Voice, echo
 from harness.cli._run import default_workers
-from harness.errors import ExitCode, MeasurementError
+from harness.errors import ExitCode, MeasurementError, UsageError
 from harness.load import LoadProcess, TargetFacts, probe_target
 from harness.load.handshake import Handshake, time_handshake
 from harness.load.machine import SPARE_DESCRIPTORS, MachineFacts, read_machine
 from harness.records import write_bytes
+from harness.scenario._flags import complete_urls
+from harness.scenario._rules import complaints
+from harness.scenario.document import OpenAITarget
 from harness.units import format_seconds
 
 __all__ = ["Diagnosis", "Examined", "check", "examine", "read_machine", "tell"]
@@ -63,8 +66,20 @@ class Diagnosis:
 
 def examine(url: str, model: str, api_key_env: str | None) -> Examined:
     """Reach the endpoint and ask it a few tiny things. Raises TargetError, UsageError."""
+    url = _checked(url)
     key = key_of(api_key_env, "--api-key-env")
     return Examined(time_handshake(url), probe_target(url, model, key))
+
+
+def _checked(url: str) -> str:
+    """The URL as a scenario would take it. Raises UsageError."""
+    data = {"targets": {"URL": {"kind": "openai", "url": url}}}
+    complete_urls(data)
+    found = data["targets"]["URL"]["url"]
+    for _, message in complaints(OpenAITarget(kind="openai", url=found)):
+        # never shown: what is wrong with it may be a password
+        raise UsageError(f"the URL {message}", do="write http://HOST:PORT/v1")
+    return found
 
 
 def check(

@@ -136,7 +136,15 @@ def key_of(name: str | None, where: str) -> str | None:
             why="the key is taken from there",
             do=f"export {name}=...",
         )
-    return os.environ[name]
+    value = os.environ[name]
+    if not all(" " <= character <= "~" for character in value):
+        raise UsageError(
+            f"the value of the environment variable {name} cannot be sent in a header",
+            where=where,
+            why="it holds a line break, or a character outside ASCII",
+            do=f"export {name} again, without what surrounds the key",
+        )
+    return value
 
 
 def headers_of(name: str, target: Target) -> dict[str, str]:

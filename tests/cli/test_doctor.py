@@ -127,3 +127,16 @@ def test_a_small_run_is_not_held_up_by_a_check(cli: Any) -> None:
     assert done.code in (0, 3, 4), done.err
     assert not (cli.latest / "client_check.json").exists()
     assert "client_check" not in json.loads(done.out)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000", "ftp://h", "http://[", "http://u:verysecret@127.0.0.1:9/v1",
+     "http://127.0.0.1:9/v1?key=verysecret", "http://127.0.0.1:9/\nX: verysecret"],
+)  # fmt: skip
+def test_a_url_that_no_scenario_would_take_is_refused_alike(cli: Any, url: str) -> None:
+    done = cli("doctor", url)
+    assert (done.code, done.out) == (2, "")
+    assert "error: the URL " in done.err
+    assert "verysecret" not in done.err
+    assert done.has_no_traceback()
