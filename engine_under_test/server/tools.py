@@ -74,6 +74,8 @@ class ToolCallParser:
         if self._state is _State.HEADER:
             return self._header(calls)
         if self._state is _State.ARGUMENTS:
+            if not self._value.has_begun:  # the space before it may come later than its colon
+                self._buffer = self._buffer.lstrip()
             length = self._value.scan(self._buffer)
             if length:
                 calls.append(CallDelta(self.num_calls - 1, None, self._buffer[:length]))
@@ -118,13 +120,14 @@ class _JsonValue:
     """Finds the end of one JSON value in pieces of text, without judging what is inside."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.has_begun = self.is_over = False
         self._depth = 0
         self._in_string = False
         self._is_escaped = False
 
     def scan(self, text: str) -> int:
         """How many characters of text belong to the value."""
+        self.has_begun = self.has_begun or bool(text)
         for n, char in enumerate(text):
             if self._in_string:
                 if self._is_escaped:

@@ -55,6 +55,7 @@ def test_calls_and_text_are_told_apart_under_every_cut(
         found, calls = _parse(pieces)
         assert found == content
         assert [name for name, _ in calls] == names
+        assert calls == _parse([text])[1]  # to the character: no space before the arguments
 
 
 def test_arguments_are_the_models_own_json() -> None:
