@@ -17,7 +17,7 @@ from reports.view import Chart, Limit, Line, Panel
 
 def load_charts(summaries: Sequence[PointSummary]) -> list[Chart]:
     """A sweep against its load: goodput, and latency quantiles."""
-    ordered = sorted(summaries, key=_load)
+    ordered = sorted((s for s in summaries if s.is_valid), key=_load)
     kinds = {s.meta.kind for s in ordered}
     if len({_load(s) for s in ordered}) < 2 or len(kinds) > 1:
         return []

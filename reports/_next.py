@@ -1,7 +1,4 @@
-"""What a reader does now: the last part of the answer, in one sentence.
-
-An open question already carries its own next step in the verdict's sentence.
-"""
+"""What a reader does now: the last part of the answer, in one sentence."""
 
 from __future__ import annotations
 
@@ -16,12 +13,14 @@ _BY_FAILURES = ("error_rate", "throttle_rate", "uptime")
 def next_step(
     outcome: Outcome, status: str, summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
 ) -> str:
-    """Empty where the sentences already say it, or where nothing is left to do."""
+    """Empty where nothing is left to do."""
     if status != "complete":
         return "`harness run --resume latest` measures what is missing."
     if outcome is Outcome.INVALID:
-        return "mend what Method, Measurement quality names first, then run again."
-    if outcome is Outcome.INCONCLUSIVE or not summaries:
+        return "mend that, then run again; Method below has every check."
+    if outcome is Outcome.INCONCLUSIVE:
+        return "run again with a longer window: `--set load.duration=5min`."
+    if not summaries:
         return ""
     broken = [v for v in verdicts if v.outcome is Outcome.FAIL]
     if any(v.estimate and v.estimate.metric in _BY_FAILURES for v in broken):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.analysis import PointSummary
 from harness.decisions import wording
@@ -32,8 +33,13 @@ def verdict_table(verdicts: Sequence[Verdict], num_points: int) -> Table | None:
     if num_points > 1:
         columns.insert(1, ("point", LEFT))
     ordered = sorted(verdicts, key=lambda v: SEVERITY.index(v.outcome))
-    rows = tuple(_verdict_row(v, num_points > 1) for v in ordered)
-    return Table("verdicts", "Rules", tuple(columns), rows, _rules_note(verdicts))
+    rows, told = [], set[tuple[str, str]]()
+    for v in ordered:
+        row = _verdict_row(v, num_points > 1)
+        # one overload breaks every rule of its point; once is enough to say so
+        rows.append(replace(row, detail="") if (v.point, row.detail) in told else row)
+        told.add((v.point, row.detail))
+    return Table("verdicts", "Rules", tuple(columns), tuple(rows), _rules_note(verdicts))
 
 
 def _rules_note(verdicts: Sequence[Verdict]) -> str:
@@ -73,7 +79,7 @@ def _verdict_row(verdict: Verdict, has_point: bool) -> Row:
 def _why(verdict: Verdict) -> str:
     """What the row's own numbers do not say already."""
     e = verdict.estimate
-    if verdict.outcome is Outcome.PASS:
+    if verdict.outcome in (Outcome.PASS, Outcome.INVALID):  # what voids a point is a notice
         return ""
     if verdict.outcome is Outcome.FAIL and e is not None and e.value is not None:
         return e.reason  # of a quantile that is not reached: how many failed

@@ -10,7 +10,7 @@ _BADGES = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠�
 
 def render_markdown(view: View) -> str:
     """Verdict first, then the key tables, then details behind disclosures; at most 60 KiB."""
-    head = [f"## {view.title}: {_badge(view.outcome)} {view.outcome}".rstrip(), ""]
+    head = [f"## {view.title}: {_badge(view.outcome)} {view.label}".rstrip(), ""]
     head += [_sentence(s) for s in view.sentences]
     head += [f"Next: {view.next_step}"] if view.next_step else []
     if view.notices:

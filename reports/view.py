@@ -200,6 +200,11 @@ class View:
     data: dict[str, Any]  # embedded as JSON
 
     @property
+    def label(self) -> str:
+        """The outcome; of a run without its end, that: it has no outcome."""
+        return {"complete": self.outcome, "running": "partial"}.get(self.status, self.status)
+
+    @property
     def first_tables(self) -> tuple[Table, ...]:
         """What stands beside the lead: a sweep's points, else the rules, else the key figures."""
         return self._ordered[: self._num_first]

@@ -16,7 +16,6 @@ NINES: tuple[tuple[float, str], ...] = (
     (0.5, "p50"), (0.25, "p75"), (0.1, "p90"), (0.05, "p95"), (0.01, "p99"),
     (0.001, "p99.9"), (0.0001, "p99.99"),
 )  # fmt: skip
-FINE = tuple(k / 10 for k in range(10, 100, 2))
 
 
 def dress(axes: Axes) -> None:
@@ -90,12 +89,14 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Plain numbers between low and high, at least three where any step gives them, at most 8."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     found: list[float] = []
-    for least, subs in ((4, (1,)), (3, (1, 2, 5)), (3, (1, 1.5, 2, 3, 4, 5, 7)), (0, FINE)):
+    for least, subs in ((4, (1,)), (3, (1, 2, 5)), (4, (1, 1.5, 2, 3, 4, 5, 7))):
         ticks = [float(f"{s * 10.0**k:.3g}") for k in range(first, last + 1) for s in subs]
         found = [t for t in ticks if low <= t <= high]
         if len(found) >= least:
-            break
-    return found[:: max(1, -(-len(found) // 8))]
+            return found[:: -(-len(found) // 8)]
+    # so narrow that the axis is as good as linear
+    ticks = [float(t) for t in MaxNLocator(5).tick_values(low, high)]
+    return [t for t in ticks if low <= t <= high]
 
 
 def _apart(ticks: tuple[float, ...], low: float, high: float, *, is_log: bool) -> list[float]:

@@ -153,8 +153,8 @@ def test_what_to_do_next(sample: ModuleType) -> None:
     assert "add rates between" in next_step(Outcome.FAIL, "complete", two, [slow])
     assert "add higher rates" in next_step(Outcome.PASS, "complete", two, [])
     assert "--resume" in next_step(Outcome.INVALID, "interrupted", two, [])
-    assert "Measurement quality" in next_step(Outcome.INVALID, "complete", two, [])
-    assert next_step(Outcome.INCONCLUSIVE, "complete", two, []) == ""  # its sentence says it
+    assert "mend that" in next_step(Outcome.INVALID, "complete", two, [])
+    assert "longer window" in next_step(Outcome.INCONCLUSIVE, "complete", two, [])
     view = sample.view()
     assert view.next_step
     assert view.next_step in render_markdown(view)
@@ -261,6 +261,31 @@ def test_a_log_axis_of_times_has_plain_numbers() -> None:
     told = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert "100" in told
     assert not any("$" in text for text in told)
+
+
+def test_a_run_without_its_end_is_called_partial_and_its_broken_point_is_no_mark(
+    sample: ModuleType,
+) -> None:
+    points = [sample.point(i, 2.0 * (i + 1)) for i in range(3)]
+    points[2] = replace(points[2], validity=Outcome.INVALID)
+    view = view_of(points, [], status="running")
+    assert view.lead is not None
+    assert view.lead.panels[0].lines[0].x == (2.0, 4.0)
+    assert "</span> partial</span>" in render_html(view)
+    assert "<title>s: partial</title>" in render_html(view)
+    assert render_markdown(view).startswith("## s: ❌ partial\n")
+
+
+def test_an_overload_is_told_once_a_point_and_what_voids_it_not_at_all(sample: ModuleType) -> None:
+    e = sample.point(0, 2.0).find("ttft", "p99")
+    verdicts = [
+        Verdict("slo-ttft-p50", Outcome.FAIL, "more than the capacity", e, 1.0, point="rate-2"),
+        Verdict("slo-ttft-p95", Outcome.FAIL, "more than the capacity", e, 2.0, point="rate-2"),
+        Verdict("slo-ttft-p99", Outcome.INVALID, "the client was late", e, 3.0, point="rate-4"),
+    ]
+    table = view_of([sample.point(i, 2.0 + i) for i in range(2)], verdicts).verdict_table
+    assert table is not None
+    assert sorted(row.detail for row in table.rows) == ["", "", "more than the capacity"]
 
 
 def test_ticks_of_loads_do_not_touch() -> None:
