@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.notices import Notice
@@ -65,11 +65,15 @@ def stages_of(load: doc.Load) -> tuple[doc.Stage, ...]:
 
 
 def advise(document: doc.Scenario, env: Mapping[str, str]) -> list[Notice]:
-    """Notices about a valid document."""
+    """Notices about a valid document; of alike ones about its stages that of the smallest."""
     return [
-        *_warmup(document), *_limits(document), *_samples(document), *_uptime(document),
-        *_variables(env),
+        *_warmup(document), *_limits(document), *_least("requests", _samples(document)),
+        *_least("planned", _uptime(document)), *_variables(document, env),
     ]  # fmt: skip
+
+
+def _least(size: str, notices: Iterable[Notice]) -> list[Notice]:
+    return sorted(notices, key=lambda notice: float(notice.args[size]))[:1]
 
 
 def sample_notices(slo: Slo, num_measured: float) -> Iterator[Notice]:
@@ -194,8 +198,20 @@ def _samples(document: doc.Scenario) -> Iterator[Notice]:
             yield from sample_notices(document.slo, num)
 
 
-def _variables(env: Mapping[str, str]) -> Iterator[Notice]:
+def _variables(document: doc.Scenario, env: Mapping[str, str]) -> Iterator[Notice]:
+    own = tuple(_named_keys(document))
     for name in env:
-        if name.startswith("HARNESS_") and name not in _KNOWN_VARIABLES:
+        if name.startswith("HARNESS_") and name not in (*_KNOWN_VARIABLES, *own):
             near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0.0)[0]
             yield Notice("unknown_environment", "warning", {"name": name, "nearest": near})
+
+
+def _named_keys(document: doc.Scenario) -> Iterator[str]:
+    """Variables the scenario itself names, whatever they are called."""
+    for traffic in document.traffic:
+        if traffic.api_key_env:
+            yield traffic.api_key_env
+    for target in document.targets.values():
+        if isinstance(target, doc.OpenAITarget):
+            yield from [target.api_key_env] if target.api_key_env else []
+            yield from (v.env for v in target.headers.values() if isinstance(v, doc.EnvValue))

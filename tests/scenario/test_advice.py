@@ -140,3 +140,21 @@ def test_load_in_words(load) -> None:  # type: ignore[no-untyped-def]
         load(overrides=["load={kind: closed, concurrency: 1, duration: 5s}"]).document
     )
     assert describe_load(point) == "closed 1 user"
+
+
+def test_alike_notices_of_stages_are_one(load) -> None:  # type: ignore[no-untyped-def]
+    stage = "{kind: closed, concurrency: 1, name: %s, duration: %s}"
+    stages = ", ".join(stage % (name, size) for name, size in (("a", "9s"), ("b", "3s")))
+    loaded = load(
+        overrides=[
+            f"load={{kind: stages, stages: [{stages}]}}",
+            "slo={uptime: {window: 1s, objective: 90%}}",
+        ]
+    )
+    assert codes(loaded) == ["too_few_windows"]
+    assert loaded.notices[0].args["planned"] == 3
+
+
+def test_a_key_may_be_called_as_ours(load) -> None:  # type: ignore[no-untyped-def]
+    loaded = load("url:", "api_key_env: HARNESS_KEY, url:", env={"HARNESS_KEY": "x"})
+    assert loaded.notices == ()
