@@ -102,6 +102,7 @@ class RawServer:
         self.last_sent: dict[str, int] = {}  # by request id: ns of its last piece of bytes
         self.asked: Counter[str] = Counter()  # by request id
         self.bodies: dict[str, bytes] = {}
+        self.asked_ns: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -155,7 +156,7 @@ class RawServer:
             body += link.recv(4_096)
         name = fields[b"x-request-id"].decode()
         self.asked[name] += 1
-        self.bodies[name] = body
+        self.bodies[name], self.asked_ns[name] = body, time.monotonic_ns()
         return name
 
     def _say(self, link: socket.socket, name: str, answer: Answer) -> bool:

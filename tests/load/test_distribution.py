@@ -31,6 +31,7 @@ from .peers import (
     Peer,
     shifted,
 )
+from .raw_server import GOOD, RawServer
 from .test_processes import wait_until
 
 FAST = {"timing": {"ttft": "5ms", "gap": "1ms"}}
@@ -136,6 +137,39 @@ def test_two_hosts_with_clocks_of_their_own_measure_what_one_process_does(tmp_pa
     assert clients[ahead["shard"]]["clock_offset_ns"] == ahead["offset_ns"]
     t1_ns = both.stages[0]["load_end_ns"]
     assert all(start_ns - 60e9 < row["t_ns"] < t1_ns + 60e9 for row in both.clients)
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_two_hosts_send_the_bytes_that_one_process_sends_at_its_rate(tmp_path: Path) -> None:
+    """By the account of a server that shares no code with us. Salts are made of the run's id and
+    the ordinal, so even they are the same."""
+    bodies, seconds = [], []
+    for hosts in (0, 2):
+        with ExitStack() as stack:
+            server = stack.enter_context(RawServer(lambda *_: GOOD))
+            load = LOAD | {"arrival": {"kind": "poisson"}, "requests": 200}
+            plan = make_plan(tmp_path / str(hosts), scenario_of(server.base_url, load))
+            if hosts:
+                run = stack.enter_context(master(0, hosts, 60))
+                for _ in range(hosts):
+                    stack.enter_context(Peer(run.lines.address))
+                assert run.gathered() is None
+                point = drive(run.process, plan)
+            else:
+                point = drive(stack.enter_context(LoadProcess(1)), plan)
+            ids = [row["request_id"] for row in measured(point)]
+            assert {row["error_class"] for row in point.rows} == {""}
+            assert set(server.asked.values()) == {1}
+            assert len(server.asked) == len(point.rows)
+            bodies.append({name: server.bodies[name] for name in ids})
+            due_ns = [row["intended_ns"] for row in measured(point)]
+            assert all(server.asked_ns[k] > due for k, due in zip(ids, due_ns, strict=True))
+            seconds.append((due_ns[-1] - due_ns[0]) / 1e9)
+    assert len(bodies[0]) == 200
+    assert len(set(bodies[0].values())) == 200
+    assert bodies[0] == bodies[1]
+    assert seconds[1] == pytest.approx(seconds[0], rel=0.01)
 
 
 @pytest.mark.e2e
