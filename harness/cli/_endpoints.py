@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from harness.cli._children import Child, start_reference, start_scripted
 from harness.cli._options import Voice
@@ -145,6 +146,28 @@ def key_of(name: str | None, where: str) -> str | None:
             do=f"export {name} again, without what surrounds the key",
         )
     return value
+
+
+def hidden(value: Any, point: Point) -> Any:
+    """JSON as told by the point's target, less the secrets that went to it: some servers echo
+    them, in headers that are recorded."""
+    named = [c.api_key_env for c in point.traffic]
+    if isinstance(point.target, OpenAITarget):
+        named.append(point.target.api_key_env)
+        named += [v.env for v in point.target.headers.values() if isinstance(v, EnvValue)]
+    values = {os.environ.get(name, "") for name in named if name}
+    secrets = [value for value in values if len(value) > 3]  # less would hide ordinary words
+    return _without(value, sorted(secrets, key=len, reverse=True))  # one may hold another
+
+
+def _without(value: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "***")
+        return value
+    if isinstance(value, Mapping):
+        return {_without(key, secrets): _without(item, secrets) for key, item in value.items()}
+    return [_without(item, secrets) for item in value] if isinstance(value, list | tuple) else value
 
 
 def headers_of(name: str, target: Target) -> dict[str, str]:

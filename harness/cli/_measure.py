@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.cli._display import Display
-from harness.cli._endpoints import Endpoint
+from harness.cli._endpoints import Endpoint, hidden
 from harness.cli._interruption import Interruption
 from harness.cli._options import Voice
 from harness.cli._telemetry import is_local, watching
@@ -146,7 +146,7 @@ def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[st
         "repeat": point.repeat,
         "base_url": endpoint.base_url,
         "is_local_target": is_local(endpoint),
-        "facts": endpoint.facts.to_json(),
+        "facts": hidden(endpoint.facts.to_json(), point),
         "token_plan": plan,
         "realised": rows,
         "planned": [_stage_facts(stage, planned) for stage, planned in pairs],
