@@ -231,10 +231,11 @@ class KVCacheManager:
         if not self.enable_prefix_caching:
             return []
         chain, found = self._chain(r), []
+        hashes, published = chain.hashes, self.pool.published
         for i in range((r.num_tokens - 1) // self.block_size):
-            self._extend(chain, r, i + 1)
-            block = self.pool.published.get(chain.hashes[i])
-            if block is None:
+            if i == len(hashes):
+                self._extend(chain, r, i + 1)
+            if (block := published.get(hashes[i])) is None:
                 break
             found.append(block)
         return found
