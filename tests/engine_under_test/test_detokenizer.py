@@ -67,7 +67,7 @@ def test_random_bytes_stream_to_their_lossy_decoding(data: bytes) -> None:
     assert "".join(_stream(BYTES.detokenizer(), list(data))) == expected
 
 
-@given(st.text(max_size=30))
+@given(st.text(max_size=30).filter(lambda text: "<|" not in text))  # a marker is no text
 def test_valid_text_never_shows_a_replacement_character(text: str) -> None:
     pieces = _stream(BYTES.detokenizer(), BYTES.encode(text))
     assert "".join(pieces) == text
