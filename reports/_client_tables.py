@@ -55,7 +55,8 @@ def told_error(load: CheckedLoad) -> StampError:
 def load_text(load: CheckedLoad) -> str:
     """`64 streams at 50 tok/s`, with requests/s where load was open."""
     rate = f", {significant(load.req_per_s)} req/s" if load.req_per_s is not None else ""
-    return f"{load.streams:,} streams at {load.tok_per_s:g} tok/s{rate}"
+    plural = "" if load.streams == 1 else "s"
+    return f"{load.streams:,} stream{plural} at {load.tok_per_s:g} tok/s{rate}"
 
 
 def short(value_s: float | None) -> str:

@@ -19,6 +19,10 @@ def next_step(
     if outcome is Outcome.INVALID:
         return "mend that, then run again; Method below has every check."
     if outcome is Outcome.INCONCLUSIVE:
+        reasons = {v.reason for v in verdicts if v.outcome is Outcome.INCONCLUSIVE}
+        withheld = {c.sentence for s in summaries for c in s.checks if c.status == "absent"}
+        if reasons and reasons <= withheld:  # more of the same would be withheld too
+            return "mend what withheld the figure, then run again; Method below has every check."
         return "run again with a longer window: `--set load.duration=5min`."
     if not summaries:
         return ""

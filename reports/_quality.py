@@ -17,13 +17,14 @@ def raised_table(summaries: Sequence[PointSummary]) -> Table | None:
     """The checks that are not ok, over all points; None where every check is."""
     many = len(summaries) > 1
     columns = [*([("point", LEFT)] if many else []), ("check", LEFT), ("status", LEFT)]
-    columns += [("value", RIGHT), ("what it means", LEFT)]
+    columns += [("value", RIGHT)]
     rows = []
     for s in summaries:
         for c in s.notices:
             cells = [*([Cell(s.meta.name)] if many else []), Cell(c.title), _check_status(c)]
-            cells += [_check_value(c), Cell(c.sentence)]
-            rows.append(Row(tuple(cells), f"raised-{c.code}-{s.meta.index}-{s.meta.stage_index}"))
+            cells += [_check_value(c)]
+            anchor = f"raised-{c.code}-{s.meta.index}-{s.meta.stage_index}"
+            rows.append(Row(tuple(cells), anchor, c.sentence))
     if not rows:
         return None
     num_void = sum(not s.is_valid for s in summaries)

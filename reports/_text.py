@@ -35,7 +35,7 @@ NAMES = {
     "throttle_rate": "throttle rate",
     "uptime": "uptime",
     "wire_overhead": "wire overhead",
-    "send_lag": "schedule lag",
+    "send_lag": "send lag",
     "receive_lag": "receive lag",
 }
 

@@ -85,10 +85,15 @@ def build_view(
         verdicts=tuple(verdicts),
         scenario=facts.scenario,
         duration_s=facts.duration_s,
-        commit=str(facts.provenance.get("git_sha") or ""),
+        commit=_commit(facts.provenance),
         reproduce=facts.reproduce,
         data=_data(facts, summaries, verdicts, outcome),
     )
+
+
+def _commit(provenance: Mapping[str, Any]) -> str:
+    git = provenance.get("git")
+    return str(git.get("sha") or "") if isinstance(git, Mapping) else ""
 
 
 def _lead(sections: Sequence[Section]) -> tuple[Chart | None, tuple[Section, ...]]:

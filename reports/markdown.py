@@ -14,7 +14,7 @@ def render_markdown(view: View) -> str:
     head += [_sentence(s) for s in view.sentences]
     head += [f"Next: {view.next_step}"] if view.next_step else []
     if view.notices:
-        head += ["", *(f"> **{severity}**: {text}" for severity, text in view.notices)]
+        head += ["", *(f"> **{severity}**: {text}  " for severity, text in view.notices)]
     tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
     parts = ["\n".join(head), *(_table(t) for t in tables)]
     parts += [f"{view.lead.title}: {view.lead.caption}"] if view.lead else []

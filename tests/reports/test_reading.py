@@ -155,6 +155,10 @@ def test_what_to_do_next(sample: ModuleType) -> None:
     assert "--resume" in next_step(Outcome.INVALID, "interrupted", two, [])
     assert "mend that" in next_step(Outcome.INVALID, "complete", two, [])
     assert "longer window" in next_step(Outcome.INCONCLUSIVE, "complete", two, [])
+    busy = Check("stamps", "stamps", 0.2, "ratio", 0.01, 0.05, "absent", "the client was busy")
+    open_rule = Verdict("slo-ttft-p50", Outcome.INCONCLUSIVE, "the client was busy")
+    held = [replace(one[0], checks=(busy,))]
+    assert "what withheld" in next_step(Outcome.INCONCLUSIVE, "complete", held, [open_rule])
     view = sample.view()
     assert view.next_step
     assert view.next_step in render_markdown(view)

@@ -151,6 +151,8 @@ def test_junit_tells_the_four_outcomes_apart() -> None:
     suite = ElementTree.fromstring(render_junit(sample.view()))[0]
     counts = {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")}
     assert counts == {"tests": "4", "failures": "1", "errors": "1", "skipped": "1"}
+    told = {p.get("name"): p.get("value") for p in suite.iter("property")}
+    assert told["commit"] == "abc1234"
     kinds = {c.get("name"): [e.tag for e in c] for c in suite.iter("testcase")}
     assert kinds["slo-error_rate-max"] == ["failure"]
     assert kinds["slo-ttft-p99"] == ["skipped"]
