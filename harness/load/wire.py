@@ -303,7 +303,8 @@ class Connection:
     def _is_stale(self) -> bool:
         """Reset within two round trips of sending on a connection idle for over a second."""
         return (
-            not self.receives
+            self.num_uses > 1  # one that never served us: the server is not known to keep any
+            and not self.receives
             and self.sent_ns - self.idle_since_ns > STALE_IDLE_NS
             and monotonic_ns() - self.sent_ns <= max(2 * self.rtt_ns, STALE_FLOOR_NS)
         )

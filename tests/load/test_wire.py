@@ -114,11 +114,11 @@ def test_a_kept_connection_closed_as_we_use_it_is_stale(pair: Pair) -> None:
     assert isinstance(pair.listener.ends[1], StaleFault)
 
 
-def test_a_connection_opened_beforehand_and_closed_as_we_first_use_it_is_stale(pair: Pair) -> None:
+def test_a_connection_closed_as_we_first_use_it_is_the_servers_failure(pair: Pair) -> None:
     pair.begin(idle_ns=2 * STALE_IDLE_NS)
     pair.peer.close()
     pair.ring()
-    assert isinstance(pair.listener.ends[0], StaleFault)
+    assert isinstance(pair.listener.ends[0], TruncatedFault)
 
 
 @pytest.mark.parametrize("idle_ns", [0, STALE_IDLE_NS // 2])
