@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from harness.errors import TargetError, UsageError
+from harness.load.redact import shown_url
 
 MAX_BODY_BYTES = 4 << 20
 HASTY_S = 0.1  # a server that will not keep a connection closes it within this
@@ -119,6 +120,8 @@ class Target:
             ) from None  # fmt: skip
         except TimeoutError:
             self._timed_out(f"{method} {path} was not answered", wait_s)
+        except http.client.RemoteDisconnected as error:
+            self._unreachable(error)
         except (http.client.HTTPException, UnicodeError) as error:
             raise TargetError(
                 "the endpoint does not speak HTTP/1.1", where=f"{self.shown}{path}",
@@ -175,7 +178,11 @@ def refuse(target: Target, reply: Reply, what: str, models: tuple[str, ...] = ()
         ),
         429: ("the endpoint throttles us before any load", "wait, or raise the account's limit"),
     }
-    if reply.status >= 500:
+    location = reply.headers.get("location", "")
+    if 300 <= reply.status < 400 and location:
+        title = "the endpoint sends us elsewhere, and redirects are not followed"
+        do = f"give the base URL that leads to {shown_url(location)}"
+    elif reply.status >= 500:
         title, do = f"the endpoint failed with {reply.status}", "see the endpoint's log"
     else:
         title, do = advice.get(

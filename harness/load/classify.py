@@ -11,11 +11,11 @@ import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from harness.load.answer import Answer
 from harness.load.faults import WireFault
 from harness.load.http1 import ResponseReader
+from harness.load.redact import shown_url
 
 _ERROR_REASONS = ("error", "failed", "abort", "aborted")
 
@@ -35,7 +35,7 @@ def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) ->
         target = reader.headers.get("location", "")
         said = _said(bytes(reader.body))
         if status < 400 and target:
-            said = f"a redirect to {_shown(target)}, which is not followed"
+            said = f"a redirect to {shown_url(target)}, which is not followed"
         return _status_class(status, said)
     if fault is not None and fault.error_class not in ("truncated", "malformed"):
         return Outcome(fault.error_class, fault.detail)
@@ -105,17 +105,6 @@ def _unfit_answer(reader: ResponseReader, answer: Answer) -> Outcome | None:
         None if is_stream
         else Outcome("malformed", f"content type {kind} instead of an event stream")
     )  # fmt: skip
-
-
-def _shown(url: str) -> str:
-    """Without what may hold a secret: user, password, query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "a URL that is none"
-    host = parts.netloc.rpartition("@")[2]
-    scheme = f"{parts.scheme}:" if parts.scheme else ""
-    return f"{scheme}//{host}{parts.path}" if host else parts.path
 
 
 def _json_of(body: bytes | bytearray) -> Any:

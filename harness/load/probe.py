@@ -16,6 +16,7 @@ from typing import Any, Literal
 from harness.errors import TargetError
 from harness.load._probe_http import Reply, Target, refuse
 from harness.load.facts import TargetFacts
+from harness.load.sse import read_events
 from harness.scenario.document import Timeouts
 
 HANG_S = 10.0  # longest wait for a connection or the model list
@@ -46,8 +47,8 @@ def probe_target(
     models = _model_ids(target, listed)
     chosen = _choose(target, model, models, listed)
     fields, answer = _negotiate(target, chosen, api, min(limits.first_byte, FIRST_ANSWER_S), models)
-    usage = [event.get("usage") for event in answer]
-    spoken = [e for e in answer if any(_has_text(c) for c in e.get("choices") or [])]
+    usage = [isinstance(event.get("usage"), dict) for event in answer]
+    spoken = [e for e in answer if any(_has_text(c) for c in _choices(e))]
     asked_options = fields.get("stream_options", {})
     dropped = tuple(name for name in _optional(api) if not _is_in(name, fields))
     return TargetFacts(
@@ -185,33 +186,61 @@ def _blamed(text: str, wanted: tuple[str, ...], limit_name: str) -> str:
 
 
 def _events(target: Target, path: str, reply: Reply) -> list[dict[str, Any]]:
-    """The JSON objects of a small event stream."""
-    if "text/event-stream" not in reply.headers.get("content-type", "text/event-stream"):
+    """The JSON objects of a small event stream, read as those of the load are."""
+    where = f"{target.shown}{path}"
+    coding = reply.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise TargetError(
+            "the endpoint compresses its stream", where=where,
+            why=f"content-encoding {coding} though identity was asked for",
+            do="switch compression off for this path",
+        )  # fmt: skip
+    found, error = _read_stream(reply.body)
+    whole = _json_of(reply.body)
+    if error is None and isinstance(whole, dict):
+        error = whole.get("error")
+    if error is None and "event-stream" not in reply.headers.get("content-type", "event-stream"):
         raise TargetError(
             "the endpoint does not stream",
-            where=f"{target.shown}{path}",
+            where=where,
             why=f"asked for an event stream, it sent {reply.headers['content-type']}",
             do="aim at an endpoint that supports stream: true",
         )
-    found = []
-    for line in reply.text.splitlines():
-        data = line[5:].strip() if line.startswith("data:") else ""
-        if data and data != "[DONE]":
-            try:
-                row = json.loads(data)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                found.append(row)
-    error = next((row["error"] for row in found if row.get("error")), None)
     if error is not None or not found:
         raise TargetError(
             "the endpoint refused a tiny request",
-            where=f"{target.shown}{path}",
-            why=json.dumps(error)[:300] if error is not None else "its stream held no event",
+            where=where,
+            why=target.redact(json.dumps(error)[:300]) if error else "its stream held no event",
             do="send the same request with curl and see the endpoint's log",
         )
     return found
+
+
+def _read_stream(body: bytes) -> tuple[list[dict[str, Any]], Any]:
+    """Objects up to the end mark, and the error that one of them is, None for none."""
+    events, found, error = read_events(body), [], None
+    for index, data in enumerate(events.data):
+        if data.startswith(b"[DONE]"):
+            break
+        value = _json_of(data)
+        if events.names.get(index) == "error":
+            error = error or value or data.decode("utf-8", "replace") or "an error event"
+        if isinstance(value, dict):
+            found.append(value)
+            error = error or value.get("error") or None
+    return found, error
+
+
+def _json_of(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _choices(event: dict[str, Any]) -> list[Any]:
+    choices = event.get("choices")
+    return choices if isinstance(choices, list) else []
 
 
 def _has_text(choice: Any) -> bool:
@@ -219,7 +248,7 @@ def _has_text(choice: Any) -> bool:
         return False
     delta = choice.get("delta") or choice
     names = ("content", "text", "reasoning_content", "reasoning", "refusal")
-    return any(delta.get(name) for name in names)
+    return isinstance(delta, dict) and any(delta.get(name) for name in names)
 
 
 def _is_in(name: str, fields: dict[str, Any]) -> bool:

@@ -1,8 +1,9 @@
-"""Error texts are kept, secrets and prompts are not."""
+"""Error texts are kept; secrets, prompts and the secret parts of URLs are not."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 MAX_DETAIL = 240
 NUM_SHARED_WORDS = 3
@@ -27,3 +28,14 @@ def redact(text: str, secret: str = "", prompt: str = "") -> str:
         kept = [word if k not in quoted else "" for k, word in enumerate(words)]
         words = [w or "…" for k, w in enumerate(kept) if w or not k or kept[k - 1]]
     return " ".join(words)[:MAX_DETAIL]
+
+
+def shown_url(url: str) -> str:
+    """Without what may hold a secret: user, password, query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that is none"
+    host = parts.netloc.rpartition("@")[2]
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    return f"{scheme}//{host}{parts.path}" if host else parts.path

@@ -177,13 +177,72 @@ def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
         (http("200 OK", b"<html>"), "the endpoint does not speak the OpenAI protocol"),
         (http("200 OK", b'{"data": []}'), "no model to ask"),
         (b"SSH-2.0-OpenSSH_9\r\n", "the endpoint does not speak HTTP/1.1"),
-        (b"", "the endpoint does not speak HTTP/1.1"),
+        (b"", "the endpoint broke off"),
         (http("429 Slow down"), "the endpoint throttles us before any load"),
     ],
 )
 def test_other_answers(reply: bytes, what: str) -> None:
     with canned(reply) as url:
         assert fails(url).what == what
+
+
+def stream(body: bytes, fields: bytes = b"") -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + fields
+    return head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of models gets the same bytes, which are none."""
+    monkeypatch.setattr(probe_module, "_model_ids", lambda *_: ("m",))
+
+
+TOKEN = b'data: {"choices": [{"delta": {"content": "hi"}}]}\n\n'
+ERROR = b'{"error": {"message": "no room"}}'
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (stream(ERROR), "no room"),
+        (stream(TOKEN + b"event: error\n" + b'data: {"message": "no room"}\n\n'), "no room"),
+        (stream(TOKEN + b"data: " + ERROR + b"\n\n"), "no room"),
+        (http("200 OK", ERROR), "no room"),
+        (stream(TOKEN, b"Content-Encoding: gzip\r\n"), "content-encoding gzip"),
+        (stream(b"data: [DONE]\n\n"), "its stream held no event"),
+    ],
+)
+def test_an_answer_that_no_load_could_use_is_refused_with_its_reason(
+    reply: bytes, words: str
+) -> None:
+    with canned(reply) as url:
+        assert words in fails(url).why
+
+
+def test_a_redirect_names_where_it_leads_without_its_secrets() -> None:
+    moved = b"HTTP/1.1 308 Moved\r\nLocation: https://me:pw@other.example/v1?key=s\r\n"
+    with canned(moved + b"Content-Length: 0\r\n\r\n") as url:
+        error = fails(url)
+    assert "https://other.example/v1" in error.do
+    assert "pw" not in error.render()
+    assert "key=s" not in error.render()
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize(
+    "body",
+    [
+        TOKEN.replace(b'{"choices"', b'{\ndata: "choices"'),
+        TOKEN.replace(b"\n", b"\r"),
+        b"\xef\xbb\xbf" + TOKEN,
+        TOKEN.replace(b"hi", "a\u2028b".encode()),
+        b'data: {"choices": [{"delta": "odd"}], "usage": [1]}\n\n',
+    ],
+)
+def test_an_odd_stream_is_read_as_the_load_reads_it(body: bytes) -> None:
+    with canned(stream(body)) as url:
+        assert not probe_target(url).has_usage
 
 
 def test_unknown_model_names_those_there_are() -> None:
