@@ -44,7 +44,7 @@ def nines_chart(summaries: Sequence[PointSummary], metric: str, suffix: str = ""
             "Over valid requests, a failure counts as infinitely late. A curve ends where the"
             " sample (after autocorrelation) carries no interval; the band is the pointwise 95%"
             " interval." + (" Solid: from the intended send; dashed: from the actual send."
-            if is_single else "") + beyond
+            if is_single and len(lines) > 1 else "") + beyond
         ),
         description=". ".join(f"{ln.name}: {e}" for ln, e in zip(lines, ends, strict=True)),
         x_label="percentile of requests",
@@ -210,6 +210,8 @@ def _curve(summary: PointSummary, metric: str, kind: str) -> Curve | None:
 def _line_name(summary: PointSummary, metric: str, num_points: int) -> str:
     if num_points > 1:
         return summary.meta.name
+    if metric not in ("ttft", "e2e_latency") and not metric.endswith("_service"):
+        return name_of(metric)  # counts from no send
     return "from actual send" if metric.endswith("_service") else "from intended send"
 
 

@@ -151,7 +151,8 @@ def _capacity(summaries: Sequence[PointSummary]) -> Section | None:
 def _latency(summaries: Sequence[PointSummary]) -> Section | None:
     stable = [s for s in summaries if s.is_stable and s.is_valid] or list(summaries)
     blocks: list[Block | None] = []
-    for metric in ("ttft", "e2e_latency"):
+    # of a sweep, TPOT stands against the load already
+    for metric in ("ttft", "tpot", "e2e_latency") if len(stable) == 1 else ("ttft", "e2e_latency"):
         blocks.append(charts.nines_chart(stable, metric))
     for metric in ("ttft", "icl"):
         blocks.append(charts.cdf_chart(stable, metric))

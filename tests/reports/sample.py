@@ -95,7 +95,9 @@ def view(num_points: int = 2) -> View:
         run_id="20261124T010203Z-sample-ab12cd", scenario="sample",
         description="A sample <with> markup & signs.", status="complete",
         created_utc="2026-11-24T01:02:03+00:00",
-        provenance={"git": {"sha": "abc1234"}, "packages": {"numpy": "2.0"}, "cpu": {"model": "a CPU"}},
+        provenance={
+            "git": {"sha": "abc1234"}, "packages": {"numpy": "2.0"}, "cpu": {"model": "a CPU"},
+        },
         given_text="schema: harness/v1\nname: sample  # </script> <b>\n",
         resolved_text="name: sample\n",
         targets=(("main", "tiny", "http://127.0.0.1:8000/v1"),), duration_s=30.0,

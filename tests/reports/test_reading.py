@@ -292,6 +292,16 @@ def test_an_overload_is_told_once_a_point_and_what_voids_it_not_at_all(sample: M
     assert sorted(row.detail for row in table.rows) == ["", "", "more than the capacity"]
 
 
+def test_tpot_has_its_curve_and_counts_from_no_send(sample: ModuleType) -> None:
+    point = sample.point(0, 2.0)
+    curve = replace(point.curves[0], metric="tpot")
+    view = view_of([replace(point, curves=(*point.curves, curve))], [])
+    (chart,) = [b for s in view.sections for b in s.blocks if b.id == "chart-nines-tpot"]
+    assert isinstance(chart, Chart)
+    assert [line.name for line in chart.panels[0].lines] == ["TPOT"]
+    assert "send" not in chart.definition
+
+
 def test_ticks_of_loads_do_not_touch() -> None:
     loads = (1.0, 2.0, 2.1, 64.0)
     line = Line("a", loads, loads, has_marks=True)
