@@ -130,6 +130,21 @@ def test_draws_follow_the_distribution() -> None:
     assert stats.chisquare(counts, probabilities.numpy().astype(float) * 10_000).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (SamplingParams(temperature=0.0), 11),
+        (SamplingParams(temperature=0.0, frequency_penalty=0.5), 2),
+        (SamplingParams(temperature=0.0, presence_penalty=0.5), 2),
+        (SamplingParams(temperature=0.0, repetition_penalty=1.5), 7),
+    ],
+)
+def test_only_repetition_looks_at_the_prompt(params: SamplingParams, expected: int) -> None:
+    logits = torch.zeros(1, VOCAB)
+    logits[0, [11, 2, 7]] = torch.tensor([1.2, 1.1, 1.0])  # generated, in the prompt, new
+    assert sample([params], logits) == [expected]
+
+
 def test_penalties_survive_losing_the_row() -> None:
     """Counts are rebuilt from the tokens: after preemption the draw is the one without it."""
     params = SamplingParams(frequency_penalty=0.7, repetition_penalty=1.2, seed=4)
