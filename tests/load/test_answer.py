@@ -36,6 +36,19 @@ def test_role_only_and_empty_deltas_are_no_tokens() -> None:
     assert answer.first_visible == 0
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_is_told_beside_text_is_read_whether_the_text_is_kept_or_not(keep: bool) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1}
+    answer = read(
+        chat({"content": "a"}, perf_metrics={"queue": 1}),
+        chat({"content": "b"}, x_groq={"usage": usage}), chat({"content": "c"}, timings={"n": 1}),
+        keep=keep,
+    )  # fmt: skip
+    assert len(answer.chunk_end) == 3
+    assert (answer.perf_metrics, answer.timings) == ({"queue": 1}, {"n": 1})
+    assert answer.usage == usage
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_reasoning_is_a_token_but_not_visible(name: str) -> None:
     answer = read(chat({name: "hm"}), chat({"content": "yes", name: None}), chat({}, "stop"), DONE)

@@ -20,6 +20,9 @@ TOKEN_PATTERN = re.compile(
     rb'"(?:content|reasoning_content|reasoning|refusal|text|arguments|name)"\s*:\s*"[^"]'
 )
 
+# what an event may tell beside its text; such an event is not plain text
+BESIDE = frozenset(("timings", "perf_metrics", "x_groq"))
+
 
 class Delta(NamedTuple):
     """What one event adds. finish: the finish reason, empty where there is none yet.

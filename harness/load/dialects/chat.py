@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.load.dialects.base import NOTHING, Body, Delta, common_fields, split_at_salt
+from harness.load.dialects.base import BESIDE, NOTHING, Body, Delta, common_fields, split_at_salt
 from harness.load.facts import TargetFacts
 from harness.load.shapes import Shapes
 from harness.traffic import Content
@@ -30,7 +30,7 @@ class Chat:
                 return None
         except (KeyError, TypeError, ValueError):
             return None
-        return text if type(text) is str and text and "timings" not in event else None
+        return text if type(text) is str and text and BESIDE.isdisjoint(event) else None
 
     def read(self, event: dict[str, Any]) -> Delta:
         choices = event.get("choices")
