@@ -30,8 +30,8 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_left", "_rest", "_state", "body", "body_base", "extra", "has_head", "headers",
-        "is_done", "keeps_alive", "num_interim", "status", "trailers",
+        "_left", "_rest", "_state", "body", "body_base", "ends_with_connection", "extra",
+        "has_head", "headers", "is_done", "keeps_alive", "num_interim", "status", "trailers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class ResponseReader:
         self.status, self.num_interim = 0, 0
         self.headers: dict[str, str] = {}
         self.trailers: dict[str, str] = {}
-        self.has_head = self.is_done = False
+        self.has_head = self.is_done = self.ends_with_connection = False
         self.keeps_alive = False
         self.extra = b""
 
@@ -152,7 +152,7 @@ class ResponseReader:
         if self._state == _DONE:
             self.is_done = True
         elif self._state == _CLOSE:
-            self.keeps_alive = False
+            self.keeps_alive, self.ends_with_connection = False, True
 
     def _body_state(self, status: int, fields: dict[str, str]) -> int:
         if status in (204, 304):

@@ -196,9 +196,9 @@ class _Stamps:
         first = int(np.searchsorted(self._offset, 1)) if has_body else 0
         self.first_byte_ns = int(self.ns[first]) if has_body else None
         is_whole = exchange.fault is None and exchange.reader.is_done and self.num > 0
-        self.end_ns = int(self.ns[-1]) if is_whole and exchange.reader.keeps_alive else (
-            exchange.end_ns
-        )  # fmt: skip
+        # the end of a connection has no stamp of the kernel's
+        ends_by_itself = is_whole and not exchange.reader.ends_with_connection
+        self.end_ns = int(self.ns[-1]) if ends_by_itself else exchange.end_ns
 
     def of(self, ends: list[int]) -> Int64Array:
         """When these body offsets were reached, [n] ns."""

@@ -65,6 +65,29 @@ class _Owner:
     limits = Limits(1.0, 1.0, 100 * MS, 50 * MS, 1000 * MS)
 
 
+@pytest.mark.parametrize(
+    ("head", "end_ms"),
+    [
+        (HEAD, 40),
+        (HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), 40),
+        (HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close"), 999),
+    ],
+)
+def test_an_answer_ends_with_its_last_byte_unless_the_connection_must_tell(
+    head: bytes, end_ms: int
+) -> None:
+    stream = Stream()
+    stream.receive(head, 10, 10.1, 9.9)
+    last = token("a", "stop")
+    if b"chunked" in head:
+        stream.chunk(last, 30, 30.1, 29.9)
+        stream.receive(b"0\r\n\r\n", 40, 70.1, 39.9)  # read 30 ms late
+    else:
+        stream.receive(last, 30, 30.1, 29.9)
+        assert stream.exchange.reader.eof()
+    assert stream.row()["end_ns"] == end_ms * MS
+
+
 def test_an_event_takes_the_stamp_of_the_receive_with_its_blank_line() -> None:
     stream = Stream()
     stream.receive(HEAD, 10, 10.1, 9.9)
