@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -203,13 +204,15 @@ def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> No
     if report.exists():
         console.print(f"report   {_short(report)}", soft_wrap=True)
     console.print(f"records  {_short(run.path)}", soft_wrap=True)
-    console.print(f"next     {next_command(judgement)}", soft_wrap=True)
+    console.print(f"next     {next_command(run.path, judgement)}", soft_wrap=True)
 
 
-def next_command(judgement: Judgement) -> str:
-    """What to type now."""
+def next_command(run_path: Path, judgement: Judgement) -> str:
+    """What to type now. The run is named: `latest` may be another by then."""
     if judgement.status != "complete":
-        return "harness run --resume latest"
+        return f"harness run --resume {shlex.quote(_short(run_path))}"
+    if judgement.refusal is not None:
+        return "see what the endpoint says, then run again"
     if judgement.exit_code == 4:
         return "read 'Measurement quality' in the report, fix its first row, run again"
     if judgement.exit_code == 3:

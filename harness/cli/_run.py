@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cli._endpoints import Endpoint, Endpoints
@@ -16,7 +16,7 @@ from harness.cli._options import Voice
 from harness.errors import HarnessError, MeasurementError, TargetError, UsageError
 from harness.load import LoadProcess, check_bind
 from harness.notices import Notice
-from harness.records import Run, RunDirectory, RunStatus, find_run, provenance
+from harness.records import Run, RunDirectory, RunStatus, find_run, provenance, require_folder
 from harness.scenario import (
     LoadedScenario,
     Materials,
@@ -26,6 +26,7 @@ from harness.scenario import (
     load_scenario,
     read_materials,
 )
+from harness.scenario.advice import unknown_variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def new_job(
         scenario, overrides=overrides, url=url, model=model, api_key_env=api_key_env, seed=seed,
         env=os.environ,
     )  # fmt: skip
+    require_folder(_out(out))
     return _job(loaded, out)
 
 
@@ -89,6 +91,7 @@ def resumed_job(run: str, out: Path | None) -> Job:
     directory = RunDirectory.open(find_run(run, root))
     directory.lock()
     loaded = load_resolved(directory.path / "scenario.resolved.yaml")
+    loaded = replace(loaded, notices=tuple(unknown_variables(os.environ)))
     return _job(loaded, root, directory)
 
 

@@ -28,12 +28,16 @@ def command(
     """Render RUNS again: directories, or `latest`. Works on partial runs."""
     if output is not None and (len(formats) != 1 or len(runs) != 1):
         raise click.UsageError("-o takes one RUN and one --format")
+    if voice.as_json and str(output) == "-" and formats != ("json",):
+        raise click.UsageError("with --json stdout is one JSON document; send -o to a file")
     from harness.errors import ExitCode, strongest
     from harness.records import Run, RunDirectory
     from harness.scenario import expand, load_resolved
+    from harness.scenario.advice import unknown_variables
 
     root = Path(os.environ.get("HARNESS_OUT") or "runs")
     opened = [Run.open(name, out_root=root) for name in runs]
+    voice.notices(unknown_variables(os.environ))
     from harness.cli import _finish  # slow, these two: a wrong name is told before
     from harness.cli._judge import judge
 
@@ -46,6 +50,8 @@ def command(
         codes.append(judgement.exit_code)
         if output is not None:
             _finish.write_one(run, view, judgement, formats[0], output)
+            if str(output) != "-":
+                documents.append(_finish.result_data(run, view, judgement))
             continue
         chosen = [f for f in (formats or document.output.reports) if f != "json"]
         with _finish.printed_anyway(run, view, judgement, None if voice.as_json else voice):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._atomic import write_bytes
+from ._atomic import require_folder, write_bytes
 from .conform import conform
 from .event_log import LOG, EventLog, read_log
 from .exposition import NotExposition, Sample, parse_exposition
@@ -62,6 +62,7 @@ __all__ = [
     "read_workers",
     "recognise",
     "redact",
+    "require_folder",
     "to_batch",
     "write_bytes",
     "write_schedule",

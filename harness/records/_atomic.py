@@ -48,6 +48,16 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def require_folder(folder: Path) -> None:
+    """Raises UsageError where `folder` cannot be made or written; makes nothing. Told early: before
+    an engine is started whose measurement could not be kept."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise disk_error(folder, NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise disk_error(folder, PermissionError(errno.EACCES, f"{there} cannot be written"))
+
+
 def disk_error(path: Path, error: OSError) -> UsageError:
     """What to tell the user when a file of a run cannot be written."""
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -68,7 +68,8 @@ def advise(document: doc.Scenario, env: Mapping[str, str]) -> list[Notice]:
     """Notices about a valid document; of alike ones about its stages that of the smallest."""
     return [
         *_warmup(document), *_limits(document), *_least("requests", _samples(document)),
-        *_least("planned", _uptime(document)), *_variables(document, env),
+        *_least("planned", _uptime(document)),
+        *unknown_variables(env, tuple(_named_keys(document))),
     ]  # fmt: skip
 
 
@@ -198,8 +199,8 @@ def _samples(document: doc.Scenario) -> Iterator[Notice]:
             yield from sample_notices(document.slo, num)
 
 
-def _variables(document: doc.Scenario, env: Mapping[str, str]) -> Iterator[Notice]:
-    own = tuple(_named_keys(document))
+def unknown_variables(env: Mapping[str, str], own: tuple[str, ...] = ()) -> Iterator[Notice]:
+    """A HARNESS_* variable that nothing reads is a typo; `own`: those a scenario names itself."""
     for name in env:
         if name.startswith("HARNESS_") and name not in (*_KNOWN_VARIABLES, *own):
             near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0.0)[0]

@@ -69,3 +69,25 @@ def test_a_manifest_that_cannot_be_read_is_2_and_names_the_file(cli: Any, tmp_pa
     assert (done.code, done.out) == (2, "")
     assert str(folder / "manifest.json") in done.err
     assert done.has_no_traceback()
+
+
+def test_json_is_one_document_whatever_else_is_written(cli: Any) -> None:
+    path = cli.scenario(load={"duration": "300ms", "warmup": "100ms"})
+    ran = cli("run", path, "-q")
+    assert ran.code in (0, 3, 4)
+    clash = cli("report", "latest", "--json", "--format", "html", "-o", "-")
+    assert (clash.code, clash.out) == (2, "")
+    done = cli("report", "latest", "--json", "--format", "markdown", "-o", "x.md",
+               env={"HARNESS_OTU": "x"})  # fmt: skip
+    assert json.loads(done.out)["exit_code"] == done.code
+    assert (cli.folder / "x.md").exists()
+    assert "HARNESS_OTU is not one the harness knows" in done.err
+
+
+def test_what_to_type_next_names_the_run(cli: Any) -> None:
+    path = cli.scenario(load={"duration": "30s"})
+    run = cli.start("run", path)
+    cli.wait_for_window()
+    run.process.kill()
+    done = cli("report", "latest")
+    assert f"next     harness run --resume runs/{cli.latest.name}" in done.out

@@ -24,6 +24,7 @@ from harness.records import (
     find_run,
     read_manifest,
     read_schedule,
+    require_folder,
     write_bytes,
     write_schedule,
 )
@@ -232,3 +233,13 @@ def test_an_output_folder_that_is_a_file_is_a_clear_fault(tmp_path) -> None:
     with pytest.raises(UsageError) as caught:
         RunDirectory.create(tmp_path / "runs", "x", given_text="", resolved_yaml="", provenance={})
     assert "choose another" in caught.value.do
+
+
+def test_a_folder_that_cannot_hold_runs_is_told_without_making_it(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/runs"):
+        with pytest.raises(UsageError, match="cannot be written") as error:
+            require_folder(tmp_path / place)
+        assert "file is not a folder" in error.value.why
+    require_folder(tmp_path / "new" / "runs")
+    assert not (tmp_path / "new").exists()
