@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from ..async_engine import AsyncEngine, EngineDead, Stream
+from ..async_engine import Arrival, AsyncEngine, EngineDead, Stream
 from ..errors import EngineError
 from ..faults import RequestFault
 from .accounting import timings, usage
@@ -62,7 +64,8 @@ class Answer:
         self._dialect = dialect
         self._wishes = wishes
         self._fault = fault
-        self._num_steps = 0
+        self._injected: ApiError | None = None  # an error that is to come mid-stream
+        self._num_steps = 0  # counted where a fault waits for its step
         self._written_ns = 0
 
     async def serve(self) -> None:
@@ -105,6 +108,9 @@ class Answer:
             if not self._exchange.has_started:
                 await self._exchange.start(200, b"text/event-stream", EVENT_STREAM_HEADERS)
                 body = self._dialect.opening(self._sequences) + body
+            if self._injected is not None:
+                await self._exchange.write(body.encode())
+                raise self._injected
             if self._is_due("cut_bytes"):
                 body = body or self._dialect.chunk(self._sequences[0], Delta(), None)
                 await self._exchange.write(body.encode()[:-CUT_BYTES])
@@ -121,14 +127,26 @@ class Answer:
     async def _whole(self, stream: Stream) -> None:
         while not self._is_done:
             await self._advance(stream)
+            if self._injected is not None:
+                raise self._injected
         self._written_ns = time.monotonic_ns()
         whole = self._dialect.whole(self._sequences, self._extras(has_usage=True))
         await self._exchange.send_json(200, whole, is_cut=self._is_due("cut_bytes"))
 
     async def _advance(self, stream: Stream) -> list[Change]:
         """Wait for the engine and take in all it has said since."""
+        arrived = await stream.next()
+        if self._fault is None:
+            return self._take(arrived)
         changes: list[Change] = []
-        for output, end_ns in await stream.next():
+        for _, step in groupby(arrived, key=lambda arrival: arrival.end_ns):
+            # Step by step: a busy machine hands several over at once, and faults know their step.
+            changes += self._injure(self._take(step))
+        return changes
+
+    def _take(self, arrived: Iterable[Arrival]) -> list[Change]:
+        changes: list[Change] = []
+        for output, end_ns in arrived:
             sequence = self._by_id[output.request_id]
             was_over = sequence.is_over
             delta = sequence.push(output, end_ns)
@@ -138,8 +156,7 @@ class Answer:
                 changes.append(self._change(sequence, delta))
                 if sequence.must_be_stopped:
                     self._engine.finish(output.request_id)
-        self._num_steps += 1
-        return self._injure(changes)
+        return changes
 
     def _render(self, changes: list[Change]) -> str:
         """The events of one step; a step without printable text has none, unless usage is due."""
@@ -172,10 +189,15 @@ class Answer:
 
     def _injure(self, changes: list[Change]) -> list[Change]:
         fault = self._fault
-        if fault is None or not (self._is_done or self._num_steps >= fault.after_steps):
+        assert fault is not None
+        self._num_steps += 1
+        if self._injected is not None:
+            return []
+        if not (self._is_done or self._num_steps >= fault.after_steps):
             return changes
         if fault.error_status:
-            raise ApiError(fault.error_status, "injected by the fault plan", code="injected_fault")
+            message = "injected by the fault plan"
+            self._injected = ApiError(fault.error_status, message, code="injected_fault")
         if fault.truncation == "short_output":
             for sequence in self._sequences:
                 if not sequence.is_over:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from engine_under_test.async_engine import Arrival, Stream
+from engine_under_test.faults import RequestFault
+from engine_under_test.request import FinishReason, Request, RequestOutput, SamplingParams
+from engine_under_test.server.answer import Answer, Wishes
+from engine_under_test.server.completions import CompletionDialect
+from engine_under_test.server.exchange import Exchange
+from engine_under_test.server.sequence import Sequence
+from engine_under_test.server.sse import Envelope
 
 CHAT = {"messages": [{"role": "user", "content": "Tell me a tale"}], "max_tokens": 12, "seed": 1}
 
@@ -95,6 +105,71 @@ def test_short_output_stops_early_and_counts_honestly(doctored: Any) -> None:
     streamed = _post(server, is_streaming=True)
     assert streamed.events[-1] == "[DONE]"
     assert streamed.events[-2]["choices"][0]["finish_reason"] == "stop"
+
+
+class AtOnce:
+    """An engine that hands over six steps in one read, as it does on a busy machine."""
+
+    def submit(self, requests: Any) -> Stream:
+        self.stream = Stream()
+        self.name = requests[0].request_id
+        for n in range(1, 7):
+            reason = FinishReason.LENGTH if n == 6 else None
+            output = RequestOutput(self.name, [96 + n], finish_reason=reason)
+            self.stream.put(Arrival(output, end_ns=n))
+        return self.stream
+
+    def finish(self, request_id: str) -> None: ...
+
+    def release(self, requests: Any) -> None: ...
+
+
+def _answer_at_once(server: Any, fault: RequestFault) -> list[Any]:
+    """The messages an answer sends."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        tokenizer = server.state.tokenizer
+        exchange = Exchange({"method": "POST", "path": "/", "headers": []}, receive, send)
+        sequence = Sequence(Request("r", [1], SamplingParams()), 0, tokenizer, [])
+        dialect = CompletionDialect(Envelope("cmpl", "debug"), tokenizer)
+        wishes = Wishes(is_streaming=True)
+        engine: Any = AtOnce()
+        await Answer(exchange, engine, [sequence], dialect, wishes, fault).serve()
+
+    asyncio.run(main())
+    return sent
+
+
+@pytest.mark.parametrize("after_steps", [1, 2, 4])
+@pytest.mark.parametrize("name", ["error", "short_output"])
+def test_a_fault_keeps_its_step_where_steps_arrive_together(
+    server: Any, after_steps: int, name: str
+) -> None:
+    is_error = name == "error"
+    fault = RequestFault(
+        name,
+        after_steps,
+        error_status=500 if is_error else 0,
+        truncation=None if is_error else "short_output",
+    )
+    start, *bodies = _answer_at_once(server, fault)
+    assert start["status"] == 200  # mid-stream: never an error in place of a stream
+    *texts, done = b"".join(m["body"] for m in bodies).decode().split("\n\n")[:-1]
+    events = [json.loads(text.removeprefix("data: ")) for text in texts]
+    assert done == "data: [DONE]"
+    choices = [e["choices"][0] for e in events if "choices" in e]
+    assert "".join(c["text"] for c in choices) == "abcdef"[:after_steps]
+    if is_error:
+        assert events[-1]["error"]["code"] == "injected_fault"
+    else:
+        assert choices[-1]["finish_reason"] == "stop"
 
 
 def test_windows_count_the_steps_of_requests_only(doctored: Any) -> None:
