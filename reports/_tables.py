@@ -21,6 +21,7 @@ RATES = (
     ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
 NO_FAILURES = ("cancelled", "cut")
+GOOD = 2  # column of the share of good requests in the table of points
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
 
@@ -137,7 +138,7 @@ def rate_table(summary: PointSummary, suffix: str) -> Table | None:
 
 def point_table(summaries: Sequence[PointSummary], verdicts: Sequence[Verdict] = ()) -> Table:
     """A sweep at a glance, one row a point; narrow enough to stand beside a chart."""
-    columns = (
+    columns: tuple[tuple[str, Align], ...] = (
         ("load", LEFT), ("verdict", LEFT), ("good", RIGHT), ("TTFT p50", RIGHT),
         ("TPOT p50", RIGHT), ("completed/s", RIGHT), ("output tok/s", RIGHT), ("errors", RIGHT),
     )  # fmt: skip
@@ -152,6 +153,10 @@ def point_table(summaries: Sequence[PointSummary], verdicts: Sequence[Verdict] =
         )  # fmt: skip
         rows.append(Row(cells, f"point-{s.meta.index}-{s.meta.stage_index}"))
     note = "good: share of requests that kept every limit; latencies over successes."
+    if all(row.cells[GOOD].value is None for row in rows):  # no limit is one of a request
+        columns = (*columns[:GOOD], *columns[GOOD + 1 :])
+        rows = [Row((*r.cells[:GOOD], *r.cells[GOOD + 1 :]), r.id) for r in rows]
+        note = "Latencies over successes."
     if any(not s.is_stable for s in summaries):
         note += " unstable: offered more than the target can serve, its backlog grew."
     return Table("points", "Points", columns, tuple(rows), note)

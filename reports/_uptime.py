@@ -45,9 +45,8 @@ def uptime_blocks(summaries: Sequence[PointSummary]) -> list[Block]:
 def _strip(uptime: Uptime, suffix: str) -> Chart:
     cells = _cells(uptime.windows)
     unit, unit_s = _axis(uptime)
-    x = tuple(w.start_s / unit_s for w in cells)
-    y = tuple(_good_percent(w) for w in cells)
     each = uptime.window_s * -(-len(uptime.windows) // MOST_CELLS)
+    x, y = _drawn(cells, each, unit_s)
     down = tuple(
         (o.start_s / unit_s, (o.start_s + max(o.length_s, each)) / unit_s, "down" if i < 8 else "")
         for i, o in enumerate(uptime.outages[:MOST_OUTAGES])
@@ -67,6 +66,19 @@ def _strip(uptime: Uptime, suffix: str) -> Chart:
         panels=(panel,),
         is_wide=True,
     )
+
+
+def _drawn(
+    cells: Sequence[UptimeWindow], each_s: float, unit_s: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Steps that end where a part ends: what lies between two parts was not measured."""
+    points: list[tuple[float, float]] = []
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        points.append((cell.start_s / unit_s, _good_percent(cell)))
+        end_s = cell.start_s + each_s
+        if following is not None and following.start_s > end_s + 0.01 * each_s:
+            points.append((end_s / unit_s, float("nan")))
+    return tuple(x for x, _ in points), tuple(y for _, y in points)
 
 
 def _caption(uptime: Uptime) -> str:

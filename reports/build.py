@@ -281,15 +281,15 @@ def _notices(
             raised.setdefault((severity, check.code), []).append(
                 (abs(check.value or 0.0), check.sentence, s.meta.name)
             )
-    for (severity, _), cases in sorted(raised.items(), key=lambda item: _GRAVITY[item[0][0]]):
+    for (severity, _), cases in raised.items():
         _, text, worst = max(cases, key=lambda case: case[0])
         others = [name for _, _, name in cases if name != worst]
         where = f" (at {worst}{f'; also at {listed(others)}' if others else ''})"
         found.append((quality.WORDS.get(severity, severity), text + where * (len(summaries) > 1)))
-    return tuple(dict.fromkeys(found))
+    return tuple(sorted(dict.fromkeys(found), key=lambda notice: _GRAVITY.index(notice[0])))
 
 
-_GRAVITY = {"invalid": 0, "absent": 1, "warning": 2}
+_GRAVITY = ("invalid", "withheld", "warning", "info")
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

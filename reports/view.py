@@ -8,6 +8,7 @@ it is the raw one, for sorting and for the embedded JSON.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Literal, NamedTuple
 
 from harness.estimate import Verdict
@@ -122,6 +123,7 @@ class Chart:
             for panel in self.panels
             for line in panel.lines
             for x, y in zip(line.x, line.y, strict=True)
+            if not isnan(y)
         ]
         return ("series", self.x_label, "value"), tuple(rows)
 
@@ -222,5 +224,8 @@ class View:
     @property
     def _ordered(self) -> tuple[Table, ...]:
         rules = (self.verdict_table,) if self.verdict_table else ()
-        is_sweep = any(t.id == "points" for t in self.headline)
-        return (*self.headline, *rules) if is_sweep else (*rules, *self.headline)
+        by_point = any(t.id == "points" for t in self.headline)
+        # uptime is judged over all parts of a run: no row of a part is the answer
+        is_pooled = self.lead is not None and self.lead.id.startswith("chart-uptime")
+        has_sweep = by_point and not is_pooled
+        return (*self.headline, *rules) if has_sweep else (*rules, *self.headline)

@@ -40,7 +40,7 @@ def draw(chart: Chart) -> Figure:
     figure.align_ylabels(list(grid))
     figure.subplots_adjust(
         left=0.085 if chart.is_wide else 0.15,
-        right=0.985, top=1 - head / height, bottom=0.46 / height, hspace=0.3 / body,
+        right=0.975, top=1 - head / height, bottom=0.46 / height, hspace=0.3 / body,
     )  # fmt: skip
     return figure
 

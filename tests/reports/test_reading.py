@@ -302,6 +302,28 @@ def test_tpot_has_its_curve_and_counts_from_no_send(sample: ModuleType) -> None:
     assert "send" not in chart.definition
 
 
+def test_notices_come_gravest_first(sample: ModuleType) -> None:
+    point = sample.point(0, 2.0)
+    checks = tuple(
+        Check(status, status, 1.0, "count", 0.0, None, status, f"it is {status}")
+        for status in ("notice", "absent", "invalid")
+    )
+    view = view_of([replace(point, checks=checks)], [])
+    assert [severity for severity, _ in view.notices] == ["invalid", "withheld", "warning"]
+
+
+def test_a_sweep_without_good_requests_has_no_column_for_them(sample: ModuleType) -> None:
+    points = [sample.point(i, 2.0 + i) for i in range(2)]
+    bare = [
+        replace(p, estimates=tuple(e for e in p.estimates if e.metric != "slo_attainment"))
+        for p in points
+    ]
+    (with_good,), (without,) = view_of(points, []).headline, view_of(bare, []).headline
+    assert "good" in [name for name, _ in with_good.columns]
+    assert "good" not in [name for name, _ in without.columns]
+    assert all(len(row.cells) == len(without.columns) for row in without.rows)
+
+
 def test_ticks_of_loads_do_not_touch() -> None:
     loads = (1.0, 2.0, 2.1, 64.0)
     line = Line("a", loads, loads, has_marks=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,23 @@ def test_every_twin_tells_it_and_parts_are_pooled() -> None:
     assert made.lead is not None
     assert made.lead.id == "chart-uptime"
     assert html.count('id="chart-uptime"') == 1
+
+
+def test_what_lies_between_two_parts_is_not_drawn() -> None:
+    parts = [measured(3, range(2, 3)), measured(3, range(0))]
+    meta, minutes = parts[1].meta, 600 * 10**9
+    later = replace(
+        meta, t0_ns=meta.t0_ns + minutes, t1_ns=meta.t1_ns + minutes, index=1, label="main-r2"
+    )
+    first = replace(parts[0].meta, label="main-r1")
+    made = view(replace(parts[0], meta=first), replace(parts[1], meta=later))
+    assert made.lead is not None
+    (line,) = made.lead.panels[0].lines
+    at = [x for x, y in zip(line.x, line.y, strict=True) if math.isnan(y)]
+    assert at == [3.0]  # the first part's three minutes, then nothing
+    assert len(made.lead.data[1]) == 6
+    # pooled over the parts, the rule is the answer and not a row of a part
+    assert [t.id for t in made.first_tables] == ["verdicts"]
 
 
 def test_nothing_is_shown_where_nobody_asked_and_nothing_fell() -> None:
