@@ -64,6 +64,10 @@ SENTENCES: dict[str, str] = {
         "target {target} has no path in its URL: /v1 was appended, requests go to {url}"
     ),
     "dropped_rows": ("{rows} rows of {file} had failed there (no tokens) and are not replayed"),
+    "long_rows": (
+        "{rows} of the {total} rows of {file} are longer than {limit} input tokens and are left"
+        " out: the load and its lengths are that much lighter than the trace's"
+    ),
     "skipped_limit": "the limit on {metric} was skipped for class {name}: it cannot have it",
     # records
     "no_metrics": (

@@ -38,6 +38,12 @@ def pin_files(
         if isinstance(content, Trace) and content.num_dropped:
             facts = {"file": Path(reference.name).name, "rows": content.num_dropped}
             notices.append(Notice("dropped_rows", "info", facts))
+        if isinstance(content, Trace) and isinstance(reference.owner, doc.TraceWorkload):
+            limit, shortest = reference.owner.max_input_tokens, int(content.input_tok.min())
+            if limit is not None and limit < shortest:
+                where = (*reference.where[:-1], "max_input_tokens")
+                wrong.append(Wrong(where, f"leaves no row; the shortest has {shortest} tokens"))
+            notices += _long_rows(content, reference.owner)
         if isinstance(content, QuantileTable):
             wrong += _useless(content, reference)
     for name, target in document.targets.items():
@@ -49,6 +55,17 @@ def pin_files(
                 wrong.append(Wrong(where, str(error)))
     wrong += _pin_swept(data, folders)
     return wrong, list({str(n): n for n in notices}.values())
+
+
+def _long_rows(trace: Trace, work: doc.TraceWorkload) -> list[Notice]:
+    """What max_input_tokens leaves out."""
+    if work.max_input_tokens is None or not (trace.input_tok > work.max_input_tokens).any():
+        return []
+    facts = {
+        "file": Path(work.file).name, "rows": int((trace.input_tok > work.max_input_tokens).sum()),
+        "total": len(trace), "limit": work.max_input_tokens,
+    }  # fmt: skip
+    return [Notice("long_rows", "info", facts)]
 
 
 def _useless(table: QuantileTable, reference: Reference) -> list[Wrong]:

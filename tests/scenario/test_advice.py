@@ -158,3 +158,13 @@ def test_alike_notices_of_stages_are_one(load) -> None:  # type: ignore[no-untyp
 def test_a_key_may_be_called_as_ours(load) -> None:  # type: ignore[no-untyped-def]
     loaded = load("url:", "api_key_env: HARNESS_KEY, url:", env={"HARNESS_KEY": "x"})
     assert loaded.notices == ()
+
+
+def test_rows_that_are_too_long_are_counted(load, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    text = "Timestamp,Request tokens,Response tokens\n0,1,1\n5,900,3\n9,800,2\n"
+    (tmp_path / "t.csv").write_text(text)
+    work = "{kind: trace, file: t.csv, format: burstgpt_csv, max_input_tokens: %d}"
+    assert codes(load(overrides=[f"traffic.chat.workload={work % 900}"])) == []
+    (notice,) = load(overrides=[f"traffic.chat.workload={work % 800}"]).notices
+    assert notice.args == {"file": "t.csv", "rows": 1, "total": 3, "limit": 800}
+    assert "1 of the 3 rows" in notice.sentence

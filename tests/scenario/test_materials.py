@@ -198,6 +198,8 @@ def test_files_are_found_beside_the_scenario_and_pinned(load, tmp_path: Path) ->
          "traffic.chat.workload.input_tokens.max", "the smallest is 10"),
         ("traffic.chat.workload={kind: trace, file: t.csv, format: azure_csv}",
          "traffic.chat.workload.file", "no column 'TIMESTAMP'"),
+        ("traffic.chat.workload={kind: trace, file: b.csv, format: burstgpt_csv, max_input_tokens:"
+         " 5}", "traffic.chat.workload.max_input_tokens", "the shortest has 7 tokens"),
         ("tokens={kind: tokenizer, file: t.csv}", "tokens.file", "not a tokenizer.json"),
         ("targets.main={kind: scripted, script: t.csv}", "targets.main.script", "holds no script"),
         ("sweep={kind: list, over: {traffic.chat.workload.input_tokens.file: [none.csv]}}",
@@ -212,6 +214,7 @@ def test_files_are_found_beside_the_scenario_and_pinned(load, tmp_path: Path) ->
 def test_bad_files_are_faults(faults, tmp_path, override, path, message) -> None:  # type: ignore[no-untyped-def]
     write(tmp_path, "t.csv", "n\n30\n10\n")
     write(tmp_path, "bad.csv", "m\n30\n10\n")
+    write(tmp_path, "b.csv", "Timestamp,Request tokens,Response tokens\n0,7,1\n1,9,1\n")
     lengths = "traffic.chat.workload.input_tokens={kind: empirical, file: t.csv, column: n}"
     found = faults(overrides=[lengths, override])
     assert any(f.path == path and message in f.message for f in found), found
