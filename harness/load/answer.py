@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from harness.load.dialects import Dialect
 from harness.load.shapes import Shape
 from harness.load.sse import Events
+from harness.load.usage import MOST_TOK
 
 BATCH_EVENTS = 128  # parsed at a time: some tenths of a millisecond
 _BAD = object()
@@ -172,7 +173,7 @@ class Answer:
         self._usage_event = b""
         self.usage, self.num_usage = usage, self.num_usage + 1
         told = usage.get("completion_tokens")
-        if type(told) is int:
+        if type(told) is int and 0 <= told <= MOST_TOK:
             self._told = told
 
     def _read_usage_event(self) -> None:

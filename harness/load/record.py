@@ -18,7 +18,7 @@ from harness.load.answer import Answer
 from harness.load.classify import classify, retry_after_s
 from harness.load.clock import Axis
 from harness.load.exchange import Exchange
-from harness.load.redact import redact
+from harness.load.redact import redact, storable
 from harness.load.server_timings import server_timings
 from harness.load.sse import read_events
 from harness.load.usage import Usage, is_believable, read_usage
@@ -26,6 +26,7 @@ from harness.load.wire import NUM_STAMPS
 
 UNCERTAIN_NS = 1_000_000
 MOST_RECOUNTS = 1_000
+MOST_FINISH = 64  # characters of a finish reason
 Int64Array = npt.NDArray[np.int64]
 CountTokens = Callable[[str], int]
 
@@ -122,7 +123,7 @@ def make_record(
         "status": exchange.reader.status,
         "error_class": outcome.error_class,
         "error_detail": redact(outcome.detail, exchange.plan.secret, prompt) or None,
-        "finish_reason": answer.finish or None,
+        "finish_reason": storable(answer.finish[:MOST_FINISH]) or None,
         "retry_after_s": retry_after_s(headers.get("retry-after")),
         "n_in": usage.n_in,
         "n_out": tokens.n_out,
@@ -266,7 +267,7 @@ def _count_tokens(
 def _count_parts(answer: Answer, count: CountTokens) -> tuple[int, int, int]:
     """Tokens of the whole content, reasoning and call, apart: a token never spans two of them."""
     visible, hidden, call = (
-        count(text) if text else 0
+        count(storable(text)) if text else 0
         for text in ("".join(answer.visible), "".join(answer.hidden), "".join(answer.calls))
     )
     return visible, hidden, call
@@ -314,7 +315,7 @@ def _sample(exchange: Exchange, answer: Answer, context: RecordContext) -> dict[
         "request_id": exchange.request_id,
         "stage": exchange.arrival.stage,
         "row": exchange.arrival.row,
-        "visible": "".join(answer.visible),
-        "reasoning": "".join(answer.hidden),
-        "calls": "".join(answer.calls),
+        "visible": storable("".join(answer.visible)),
+        "reasoning": storable("".join(answer.hidden)),
+        "calls": storable("".join(answer.calls)),
     }

@@ -7,6 +7,7 @@ Long streams are parsed early, so that memory stays bounded.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic_ns
@@ -18,6 +19,8 @@ from gevent.lock import BoundedSemaphore
 
 from harness.load.counters import Counters
 from harness.load.exchange import Exchange
+from harness.load.faults import ClientFault
+from harness.load.http1 import ResponseReader
 from harness.load.record import RecordContext, absorb, make_record
 from harness.load.rows import request_batch, to_bytes
 from harness.load.wire import NUM_STAMPS, Polls
@@ -141,7 +144,11 @@ class Recorder:
             self._is_busy = True
             self._breathe.rest()
             while self._queue:
-                self._record(self._queue.popleft())
+                exchange = self._queue.popleft()
+                try:
+                    self._record(exchange)
+                except Exception as error:  # an answer that we cannot read must not end the load
+                    self._record(_unread(exchange, error))
                 self._breathe()
             self._is_busy = False
 
@@ -157,6 +164,14 @@ class Recorder:
         self._counters.take_row(record.row)
         self._counters.recv_lag_s.extend(record.recv_lag_ns / 1e9)
         self._fire(record.row)
+
+
+def _unread(exchange: Exchange, error: Exception) -> Exchange:
+    """It without its answer: our fault, and told as such."""
+    exchange.fault = ClientFault(f"cannot read the answer: {type(error).__name__}: {error}")
+    exchange.reader, exchange.answer = ResponseReader(), None
+    exchange.receives, exchange.head_row = array("q"), -1
+    return exchange
 
 
 def _no_breath() -> None:

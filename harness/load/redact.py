@@ -15,6 +15,7 @@ def redact(text: str, secret: str = "", prompt: str = "") -> str:
 
     A run of three words that also stands in the prompt is taken for a quotation of it.
     """
+    text = storable(text)
     if secret:
         text = text.replace(secret, "***")
     words = _KEY.sub("***", text).split()[:80]
@@ -39,3 +40,8 @@ def shown_url(url: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     scheme = f"{parts.scheme}:" if parts.scheme else ""
     return f"{scheme}//{host}{parts.path}" if host else parts.path
+
+
+def storable(text: str) -> str:
+    """Half a surrogate pair, legal in JSON, is no UTF-8: no file and no message takes it."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

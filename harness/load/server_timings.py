@@ -10,7 +10,6 @@ the size is bounded.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -19,6 +18,7 @@ from typing import Any
 MAX_JSON = 4_096  # characters of the column
 MAX_RAW = 48  # entries looked at, of each source
 MAX_NAME = 60
+MOST = 1e18  # of any number
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _LIMIT_VALUE = re.compile(
     r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d)?){1,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)"
@@ -154,7 +154,8 @@ def _number(value: Any) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -MOST <= value <= MOST  # no infinity, and none by a factor
 
 
 def _first(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

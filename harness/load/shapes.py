@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 # Possessive, and whole numbers only: twice as fast as JSON's number in full, which few events hold.
 _STRING = rb'"[^"\\\x00-\x1f]*+"'
 _TEXT = rb'"([^"\\\x00-\x1f]++)"'
-_NUMBER = rb"(?:[1-9][0-9]*+|0)"
+_NUMBER = rb"(?:[1-9][0-9]{0,15}+|0)"  # of 64 bits; longer ones are JSON's to judge
 _IS_NUMBER = re.compile(_NUMBER)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MOST_TOK = 2**31 - 1  # more is no count, and no column holds it
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -71,8 +73,8 @@ def is_believable(
 
 def _count(raw: Mapping[str, Any], name: str) -> int | None:
     value = raw.get(name)
-    is_count = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return int(value) if is_count else None  # type: ignore[arg-type]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 <= value <= MOST_TOK else None  # type: ignore
 
 
 def _part(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:

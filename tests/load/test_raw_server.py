@@ -18,6 +18,7 @@ import pytest
 
 from harness.load import LoadProcess
 
+from .cases import launched
 from .conftest import drive, make_plan, open_load, scenario_of
 from .raw_server import (
     CHUNKED,
@@ -172,6 +173,31 @@ CASES: dict[str, Case] = {
         row={"cached_tok": 20, "n_in": 30}),
     "cached null": Case(chunked(*TOKENS, FINISH, event(usage(
         4, prompt_tokens_details=None)), DONE), row={"cached_tok": None}),
+    # -- numbers and texts that no column holds ------------------------------------------------
+    "count beyond 32 bits": Case(chunked(*TOKENS, FINISH, event(usage(10**12)), DONE),
+                                 row={"n_out": None, "tok_source": "absent"}),
+    "count beyond 64 bits": Case(chunked(*TOKENS, FINISH, event(usage(4, n_in=10**30)), DONE),
+                                 row={"n_out": 4, "n_in": None}),
+    "infinite count": Case(chunked(*TOKENS, FINISH, event(
+        '{"choices": [], "usage": {"completion_tokens": 1e999, "prompt_tokens": Infinity}}'),
+        DONE), row={"n_out": None, "n_in": None}),
+    "counts that jump": Case(chunked(
+        Tok(event(delta(content=WORDS[0]) | {"usage": usage(10**25)["usage"]})), *TOKENS[1:], *END),
+        row={"n_out": 4}),
+    "negative counts": Case(chunked(*TOKENS, FINISH, event(usage(-4, n_in=-1)), DONE),
+                            row={"n_out": None, "n_in": None}),
+    "half a surrogate pair": Case(chunked(Tok(event(delta(content="\ud800"))), *TOKENS[1:], *END),
+                                  text=None, row={"n_out": 4}),
+    "nul in the text": Case(chunked(token("a\0b"), *TOKENS[1:], *END),
+                            text="a\0b" + "".join(WORDS[1:])),
+    "odd finish reason": Case(chunked(*TOKENS, event(delta("\ud800" * 3)), USAGE, DONE)),
+    "finish reason of 100 kB": Case(chunked(*TOKENS, event(delta("s" * 100_000)), USAGE, DONE)),
+    "odd timings": Case(chunked(*TOKENS, event(delta("stop") | {"timings": {
+        "queue_ms": 10**400, "\ud800": 1.0, "prefill_ms": 1e308}}), USAGE, DONE)),
+    "odd error": failed(chunked(TOKENS[0], event({"error": {"message": "\ud800 no"}})),
+                        "stream_error", 1),
+    "odd header": Case(chunked(*TOKENS, *END, head=CHUNKED.replace(
+        b"\r\n\r\n", b"\r\nX-Harness-Fault: \xff\x00\r\nRetry-After: 1e400\r\n\r\n"))),
     # -- event streams --------------------------------------------------------------------------
     "crlf": spelled(respelled(b"\n", b"\r\n")),
     "cr": spelled(respelled(b"\n", b"\r")),
@@ -373,3 +399,24 @@ def test_stamps_are_those_of_the_bytes(told: Told) -> None:
             lates += late
     assert median(lates) < 2 * MS
     assert median(ends) < 2 * MS
+
+
+UNREADABLE = """
+import harness.load.recorder as recorder
+make_record = recorder.make_record
+def fails(exchange, *given, **more):
+    if exchange.arrival.ordinal == 1 and exchange.fault is None:
+        raise ValueError("an answer nobody thought of")
+    return make_record(exchange, *given, **more)
+recorder.make_record = fails
+"""
+
+
+def test_an_answer_that_we_cannot_read_is_our_fault_and_ends_no_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = dict.fromkeys(("first", "second", "third"), Case(GOOD))
+    with launched(tmp_path, UNREADABLE, monkeypatch) as process:
+        told = run_raw(process, tmp_path / "point", cases)
+    assert [row["error_class"] for row in told.rows.values()] == ["", "client_fault", ""]
+    assert "ValueError: an answer nobody thought of" in told.rows["second"]["error_detail"]
