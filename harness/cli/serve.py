@@ -33,7 +33,7 @@ def command(
         else start_reference(model, _as_mapping(flags), port)
     )
     with child:
-        click.echo(f"ready {child.base_url}")
+        voice.result(f"ready {child.base_url}", {"base_url": child.base_url})
         voice.say("serving until Ctrl-C")
         return wait_for_interrupt(child)
 

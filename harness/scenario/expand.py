@@ -143,15 +143,18 @@ def _labels(
     rows: list[tuple[_Level, str, int]], *, with_target: bool, with_repeat: bool
 ) -> list[str]:
     labels: list[str] = []
+    taken: set[str] = set()  # without case: some file systems know none
     for level, name, repeat in rows:
         parts = [f"{path.split('.')[-1]}-{_short(value)}" for path, value in level.swept.items()]
         parts = parts or ["main"]
         parts += [name] if with_target else []
         parts += [f"r{repeat + 1}"] if with_repeat else []
         label = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-.")[:60] or "point"
-        labels.append(label if label.lower() not in {seen.lower() for seen in labels} else "")
-        if not labels[-1]:  # two values that read the same: number them
-            labels[-1] = f"{label}-{len(labels) - 1}"
+        unique, number = label, len(labels)
+        while unique.lower() in taken:  # two values that read the same: number them
+            unique, number = f"{label}-{number}", number + 1
+        taken.add(unique.lower())
+        labels.append(unique)
     return labels
 
 

@@ -59,3 +59,11 @@ def test_an_unknown_model_is_2_in_the_engine_s_own_words(cli: Any) -> None:
     assert (done.code, done.out) == (2, "")
     assert "there is no model 'nonsense'" in done.err
     assert done.has_no_traceback()
+
+
+def test_json_is_one_document(cli: Any) -> None:
+    server = cli.start("serve", "--scripted", "{}", "--json")
+    lines = [server.process.stdout.readline() for _ in range(3)]
+    assert json.loads("".join(lines))["base_url"].startswith("http://127.0.0.1:")
+    server.signal(signal.SIGINT)
+    assert server.finish().code == 0

@@ -107,3 +107,11 @@ def test_too_many_points(faults) -> None:  # type: ignore[no-untyped-def]
         ]
     )
     assert "makes 10,201 points" in fault.message
+
+
+def test_labels_are_unique_whatever_the_values(load) -> None:  # type: ignore[no-untyped-def]
+    values = "[a-2, a, A, a, a-1, a-3, 'a ', a!]"
+    found = points(load, f"sweep={{kind: list, over: {{traffic.chat.model: {values}}}}}")
+    labels = [point.label.lower() for point in found]
+    assert len(set(labels)) == len(labels) == 8
+    assert labels[:2] == ["model-a-2", "model-a"]
