@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from harness.errors import UsageError
+
 from ._atomic import disk_error, sync_directory
 from .conform import conform
 from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SERVER_SCHEMA
@@ -116,7 +118,7 @@ def read_spool(point_dir: Path) -> Spool:
         ("server.frames", SERVER_SCHEMA),
     ):
         path = directory / name
-        data = path.read_bytes() if path.exists() else b""
+        data = _read(path)
         parts = [schema.empty_table()]
         whole = 0
         for payload in _frames(data):
@@ -127,6 +129,17 @@ def read_spool(point_dir: Path) -> Spool:
     workers = read_workers(Path(point_dir))
     requests, clients = (on_master_axis(table, workers) for table in tables[:2])
     return Spool(requests, with_clocks(clients, workers), torn, tables[2])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise UsageError(
+            "records cannot be read", where=str(path), why=error.strerror or str(error)
+        ) from error
 
 
 class _FrameFile:

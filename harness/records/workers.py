@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.errors import UsageError
+
 from ._atomic import write_json
 from .schema import ABSOLUTE_NS
 
@@ -30,9 +32,14 @@ def write_workers(point_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_workers(point_dir: Path) -> list[dict[str, Any]]:
-    """Empty where the point was measured by a version that kept none."""
+    """Empty where the point was measured by a version that kept none. Raises UsageError."""
     path = point_dir / NAME
-    return list(json.loads(path.read_text("utf-8"))) if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
 
 
 def on_master_axis(table: pa.Table, workers: Sequence[Mapping[str, Any]]) -> pa.Table:

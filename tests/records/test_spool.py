@@ -181,3 +181,16 @@ def test_every_acknowledged_batch_survives_sigkill(tmp_path) -> None:
             command = [sys.executable, "-c", CHILD, str(tmp_path / str(attempt + 2))]
             children.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     assert survived > 10
+
+
+@pytest.mark.parametrize("name", ["workers.json", "spool/requests.frames"])
+def test_a_file_beside_the_frames_that_cannot_be_read_is_named(tmp_path, name: str) -> None:
+    SpoolWriter(tmp_path).close()
+    (tmp_path / name).unlink(missing_ok=True)
+    if name == "workers.json":
+        (tmp_path / name).write_text("[{")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="records cannot be read") as error:
+        read_spool(tmp_path)
+    assert name in error.value.where
