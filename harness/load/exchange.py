@@ -8,6 +8,7 @@ never an exception.
 from __future__ import annotations
 
 import heapq
+import re
 import weakref
 from array import array
 from bisect import bisect_left
@@ -26,6 +27,8 @@ from harness.load.wire import NUM_STAMPS, Connection
 
 if TYPE_CHECKING:
     from harness.load.bodies import ClassPlan
+
+LINE_END = re.compile(rb"[\r\n]")
 
 
 class Arrival(NamedTuple):
@@ -216,13 +219,18 @@ class Exchange:
         return min(idle_ns, total_ns)
 
     def _num_token_chunks(self) -> int:
-        """Token-bearing deltas received so far. Looks only at bytes it has not yet seen."""
+        """Token-bearing deltas received so far: lines of the stream, for one may hold its text
+        under two names. Looks only at bytes it has not yet seen."""
         reader, base = self.reader, self.reader.body_base
         if self.answer is not None:  # what was parsed early is gone from the body
             self._num_seen = max(self._num_seen, len(self.answer.chunk_end))
-        for match in TOKEN_PATTERN.finditer(reader.body, max(0, self._seen_to - base)):
-            self._num_seen += 1
-            self._seen_to = match.end() + base
+        at = max(0, self._seen_to - base)
+        while match := TOKEN_PATTERN.search(reader.body, at):
+            line_end = LINE_END.search(reader.body, match.end())
+            if line_end is None:
+                break  # what is still to come of its line may name the same text again
+            at = line_end.end()
+            self._num_seen, self._seen_to = self._num_seen + 1, at + base
         return self._num_seen
 
     def _last_sign_ns(self) -> int:

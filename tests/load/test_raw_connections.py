@@ -26,6 +26,8 @@ from .raw_server import (
     Answer,
     RawServer,
     chunk,
+    delta,
+    event,
 )
 from .test_raw_server import END, Case, run_raw
 
@@ -115,3 +117,19 @@ def test_tls_closes_are_told_from_ends(
     assert found == {n: (case.error, case.chunks) for n, case in TLS_CASES.items()}, {
         n: r["error_detail"] for n, r in told.rows.items()
     }
+
+
+def test_a_user_leaves_after_tokens_however_often_a_chunk_names_its_text(
+    load_process: LoadProcess, tmp_path: Path
+) -> None:
+    """OpenRouter tells reasoning twice: as a text and as details."""
+    details = [{"type": "reasoning.text", "text": "hm"}]
+    twice = event(delta(content="", reasoning="hm", reasoning_details=details))
+    with RawServer(lambda *_: [CHUNKED, *[0.03, chunk(twice)] * 60]) as server:
+        scenario = scenario_of(server.base_url, open_load(5, 3), out=60)
+        leaves = {"share": "100%", "after_tokens": {"kind": "fixed", "value": 6}}
+        scenario["traffic"][0]["cancel"] = leaves
+        point = drive(load_process, make_plan(tmp_path, scenario))
+    for row in measured(point):
+        assert row["error_class"] == "cancelled"
+        assert 6 <= len(row["chunk_ns"]) < 60
