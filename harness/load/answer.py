@@ -218,5 +218,5 @@ def _decode(data: Sequence[bytes]) -> list[Any]:
 def _decode_one(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _BAD

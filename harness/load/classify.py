@@ -69,7 +69,7 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
         return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         when = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
@@ -110,7 +110,7 @@ def _unfit_answer(reader: ResponseReader, answer: Answer) -> Outcome | None:
 def _json_of(body: bytes | bytearray) -> Any:
     try:
         return json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -17,6 +17,7 @@ _CRLF = b"\r\n"
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (.*))?")
 _FOLD = re.compile(rb"\r\n[ \t]+")  # obsolete, still to be read as a space (RFC 9112, 5.2)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEAD, _SIZE, _DATA, _DATA_END, _TRAILER, _COUNTED, _CLOSE, _DONE = range(8)
 _sizes: dict[bytes, int] = {}  # chunk-size lines seen before, already validated
@@ -166,7 +167,7 @@ class ResponseReader:
         if not lengths:
             return _CLOSE
         length = lengths.pop()
-        if lengths or not length.isascii() or not length.isdigit():
+        if lengths or not _LENGTH.fullmatch(length):
             raise MalformedFault("content-length is not one number")
         self._left = int(length)
         return _COUNTED if self._left else _DONE

@@ -234,7 +234,7 @@ def _read_stream(body: bytes) -> tuple[list[dict[str, Any]], Any]:
 def _json_of(text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

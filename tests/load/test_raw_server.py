@@ -198,6 +198,17 @@ CASES: dict[str, Case] = {
                         "stream_error", 1),
     "odd header": Case(chunked(*TOKENS, *END, head=CHUNKED.replace(
         b"\r\n\r\n", b"\r\nX-Harness-Fault: \xff\x00\r\nRetry-After: 1e400\r\n\r\n"))),
+    "nested beyond reason": failed(chunked(
+        TOKENS[0], event("[" * 100_000), event('{"a":' * 100_000)), "malformed", 1),
+    "an error nested beyond reason": failed(http("200 OK", b'{"error":' * 100_000), "malformed"),
+    "a length of 5,000 digits": failed([HEAD + b"Content-Length: %s\r\n\r\n" % (b"9" * 5_000)],
+                                       "malformed"),
+    "a count of 5,000 digits": failed(chunked(*(
+        Tok(event(json.dumps(delta(content="a") | {"usage": {"completion_tokens": 1}}).replace(
+            ": 1}", f": {digits}}}"))) for digits in ("1", "2", "3" * 5_000)), *END),
+        "malformed", 2),
+    "odd retry date": failed(http("429 No", more="Retry-After: 31 Dec 9999 23:59:59 -2300\r\n"),
+                             "throttled"),
     # -- event streams --------------------------------------------------------------------------
     "crlf": spelled(respelled(b"\n", b"\r\n")),
     "cr": spelled(respelled(b"\n", b"\r")),
