@@ -202,6 +202,14 @@ def test_rejected_drafts_are_not_computed_and_their_blocks_not_published() -> No
     assert len(s.kv.pool.published) == 2
 
 
+def test_a_request_that_ends_in_its_first_step_leaves_its_prompt_in_the_cache() -> None:
+    s = scheduler()
+    r = request("a", 9, max_tokens=1)
+    s.add(r)
+    drain(s)
+    assert s.kv.match_prefix(Request("f", [*r.prompt_ids, 1], SamplingParams())) == 8
+
+
 @pytest.mark.parametrize(
     ("params", "tokens", "expected"),
     [
