@@ -27,6 +27,7 @@ from harness.scenario import (
     read_materials,
 )
 from harness.scenario.advice import unknown_variables
+from harness.traffic import build_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,25 @@ def resumed_job(run: str, out: Path | None) -> Job:
     directory.lock()
     loaded = load_resolved(directory.path / "scenario.resolved.yaml")
     loaded = replace(loaded, notices=tuple(unknown_variables(os.environ)))
-    return _job(loaded, root, directory)
+    job = _job(loaded, root, directory)
+    _require_same_traffic(job, directory)
+    return job
+
+
+def _require_same_traffic(job: Job, directory: RunDirectory) -> None:
+    """A trace or table that was edited since would make the missing points another experiment.
+
+    One finished point tells: its schedule is built again. Raises MeasurementError.
+    """
+    for folder in directory.whole_points[:1]:
+        known = folder.meta.get("schedule_sha256")
+        if known and build_schedule(job.points[folder.index], job.materials).sha256() != known:
+            raise MeasurementError(
+                "the scenario's files are not those the run began with",
+                where=str(directory.path),
+                why=f"point {folder.label} would now be sent other requests than it was",
+                do="restore the files, or begin a new run",
+            )
 
 
 def open_endpoints(job: Job, stack: ExitStack, voice: Voice) -> Endpoints:

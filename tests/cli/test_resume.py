@@ -106,3 +106,24 @@ def test_a_run_that_is_being_measured_is_not_resumed(cli: Any) -> None:
     assert "being measured right now" in beside.err
     assert run.finish().code in (0, 3, 4)
     assert cli.manifest()["status"] == "complete"
+
+
+@pytest.mark.slow
+def test_a_run_is_not_resumed_with_other_data(cli: Any) -> None:
+    table = cli.folder / "t.csv"
+    table.write_text("n\n30\n10\n")
+    lengths = {"kind": "empirical", "file": "t.csv", "column": "n"}
+    chat = {"kind": "chat", "input_tokens": lengths, "output_tokens": {"kind": "fixed", "value": 2}}
+    path = cli.scenario(
+        traffic=[{"name": "chat", "workload": chat}], sweep=SWEEP,
+        load={"duration": "300ms", "warmup": "200ms"},
+    )  # fmt: skip
+    assert cli("run", path, "-q").code in (0, 3, 4)
+    next(cli.latest.glob("points/001-*/requests.parquet")).unlink()
+    table.write_text("n\n300\n100\n")
+    done = cli("run", "--resume", "latest")
+    assert done.code == 4
+    assert "not those the run began with" in done.err
+    table.write_text("n\n30\n10\n")
+    assert cli("run", "--resume", "latest", "-q").code in (0, 3, 4)
+    assert next(cli.latest.glob("points/001-*/requests.parquet")).exists()
