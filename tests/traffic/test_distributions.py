@@ -20,7 +20,7 @@ N = 20_000
         (doc.Uniform(kind="uniform", min=3, max=9), stats.uniform(3, 6)),
         (doc.Exponential(kind="exponential", mean=4), stats.expon(scale=4)),
         (
-            doc.Lognormal(kind="lognormal", median=250, p95=1200, max=1e12),
+            doc.Lognormal(kind="lognormal", median=250, p95=1200, max=1e8),
             stats.lognorm(np.log(1200 / 250) / stats.norm.ppf(0.95), scale=250),
         ),
     ],
