@@ -258,6 +258,9 @@ class BodyParser:
 
 def _bias(raw: dict[str, float]) -> tuple[tuple[int, float], ...]:
     try:
-        return tuple((int(token), bias) for token, bias in raw.items())
+        biases = tuple((int(token), bias) for token, bias in raw.items())
     except ValueError as error:
         raise bad_request("logit_bias keys must be token ids", "logit_bias") from error
+    if any(token < 0 for token, _ in biases):
+        raise bad_request("logit_bias keys must be token ids", "logit_bias")
+    return biases

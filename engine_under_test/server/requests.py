@@ -70,12 +70,11 @@ def fan_out(
 
 
 def _check_ids(field: str, token_ids: Seq[int], model: ServedModel) -> None:
-    vocab_size = model.model_config.vocab_size
-    for token in (min(token_ids, default=0), max(token_ids, default=0)):
-        if not 0 <= token < vocab_size:
-            raise bad_request(
-                f"'{field}': token id {token} is outside the vocabulary of {vocab_size}", field
-            )
+    vocab_size, highest = model.model_config.vocab_size, max(token_ids, default=0)
+    if highest >= vocab_size:  # none is negative: bodies and tokenizers see to that
+        raise bad_request(
+            f"'{field}': token id {highest} is outside the vocabulary of {vocab_size}", field
+        )
 
 
 def _check_prompt(

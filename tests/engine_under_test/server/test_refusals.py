@@ -26,6 +26,7 @@ USER = [{"role": "user", "content": "hi"}]
         ({"messages": [{"role": "user", "content": 7}]}, "messages"),
         ({"logit_bias": {"word": 1}}, "logit_bias"),
         ({"logit_bias": {"99999": 1}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
         ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": "yes"}, "stream"),
