@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from harness.analysis import PointSummary
 from harness.decisions.verdict import verdict_of_run
 from harness.decisions.wording import amount, interval, statistic
 from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
 
+_OF_RATE = ("rate", "thin", "every", "requests", "duration", "seed")  # the rate, or how long
 _KEY_FIGURES = (
     ("ttft", "p50", "valid"),
     ("tpot", "p50", "valid"),
@@ -88,39 +88,48 @@ def _capacity(
 ) -> tuple[Headline, ...]:
     """For each target, the highest offered rate that kept every rule, and the first that did not.
 
-    Only from open load: closed load is no evidence for a rate.
+    Only from open load: closed load is no evidence for a rate. Points that differ in more than the
+    rate are no steps of one ladder: each other value that is swept has its own sentence.
     """
     is_open = all(s.meta.kind == "open" and s.meta.offered_req_per_s for s in summaries)
     if not is_open or len({s.meta.offered_req_per_s for s in summaries}) < 2:
         return ()
-    ordered = sorted(summaries, key=lambda s: s.meta.target)
+    ladders: dict[tuple[str, ...], list[PointSummary]] = {}
+    for summary in summaries:
+        ladders.setdefault(_ladder(summary), []).append(summary)
+    has_targets = len({s.meta.target for s in summaries}) > 1
     found = []
-    for target, group in groupby(ordered, key=lambda s: s.meta.target):
-        points = sorted(group, key=lambda s: s.meta.offered_req_per_s or 0.0)
-        found.append(_sustained(target, points, verdicts, len({s.meta.target for s in summaries})))
+    for (target, *others), points in sorted(ladders.items()):
+        who = ", ".join([*([target] if has_targets else []), *others])
+        found.append(_sustained(f"{who}: " if who else "", points, verdicts))
     return tuple(found)
 
 
-def _sustained(
-    target: str, points: Sequence[PointSummary], verdicts: Sequence[Verdict], num_targets: int
-) -> Headline:
-    """Rates hold up to the first point that does not; what holds beyond it is not counted."""
-    who = f"{target}: " if num_targets > 1 else ""
+def _ladder(summary: PointSummary) -> tuple[str, ...]:
+    """The target, then what is swept beside the rate."""
+    parts = ((path.rpartition(".")[2], value) for path, value in summary.meta.swept.items())
+    return (summary.meta.target, *(f"{name} {v}" for name, v in parts if name not in _OF_RATE))
+
+
+def _sustained(who: str, points: Sequence[PointSummary], verdicts: Sequence[Verdict]) -> Headline:
+    """Rates hold up to the first that does not; what holds beyond it is not counted. Of points at
+    one rate, such as repeats, all have to hold."""
     holding: PointSummary | None = None
-    for point in points:
-        broken = _broken(point, verdicts)
+    ordered = [(s.meta.offered_req_per_s or 0.0, _broken(s, verdicts), s) for s in points]
+    for _, broken, point in sorted(ordered, key=lambda row: (row[0], row[1] is None)):
         if broken is not None:
             rate = _rate(point)
             if holding is None:
                 return Headline(f"{who}Not even {rate} is sustained.", f"{_capital(broken)}.")
             return Headline(
-                f"{who}Sustains {_rate(holding)}", f"{_goodput(holding)}; not {rate}: {broken}."
+                f"{who}Sustains {_rate(holding)}",
+                f"{_goodput(holding, bool(verdicts))}; not {rate}: {broken}.",
             )
         holding = point
     assert holding is not None
     return Headline(
         f"{who}Sustains at least {_rate(holding)}",
-        f"{_goodput(holding)}, the highest rate measured; the capacity lies above.",
+        f"{_goodput(holding, bool(verdicts))}, the highest rate measured; the capacity lies above.",
     )
 
 
@@ -137,10 +146,10 @@ def _broken(point: PointSummary, verdicts: Sequence[Verdict]) -> str | None:
     return f"{word}{gravest.reason}"
 
 
-def _goodput(point: PointSummary) -> str:
+def _goodput(point: PointSummary, has_rules: bool) -> str:
     good = point.find("slo_attainment", "ratio")
     if good is None or good.value is None:
-        return "within every limit"
+        return "within every limit" if has_rules else "without a growing backlog; no limit was set"
     share = amount(good.value, "ratio")
     return f"with {share} of requests good ({interval(good.low, good.high, 'ratio')})"
 

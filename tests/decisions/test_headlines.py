@@ -121,3 +121,32 @@ def test_amounts_in_words(value, unit, text):
 def test_intervals_in_words():
     assert interval(None, None, "s") == "no 95% interval"
     assert interval(0.1, float("inf"), "s") == "95% CI 100 ms to not reached"
+
+
+def test_a_rate_holds_only_when_all_its_repeats_do(rows):
+    def at(rate, ttft_s, repeat):
+        return point(rows, ttft_s, label=f"rate-{rate}-r{repeat}", offered_req_per_s=float(rate))
+
+    two = [at(4, 0.1, 1), at(8, 0.1, 1), at(4, 0.1, 2), at(8, 0.3, 2)]
+    for order in (two, two[::-1]):
+        capacity, _ = tell(*order)
+        assert capacity.answer == "Sustains 4.00 req/s"
+        assert "not 8.00 req/s" in capacity.detail
+
+
+def test_points_that_differ_in_more_than_the_rate_are_told_apart(rows):
+    def at(rate, size, ttft_s):
+        swept = {"load.rate": f"{rate}/s", "traffic.chat.prefix.groups": size}
+        label = f"rate-{rate}-groups-{size}"
+        return point(rows, ttft_s, label=label, offered_req_per_s=float(rate), swept=swept)
+
+    grid = [at(4, 1, 0.1), at(8, 1, 0.1), at(4, 9, 0.3), at(8, 9, 0.3)]
+    few, many, _ = tell(*grid)
+    assert few.answer == "groups 1: Sustains at least 8.00 req/s"
+    assert many.answer == "groups 9: Not even 4.00 req/s is sustained."
+
+
+def test_capacity_without_rules_claims_no_limit_kept(rows):
+    both = [point(rows, label=f"rate-{r}", offered_req_per_s=float(r)) for r in (4, 8)]
+    (capacity,) = tell(*both, limits=Slo())
+    assert "no limit was set" in capacity.detail or "of requests good" in capacity.detail
