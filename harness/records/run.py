@@ -36,7 +36,9 @@ class PointRecords:
     @property
     def is_partial(self) -> bool:
         """True unless the point was measured to its end and merged."""
-        return not self._is_merged or self.meta.get("status") != "complete"
+        # merging writes clients.parquet first: without it something was lost since
+        is_whole = self._is_merged and (self.path / "clients.parquet").exists()
+        return not is_whole or self.meta.get("status") != "complete"
 
     @property
     def num_torn_bytes(self) -> int:

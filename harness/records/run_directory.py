@@ -105,7 +105,8 @@ class PointDirectory:
     @property
     def is_complete(self) -> bool:
         """Measured to its end and merged; `--resume` repeats a point that is not."""
-        return (self.path / "requests.parquet").exists() and self.meta.get("status") == "complete"
+        merged = all((self.path / n).exists() for n in ("requests.parquet", "clients.parquet"))
+        return merged and self.meta.get("status") == "complete"
 
 
 class RunDirectory:

@@ -104,3 +104,10 @@ def test_one_writer_at_a_time_and_none_left_behind(tmp_path) -> None:
     finally:
         writer.kill()
         writer.communicate()
+
+
+def test_a_point_without_the_clients_own_figures_is_not_complete(run) -> None:
+    """Also in a run that was killed, whose manifest has no digests yet."""
+    (run.path / "points/001-p1/clients.parquet").unlink()
+    assert [p.is_complete for p in RunDirectory.open(run.path).points] == [True, False]
+    assert [p.is_partial for p in Run.open(run.path).points] == [False, True]
