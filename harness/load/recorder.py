@@ -96,13 +96,16 @@ class Recorder:
             self._send_again()
 
     def _send_rows(self) -> None:
+        """What is there now. Rows that come meanwhile wait for the next flush: a busy second would
+        else never end, in batches of a few rows each."""
         breathe = Breather(self._polls)
-        while self._rows:
+        ready, self._rows = self._rows, []
+        while ready:
             size, chunks = 0, 0
-            while size < min(MOST_ROWS, len(self._rows)) and chunks < MOST_CHUNKS:
-                chunks += len(self._rows[size]["chunk_ns"])
+            while size < min(MOST_ROWS, len(ready)) and chunks < MOST_CHUNKS:
+                chunks += len(ready[size]["chunk_ns"])
                 size += 1
-            rows, self._rows = self._rows[:size], self._rows[size:]
+            rows, ready = ready[:size], ready[size:]
             samples, self._samples = self._samples, []
             raw = to_bytes(request_batch(rows, breathe))
             self.seq += 1
