@@ -47,7 +47,8 @@ def plain_console(voice: Voice, pipe_width: int) -> Console:
     """A console on stdout, as wide as the terminal, or pipe_width off one."""
     is_plain = voice.color == "never" or (voice.color == "auto" and "NO_COLOR" in os.environ)
     return _Console(
-        no_color=is_plain, force_terminal=True if voice.color == "always" else None,
+        no_color=is_plain, color_system=None if is_plain else "auto",  # None: no bold either
+        force_terminal=True if voice.color == "always" else None,
         highlight=False, width=None if sys.stdout.isatty() else pipe_width,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ sequences a redraw needs, so that the last picture can be read as a person would
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import select
@@ -16,8 +17,13 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.text import Text
+
+from harness.cli._finish import plain_console
+from harness.cli._options import Voice
 
 ROOT = Path(__file__).parents[2]
 PULSE = (
@@ -188,3 +194,18 @@ def test_a_pipe_gets_plain_lines_and_quiet_none() -> None:
     assert ran.returncode == 0, ran.stderr
     assert "\x1b" not in ran.stderr
     assert ran.stderr.endswith("a line that stays\ndone\n")
+
+
+def test_without_colour_there_is_no_escape_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    def shown(color: Any) -> str:
+        console = plain_console(Voice(0, False, color, "auto"), 80)
+        console.file, console._force_terminal = io.StringIO(), True  # as on a terminal
+        console.print(Text("bold", style="bold red"))
+        return console.file.getvalue()
+
+    assert "\x1b" in shown("always")
+    assert shown("never") == "bold\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert shown("auto") == "bold\n"
