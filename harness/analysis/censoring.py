@@ -24,6 +24,7 @@ from harness.analysis.quantiles import (
     needed_requests,
     ranks,
     withheld_reason,
+    withhold_beyond,
 )
 from harness.estimate import Estimate
 
@@ -60,7 +61,7 @@ def estimate_censored(censored: CensoredSample) -> list[Pair]:
         finished_by = (sample.values <= value) & ~is_cut
         deff = design_effect(finished_by) if n >= needed_requests(p) else 1.0
         pairs.append(_pair(censored, name, p, value, n / deff, times, share))
-    return pairs
+    return withhold_beyond(pairs)
 
 
 def _at(times: FloatArray, share: FloatArray, p: float) -> float:

@@ -3,13 +3,15 @@
 The point value is type 7 (linear between order statistics). Its interval is a pair of ranks, taken
 from the binomial of the effective sample size, scaled to the sample and rounded outwards. Failures
 enter as infinity, so a quantile can be "not reached". A quantile that the sample cannot carry is
-withheld: fewer than ten observations beyond it, or no two-sided 95 % interval at n_eff.
+withheld: fewer than ten observations beyond it, no two-sided 95 % interval at n_eff, or a nearer
+quantile of the same tail withheld.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +124,30 @@ def estimate_quantiles(sample: Sample) -> list[Pair]:
     """Every quantile of STATS, and the largest observation."""
     ordered = np.sort(sample.values)
     pairs = [_quantile(sample, ordered, name, p) for name, p in STATS.items()]
-    return [*pairs, largest(sample, ordered)]
+    return [*withhold_beyond(pairs), largest(sample, ordered)]
+
+
+def withhold_beyond(pairs: Sequence[Pair]) -> list[Pair]:
+    """Quantiles in rising order; in the upper tail none is told that lies beyond one withheld.
+
+    Each has an effective sample of its own, and further out it rests on few exceedances, which
+    seem independent: p99.9 would stand beside "p99 not reported".
+    """
+    told: list[Pair] = []
+    nearer = ""
+    for pair in pairs:
+        name = pair.shown.stat
+        if nearer and pair.shown.value is not None:
+            reason = f"{nearer} is not reported, so {name}, further out, is not either"
+            shown, bound = (
+                replace(e, value=None, low=None, high=None, reason=reason)
+                for e in (pair.shown, pair.bound)
+            )
+            pair = Pair(shown, bound)
+        elif pair.shown.value is None and STATS[name] > 0.5:
+            nearer = nearer or name
+        told.append(pair)
+    return told
 
 
 def pair_at(

@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.analysis.autocorrelation import design_effect
 from harness.analysis.frame import BoolArray, FloatArray, Frame, IntArray, elapsed_s
-from harness.analysis.quantiles import STATS, Pair, Sample, largest, pair_at, type7
+from harness.analysis.quantiles import STATS, Pair, Sample, largest, pair_at, type7, withhold_beyond
 
 GAP_METHOD = "type 7 over pooled gaps; order statistics at n_eff, clustered by request"
 ONE_TOKEN_SHARE = 0.95
@@ -133,12 +133,19 @@ def gap_pairs(frame: Frame, gaps: Gaps, scope: str) -> list[Pair]:
     ordered = np.sort(kept.gap_s)
     starts = _first_gaps(kept.owner) if len(ordered) else kept.owner
     metrics = ["icl", "itl"] if is_one_token_a_chunk(frame, scope) else ["icl"]
-    pairs = []
-    for name, p in STATS.items():
-        n_eff = _clustered_n_eff(kept, starts, type7(ordered, p)) if len(ordered) else 0.0
-        for metric in metrics:
-            sample = Sample(metric, "s", kept.gap_s, scope, "gaps")
-            pairs.append(pair_at(sample, ordered, name, p, n_eff, GAP_METHOD))
+    n_eff = {
+        name: _clustered_n_eff(kept, starts, type7(ordered, p)) if len(ordered) else 0.0
+        for name, p in STATS.items()
+    }
+    pairs: list[Pair] = []
+    for metric in metrics:
+        sample = Sample(metric, "s", kept.gap_s, scope, "gaps")
+        pairs += withhold_beyond(
+            [
+                pair_at(sample, ordered, name, p, n_eff[name], GAP_METHOD)
+                for name, p in STATS.items()
+            ]
+        )
     tops = [largest(Sample(m, "s", kept.gap_s, scope, "gaps"), ordered) for m in metrics]
     return [*pairs, *tops]
 

@@ -205,3 +205,16 @@ def test_a_rate_s_interval_is_reproducible_and_refused_when_the_window_is_short(
     long_stay = ratio_intervals(per_bin, seconds, 0.25, 5.0, np.random.default_rng(1))
     assert long_stay.shown.low is None
     assert "too short" in long_stay.reason
+
+
+def test_no_quantile_is_told_beyond_one_withheld():
+    # one block of slow requests: p90 rests on few independent observations, p99.9 seems to on many
+    values = np.random.default_rng(SEED).permutation(20_000) / 1e6
+    values[8_000:11_000] += 1.0
+    told = {p.shown.stat: p for p in estimate_quantiles(Sample("ttft", "s", values))}
+    assert told["p90"].shown.value is None
+    assert math.floor(told["p99.9"].shown.n_eff) >= floor_eff(0.999)  # alone it would be told
+    for name in ("p95", "p99", "p99.9"):
+        assert told[name].shown.value is told[name].bound.value is None
+    assert told["p99.9"].shown.reason.startswith("p90 is not reported")
+    assert told["max"].shown.value == values.max()

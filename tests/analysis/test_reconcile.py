@@ -62,6 +62,18 @@ def check(found: PointSummary, code: str) -> Any:
 # -- counters ----------------------------------------------------------------------------------
 
 
+def test_what_broke_for_the_client_may_have_ended_well_for_the_server(rows: ModuleType) -> None:
+    table = steady(rows)
+    for row in table[:4]:
+        row |= {"error_class": "cancelled", "finish_reason": None}
+    for theirs, status in ((36, "ok"), (38, "ok"), (40, "ok"), (44, "notice"), (35, "notice")):
+        server = readings(rows, vllm(0, 0, 0), vllm(theirs, 0, 0), vllm(theirs, 0, 0),
+                          vllm(theirs, 0, 0))  # fmt: skip
+        found = comparison(analysed(rows, table, server), "requests_success")
+        assert (found.client, found.server, found.status) == (36, theirs, status)
+        assert bool(found.note) == (theirs in (38, 40))
+
+
 def test_what_agrees_is_said_to_agree(rows) -> None:
     # 40 requests of 4 tokens and 10 prompt tokens; the counters begin anywhere
     server = readings(rows, vllm(7, 1000, 500), vllm(30, 1080, 700), vllm(47, 1160, 900))

@@ -115,5 +115,4 @@ def test_every_burst_follows_its_silence(idle, requests, cycles, warmup_s) -> No
     start = before[-1:] if len(before) else np.zeros(1, np.int64)
     lasts = np.concatenate([start, measured[requests - 1 :: requests]])
     silences, asked = (measured[::requests] - lasts[:-1]) / NS, np.tile(idle, cycles)
-    assert np.allclose(silences[1:], asked[1:])
-    assert silences[0] >= asked[0]  # it may last to the end of the warm-up
+    assert np.allclose(silences, asked)  # the first too, however long the warm-up

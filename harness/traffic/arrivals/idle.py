@@ -19,16 +19,20 @@ IntArray = npt.NDArray[np.int64]
 def burst_times(stage: doc.IdleBurstStage, warmup_ns: int) -> IntArray:
     """[n] ns from the stage's start, ascending; those at or after warmup_ns are measured.
 
-    cycles x silences x requests of them are; a silence that would end in the warm-up lasts to its
-    end.
+    cycles x silences x requests of them are. The warm-up's burst comes late enough for the first
+    silence to last what was asked, like every other.
     """
     gap_ns = round(stage.gap * NS_PER_S)
     burst = np.arange(stage.requests, dtype=np.int64) * gap_ns
-    parts = [burst[burst < warmup_ns]]
-    last_ns = int(parts[0][-1]) if len(parts[0]) else 0
+    idle_ns = [round(idle * NS_PER_S) for idle in stage.idle]
+    early = burst[burst < warmup_ns]
+    last_ns = 0
+    if len(early):
+        early += max(0, warmup_ns - idle_ns[0] - int(early[-1]))
+        last_ns = int(early[-1])
+    parts = [early]
     for _ in range(stage.cycles):
-        for idle in stage.idle:
-            first_ns = max(last_ns + round(idle * NS_PER_S), warmup_ns)
-            parts.append(first_ns + burst)
+        for silence_ns in idle_ns:
+            parts.append(last_ns + silence_ns + burst)
             last_ns = int(parts[-1][-1])
     return np.concatenate(parts)
