@@ -6,15 +6,17 @@ import http.client
 import json
 import socket
 import ssl
-import time
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from harness.errors import TargetError, UsageError
-from harness.load.redact import shown_url
+from harness.load.redact import conceal, shown_url
 
 MAX_BODY_BYTES = 4 << 20
+SHORTEST_SECRET = 6
 HASTY_S = 0.1  # a server that will not keep a connection closes it within this
 
 
@@ -50,7 +52,10 @@ class Target:
         self.shown = f"{parts.scheme}://{name}{f':{parts.port}' if parts.port else ''}{self.path}"
         self.connect_s = connect_s
         self.keeps_connections = True
-        self._secret = api_key or ""
+        self._has_key = bool(api_key)
+        # a short literal is no secret, and stands in many a word
+        hidden = (value for value in headers.values() if len(value) >= SHORTEST_SECRET)
+        self._secrets = (api_key or "", *hidden)
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "inference-harness"} | headers
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
@@ -83,12 +88,13 @@ class Target:
     @property
     def key_advice(self) -> tuple[str, str]:
         """What a 401 means here, and what to do about it."""
-        if self._secret:
+        if self._has_key:
             return "the endpoint refuses the key", "check the variable that api_key_env names"
         return "the endpoint wants a key", "export the key and name its variable: api_key_env"
 
     def redact(self, text: str) -> str:
-        return text.replace(self._secret, "***") if self._secret else text
+        """Without the key and the values of headers, should the endpoint echo them."""
+        return conceal(text, self._secrets)
 
     def _ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Reply:
         link: http.client.HTTPConnection
@@ -96,23 +102,9 @@ class Target:
             link = http.client.HTTPSConnection(self.host, self.port, timeout=self.connect_s)
         else:
             link = http.client.HTTPConnection(self.host, self.port, timeout=self.connect_s)
-        deadline_s = time.monotonic() + wait_s
-        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
         try:
-            link.connect()
-            link.sock.settimeout(wait_s)
-            link.request(method, self.path + path, body, headers)
-            reply = link.getresponse()
-            parts, size = [], 0
-            while part := reply.read1(1 << 16):
-                parts.append(part)
-                size += len(part)
-                if time.monotonic() > deadline_s or size > MAX_BODY_BYTES:
-                    raise TimeoutError
-            found = {name.lower(): value for name, value in reply.getheaders()}
-            if body and b'"stream": true' in body and _is_closed_by_peer(link):
-                self.keeps_connections = False
-            return Reply(reply.status, found, b"".join(parts))
+            with Guard(wait_s) as guard:
+                return self._exchange(link, guard, method, path, body)
         except ssl.SSLError as error:
             raise TargetError(
                 "no secure connection", where=self.shown, why=_tls_reason(error),
@@ -132,6 +124,26 @@ class Target:
         finally:
             link.close()
 
+    def _exchange(
+        self, link: http.client.HTTPConnection, guard: Guard, method: str, path: str,
+        body: bytes | None,
+    ) -> Reply:  # fmt: skip
+        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        link.connect()
+        guard.watch(link.sock)
+        link.request(method, self.path + path, body, headers)
+        reply = link.getresponse()
+        parts, size = [], 0
+        while part := reply.read1(1 << 16):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise TimeoutError
+        found = {name.lower(): value for name, value in reply.getheaders()}
+        if body and b'"stream": true' in body and _is_closed_by_peer(link):
+            self.keeps_connections = False
+        return Reply(reply.status, found, b"".join(parts))
+
     def _timed_out(self, what: str, wait_s: float) -> NoReturn:
         raise TargetError(
             "the endpoint does not answer", where=self.shown, why=f"{what} within {wait_s:g} s",
@@ -145,6 +157,36 @@ class Target:
             where=self.shown, why=str(error) or type(error).__name__,
             do="start the server, or check host and port",
         ) from None  # fmt: skip
+
+
+class Guard:
+    """Ends an exchange after wait_s however slowly bytes drip: a socket's own timeout begins anew
+    with each of them. Leaving it raises TimeoutError where it had to."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s, self._sock = wait_s, None
+        self._has_rung = False
+        self._timer = threading.Timer(wait_s, self._ring)
+        self._timer.daemon = True
+
+    def watch(self, sock: Any) -> None:
+        """From now on."""
+        self._sock = sock
+        sock.settimeout(self._wait_s)
+        self._timer.start()
+
+    def _ring(self) -> None:
+        self._has_rung = True
+        with suppress(OSError):  # the plain socket's: TLS would first say goodbye
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._has_rung:
+            raise TimeoutError from None
 
 
 def _is_closed_by_peer(link: http.client.HTTPConnection) -> bool:

@@ -25,13 +25,16 @@ _NO_TAIL = -1
 
 @dataclass(frozen=True, slots=True)
 class ClassPlan:
-    """How one traffic class speaks. head: the request's fixed lines, up to `Content-Length: `."""
+    """How one traffic class speaks. head: the request's fixed lines, up to `Content-Length: `.
+
+    secrets: what the environment gave for its key and headers; no record holds any of it.
+    """
 
     name: str
     dialect: Dialect
     model: str
     head: bytes
-    secret: str
+    secrets: tuple[str, ...]
 
 
 def shard_rows(stage: StageSchedule, worker: int, num_workers: int) -> Iterable[int]:

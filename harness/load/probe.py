@@ -59,7 +59,7 @@ def probe_target(
         addresses=addresses,
         rtt_ns=rtt_ns,
         server=listed.headers.get("server", ""),
-        headers=_safe(listed.headers),
+        headers=_safe(target, listed.headers),
         takes_stream_options="stream_options" in fields,
         takes_continuous_usage="continuous_usage_stats" in asked_options,
         has_usage=any(usage),
@@ -255,10 +255,10 @@ def _is_in(name: str, fields: dict[str, Any]) -> bool:
     return name in fields or name in fields.get("stream_options", {})
 
 
-def _safe(headers: Mapping[str, str]) -> dict[str, str]:
+def _safe(target: Target, headers: Mapping[str, str]) -> dict[str, str]:
     """Reply headers without anything that names an account or opens a door."""
     return {
-        name: value[:200]
+        name: target.redact(value)[:200]
         for name, value in sorted(headers.items())
         if not any(part in name for part in _HIDDEN)
     }

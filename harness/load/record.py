@@ -18,7 +18,7 @@ from harness.load.answer import Answer
 from harness.load.classify import classify, retry_after_s
 from harness.load.clock import Axis
 from harness.load.exchange import Exchange
-from harness.load.redact import redact, storable
+from harness.load.redact import conceal, redact, storable
 from harness.load.server_timings import server_timings
 from harness.load.sse import read_events
 from harness.load.usage import Usage, is_believable, read_usage
@@ -108,6 +108,7 @@ def make_record(
     visible, call = answer.first_visible, answer.first_call
     chunk_ns, num_chunks = stamps.of(answer.chunk_end), len(answer.chunk_end)
     uncertain, num_coalesced = stamps.doubts(answer)
+    secrets = exchange.plan.secrets
     row: dict[str, Any] = {
         "run_id": context.run_id,
         "point": context.point,
@@ -122,8 +123,8 @@ def make_record(
         "phase": arrival.phase,
         "status": exchange.reader.status,
         "error_class": outcome.error_class,
-        "error_detail": redact(outcome.detail, exchange.plan.secret, prompt) or None,
-        "finish_reason": storable(answer.finish[:MOST_FINISH]) or None,
+        "error_detail": redact(outcome.detail, secrets, prompt) or None,
+        "finish_reason": conceal(answer.finish, secrets)[:MOST_FINISH] or None,
         "retry_after_s": retry_after_s(headers.get("retry-after")),
         "n_in": usage.n_in,
         "n_out": tokens.n_out,
@@ -163,7 +164,7 @@ def make_record(
         "bytes_in": stamps.num_body_bytes,
         "conn_reused": exchange.connection_reused,
         "stamp_source": stamps.source,
-        "fault": headers.get("x-harness-fault"),
+        "fault": conceal(headers.get("x-harness-fault", ""), secrets) or None,
     }
     return Record(row, stamps.lag_ns, _sample(exchange, answer, context))
 
@@ -311,11 +312,10 @@ def _spread(
 def _sample(exchange: Exchange, answer: Answer, context: RecordContext) -> dict[str, Any] | None:
     if not context.keep_text(exchange):
         return None
+    texts = {"visible": answer.visible, "reasoning": answer.hidden, "calls": answer.calls}
+    secrets = exchange.plan.secrets
     return {
         "request_id": exchange.request_id,
         "stage": exchange.arrival.stage,
         "row": exchange.arrival.row,
-        "visible": storable("".join(answer.visible)),
-        "reasoning": storable("".join(answer.hidden)),
-        "calls": storable("".join(answer.calls)),
-    }
+    } | {name: conceal("".join(parts), secrets) for name, parts in texts.items()}

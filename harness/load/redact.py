@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 MAX_DETAIL = 240
@@ -10,14 +11,21 @@ NUM_SHARED_WORDS = 3
 _KEY = re.compile(r"(?i)(bearer\s+\S+|\b(?:sk|pk|hf|gsk|xai|key)[-_][\w-]{6,}|api[-_]?key\S*)")
 
 
-def redact(text: str, secret: str = "", prompt: str = "") -> str:
-    """One line of at most 240 characters without the key, key-like words, or the prompt's words.
+def conceal(text: str, secrets: Sequence[str]) -> str:
+    """Storable, and without what the environment gave for keys and headers."""
+    text = storable(text)
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
+
+
+def redact(text: str, secrets: Sequence[str] = (), prompt: str = "") -> str:
+    """One line of at most 240 characters without secrets, key-like words, or the prompt's words.
 
     A run of three words that also stands in the prompt is taken for a quotation of it.
     """
-    text = storable(text)
-    if secret:
-        text = text.replace(secret, "***")
+    text = conceal(text, secrets)
     words = _KEY.sub("***", text).split()[:80]
     if prompt:
         haystack = " ".join(prompt.replace("\\n", " ").split())

@@ -106,12 +106,14 @@ def _check_descriptors(
 
 def _classes(plan: PointPlan, point: Point, pool: Pool) -> tuple[ClassPlan, ...]:
     headers = target_headers(point.target)
+    hidden = hidden_values(point.target)
     plans = []
     for traffic in point.traffic:
         dialect = DIALECTS[traffic.api]
         secret = _secret(traffic.api_key_env or plan.api_key_env)
         head = request_head(pool.path + dialect.path, pool.authority, secret, headers)
-        plans.append(ClassPlan(traffic.name, dialect, traffic.model or plan.model, head, secret))
+        model, secrets = traffic.model or plan.model, (secret, *hidden)
+        plans.append(ClassPlan(traffic.name, dialect, model, head, secrets))
     return tuple(plans)
 
 
@@ -123,6 +125,13 @@ def target_headers(target: Target) -> dict[str, str]:
         name: _secret(value.env) if isinstance(value, EnvValue) else value
         for name, value in target.headers.items()
     }
+
+
+def hidden_values(target: Target) -> tuple[str, ...]:
+    """Values of a target's headers that come from the environment."""
+    if not isinstance(target, OpenAITarget):
+        return ()
+    return tuple(_secret(v.env) for v in target.headers.values() if isinstance(v, EnvValue))
 
 
 def _secret(name: str | None) -> str:

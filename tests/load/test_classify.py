@@ -129,7 +129,7 @@ def test_a_redirect_says_where_it_led_and_no_secret(location: str, shown: str) -
 def test_details_hold_no_key_and_no_prompt() -> None:
     prompt = json.dumps({"content": "the quick brown fox jumps over the lazy dog"})
     said = "bad request: 'the quick brown fox jumps' for key s3cretvalue and Bearer abc sk-12345678"
-    clean = redact(said, "s3cretvalue", prompt)
+    clean = redact(said, ("s3cretvalue",), prompt)
     for secret in ("s3cretvalue", "sk-12345678", "abc", "quick", "brown", "jumps"):
         assert secret not in clean
     assert clean.startswith("bad request:")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -167,6 +168,41 @@ def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
         error = fails(url)
     assert error.what == "the endpoint does not answer"
     assert "0.3 s" in error.why
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Answers with a byte of headers every 50 ms, for 30 s at most."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with suppress(OSError), client:
+            client.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            for _ in range(600):
+                client.sendall(b"a")
+                time.sleep(0.05)
+
+    threading.Thread(target=serve, daemon=True).start()
+    with listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+
+@pytest.mark.slow
+def test_an_answer_that_drips_is_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_module, "HANG_S", 0.4)
+    with dripping() as url:
+        fault = fails(url)
+    assert fault.what == "the endpoint does not answer"
+    assert "GET /models" in fault.why
+
+
+def test_what_the_endpoint_echoes_of_our_secrets_is_hidden() -> None:
+    body = b'{"error": "no such key: hunter2-hunter2, team team-of-secrets"}'
+    head = b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+    with canned(head + body) as url:
+        fault = fails(url, api_key="hunter2-hunter2", headers={"X-Team": "team-of-secrets"})
+    assert "no such key: ***, team ***" in fault.why
 
 
 @pytest.mark.parametrize(

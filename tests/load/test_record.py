@@ -12,7 +12,7 @@ from harness.load.bodies import ClassPlan
 from harness.load.clock import Axis
 from harness.load.dialects import DIALECTS
 from harness.load.exchange import Arrival, Exchange, Limits
-from harness.load.record import RecordContext, absorb, make_record
+from harness.load.record import Record, RecordContext, absorb, make_record
 
 MS = 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -36,7 +36,7 @@ class Stream:
     """Feeds an exchange as the connection does: bytes, kernel stamp, read, poll before."""
 
     def __init__(self) -> None:
-        plan = ClassPlan("chat", DIALECTS["chat"], "m", b"", "")
+        plan = ClassPlan("chat", DIALECTS["chat"], "m", b"", ())
         arrival = Arrival(0, 3, 3, 1 * MS, "measured")
         self.exchange = Exchange(_Owner(), arrival, plan, None, "id")  # type: ignore[arg-type]
         self.exchange.sent_ns = self.exchange.released_ns = 2 * MS
@@ -54,11 +54,14 @@ class Stream:
         self.receive(b"%x\r\n%s\r\n" % (len(data), data), kernel_ms, user_ms, poll_ms)
 
     def row(self, **context: Any) -> dict[str, Any]:
+        return self.record(**context).row
+
+    def record(self, **context: Any) -> Record:
         self.exchange.end_ns = self.exchange.end_ns or 999 * MS
         clocks = Clocks()
         axis = Axis(clocks.read, clocks.read, clocks.read)
         made = RecordContext("run", 0, "it", 0, axis, **context)
-        return make_record(self.exchange, made, lambda: None, "").row
+        return make_record(self.exchange, made, lambda: None, "")
 
 
 class _Owner:
@@ -250,3 +253,20 @@ def test_comments_do_not_count_as_tokens() -> None:
     for k in range(10):
         stream.chunk(b": keep-alive\n\n", 30 + k, 30.1 + k, 29.9 + k)
     assert stream.exchange.on_deadline(45 * MS) == int(70.1 * MS)
+
+
+def test_no_echo_of_a_secret_reaches_a_record() -> None:
+    stream = Stream()
+    stream.exchange.plan = ClassPlan("chat", DIALECTS["chat"], "m", b"", ("hunter2", "team-7"))
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nX-Harness-Fault: hunter2 late\r\n\r\n")
+    stream.receive(head, 10, 10.1, 9.9)
+    stream.chunk(token("said team-7"), 20, 20.1, 19.9)
+    stream.chunk(token("", "hunter2 stops"), 21, 21.1, 20.9)
+    error = b'data: {"error": {"message": "no hunter2 in team-7"}}\n\n'
+    stream.chunk(error, 22, 22.1, 21.9)
+    made = stream.record(keep_text=lambda _: True)
+    assert made.row["finish_reason"] == "*** stops"
+    assert made.row["fault"] == "*** late"
+    assert "no *** in ***" in made.row["error_detail"]
+    assert made.sample is not None
+    assert made.sample["visible"] == "said ***"
