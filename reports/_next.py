@@ -11,24 +11,28 @@ _BY_FAILURES = ("error_rate", "throttle_rate", "uptime")
 
 
 def next_step(
-    outcome: Outcome, status: str, summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
+    outcome: Outcome,
+    status: str,
+    summaries: Sequence[PointSummary],
+    verdicts: Sequence[Verdict],
+    run: str,
 ) -> str:
-    """Empty where nothing is left to do."""
+    """Empty where nothing is left to do. run: its name; `latest` may be another by then."""
     if status != "complete":
-        return "`harness run --resume latest` measures what is missing."
+        return f"`harness run --resume {run}` measures what is missing."
     if outcome is Outcome.INVALID:
-        return "mend that, then run again; Method below has every check."
+        return "mend that, then run again; Method in the report has every check."
     if outcome is Outcome.INCONCLUSIVE:
         reasons = {v.reason for v in verdicts if v.outcome is Outcome.INCONCLUSIVE}
         withheld = {c.sentence for s in summaries for c in s.checks if c.status == "absent"}
         if reasons and reasons <= withheld:  # more of the same would be withheld too
-            return "mend what withheld the figure, then run again; Method below has every check."
+            return "mend what withheld the figure, then run again; Method has every check."
         return "run again with a longer window: `--set load.duration=5min`."
     if not summaries:
         return ""
     broken = [v for v in verdicts if v.outcome is Outcome.FAIL]
     if any(v.estimate and v.estimate.metric in _BY_FAILURES for v in broken):
-        return "read Errors below: what failed, how often and when."
+        return "read Errors in the report: what failed, how often and when."
     if _is_sweep(summaries):
         if broken:
             return "add rates between the last that held and the first that did not."

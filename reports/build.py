@@ -73,10 +73,7 @@ def build_view(
         outcome=outcome.value,
         status=facts.status,
         sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
-        # some sentences end in their own
-        next_step=""
-        if any("Next:" in h.detail for h in headlines)
-        else next_step(outcome, facts.status, summaries, verdicts),
+        next_step=next_step(outcome, facts.status, summaries, verdicts, facts.run_id),
         lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
         headline=_key_tables(summaries, verdicts),

@@ -111,10 +111,10 @@ def interval(ordered: FloatArray, p: float, n_eff: float, level: float = LEVEL) 
 def withheld_reason(name: str, p: float, n: int, n_eff: float) -> str:
     """Why the sample cannot carry the quantile; empty when it can."""
     if n < needed_requests(p):
-        return f"n={n}: {name} not reported, it needs {needed_requests(p):,}"
+        return f"n={n:,}: {name} not reported, it needs {needed_requests(p):,}"
     if math.floor(n_eff) < floor_eff(p):
         return (
-            f"n={n} but only {math.floor(n_eff)} count after autocorrelation:"
+            f"n={n:,} but only {math.floor(n_eff)} count after autocorrelation:"
             f" {name} not reported, it needs {floor_eff(p):,}"
         )
     return ""
@@ -163,7 +163,7 @@ def pair_at(
     ]
     if value is not None and math.isinf(value):
         failed = int(np.isinf(ordered).sum())
-        reason = f"not reached: {failed} of {n} requests failed"
+        reason = f"not reached: {failed:,} of {n:,} requests failed"
     shown, bound = (
         Estimate(
             metric=sample.metric,

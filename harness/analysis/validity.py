@@ -31,7 +31,7 @@ _TPOT = ("tpot", "output_tok_per_s_per_user")
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One line of the table. `why` follows "<title> was <value> (limit <limit>): "."""
+    """One line of the table. `why` follows "<title> <value> (limit <limit>): "."""
 
     code: str
     title: str
@@ -169,7 +169,7 @@ def _check(row: _Row, e: Evidence) -> Check:
     sentence = ""
     if status != "ok" and value is not None and limit is not None:
         seen, allowed = format_value(value, row.unit), format_value(limit, row.unit)
-        sentence = f"{row.title} was {seen} (limit {allowed}): {row.why}"
+        sentence = f"{row.title} {seen} (limit {allowed}): {row.why}"
     withheld = row.withholds if status == "absent" else ()
     return Check(
         row.code, row.title, value, row.unit, row.notice, row.worse, status, sentence, withheld

@@ -205,20 +205,17 @@ def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> No
     if report.exists():
         console.print(f"report   {_short(report)}", soft_wrap=True)
     console.print(f"records  {_short(run.path)}", soft_wrap=True)
-    console.print(f"next     {next_command(run.path, judgement)}", soft_wrap=True)
+    if advice := what_next(run.path, view, judgement):
+        console.print(f"next     {advice}", soft_wrap=True)
 
 
-def next_command(run_path: Path, judgement: Judgement) -> str:
-    """What to type now. The run is named: `latest` may be another by then."""
+def what_next(run_path: Path, view: View, judgement: Judgement) -> str:
+    """What to do or type now, as the report says it; empty where nothing is left."""
     if judgement.status != "complete":
         return f"harness run --resume {shlex.quote(_short(run_path))}"
     if judgement.refusal is not None:
         return "see what the endpoint says, then run again"
-    if judgement.exit_code == 4:
-        return "read 'Measurement quality' in the report, fix its first row, run again"
-    if judgement.exit_code == 3:
-        return "run again with a longer window: --set load.duration=5min"
-    return "harness run sweep    (where does it stop keeping its limits?)"
+    return view.next_step.replace("`", "")
 
 
 def _without(table: Table, dropped: tuple[str, ...]) -> Table:

@@ -6,6 +6,7 @@ and pull request print the same words. An invalid measurement gets its own sente
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,8 +79,6 @@ def _judged(verdicts: Sequence[Verdict], outcome: Outcome, num_points: int) -> H
             answer, f"[limit {_limit(gravest)}]: {gravest.reason}. {count}{where}", outcome.value
         )
     detail = f"{_terms(gravest)}. {count}{where}"
-    if outcome is Outcome.INCONCLUSIVE:
-        detail += " Next: measure longer (load.duration)."
     return Headline(f"{word}: {_finding(gravest)}", detail, outcome.value)
 
 
@@ -181,6 +180,8 @@ def _terms(verdict: Verdict) -> str:
     if e is None:
         return f"[limit {_limit(verdict)}]"
     told = "" if e.stat == "max" else f"({interval(e.low, e.high, e.unit)}) "
+    if e.value is not None and math.isinf(e.value):
+        told = f"({e.reason.removeprefix('not reached: ')}) " if e.reason else ""
     return f"{told}[limit {_limit(verdict)}, n={e.n:,}]"
 
 

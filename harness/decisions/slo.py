@@ -123,7 +123,10 @@ def _by_bounds(summary: PointSummary, rule: _Rule, shown: Estimate, bound: Estim
         return _verdict(summary, rule, shown, Outcome.PASS, reason, keeping)
     if breaking is not None and (breaking > limit if is_max else breaking < limit):
         least = f"{'at least' if is_max else 'at most'} {amount(breaking, unit)}"
-        reason = f"{seen}, with 95% confidence {least}, {beyond} the limit of {amount(limit, unit)}"
+        sure = f"with 95% confidence {least}, {beyond} the limit of {amount(limit, unit)}"
+        if math.isinf(breaking):
+            sure = f"{shown.reason.removeprefix('not reached: ')} (limit {amount(limit, unit)})"
+        reason = f"{seen}: {sure}" if math.isinf(breaking) else f"{seen}, {sure}"
         reason += f" (n={shown.n:,})"
         return _verdict(summary, rule, shown, Outcome.FAIL, reason, breaking)
     if keeping is None:

@@ -131,7 +131,7 @@ def checked(chunks_per_s: float, achieved: float | None = None, **changes: Any) 
     return replace(base, **changes)
 
 
-LATE = {"send_lag": "send lag p99 was 31 ms"}
+LATE = {"send_lag": "send lag p99 31 ms"}
 
 
 def test_the_ceiling_ends_below_the_first_load_that_is_not_clean() -> None:

@@ -45,7 +45,7 @@ def test_a_tenth_of_failures_is_missed_attainment_and_no_p95(rows):
     assert found.find("slo_attainment", "ratio").value == 0.9
     p95 = found.find("ttft", "p95", population="valid")
     assert not p95.is_reached
-    assert p95.reason == "not reached: 100 of 1000 requests failed"
+    assert p95.reason == "not reached: 100 of 1,000 requests failed"
     # over successes alone the failures would have vanished
     assert found.find("ttft", "p95", population="success").value == pytest.approx(0.1)
 

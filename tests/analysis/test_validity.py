@@ -80,7 +80,7 @@ def test_send_lag(rows, lag_ms, expected):
     found = analyse(rows, made)
     assert status(found, "send_lag") == expected
     if expected == "invalid":
-        assert found.invalid_reasons[0].startswith("send lag p99 was 31.0 ms (limit 10.0 ms): the")
+        assert found.invalid_reasons[0].startswith("send lag p99 31.0 ms (limit 10.0 ms): the")
 
 
 def test_opening_a_connection_is_not_the_client_s_lateness(rows):

@@ -15,7 +15,7 @@ from reports import RunFacts, View, build_view, render_html, render_markdown
 from reports._client_tables import ceiling_sentence, error_sentence, short
 
 US = 1e-6
-LATE = {"send_lag": "send lag p99 was 31 ms (limit 10 ms): the client was late"}
+LATE = {"send_lag": "send lag p99 31 ms (limit 10 ms): the client was late"}
 KERNEL = StampError(
     chunk=Spread(4_000, 3 * US, 41 * US, 180 * US, 2_000 * US),
     ttft=Spread(80, 4 * US, None, None, 60 * US),
@@ -57,7 +57,7 @@ def test_every_form_says_the_error_and_both_kinds_of_stamps(render: Any) -> None
     assert "120 streams at 50 tok/s (yours)" in text
     for cell in ("180 us", "2.0 ms", "90 us", "5.0 ms", "12 ms", "3,920", "8.2 us", "21%"):
         assert cell in text, cell
-    assert "send lag p99 was 31 ms" in text
+    assert "send lag p99 31 ms" in text
     assert "Clean up to 6,000 chunks/s." in text
 
 
@@ -73,7 +73,7 @@ def test_a_run_near_the_ceiling_is_told_so() -> None:
     assert severity == "warning"
     assert "asks the client for 6,000 chunks/s, more than 60% of the 6,000 chunks/s" in text
     ((_, beyond),) = view(ClientCheck((load(120, failed=LATE),), intended=0)).notices
-    assert "was not clean at the run's own load (send lag p99 was 31 ms" in beyond
+    assert "was not clean at the run's own load (send lag p99 31 ms" in beyond
     assert view(ClientCheck((load(120), load(200)), intended=0)).notices == ()
 
 
@@ -81,10 +81,10 @@ def test_sentences_fit_what_was_seen() -> None:
     assert ceiling_sentence(ClientCheck((load(64),))) == "Clean up to at least 3,200 chunks/s."
     none = ceiling_sentence(ClientCheck((load(64, failed=LATE),)))
     assert none.startswith("This client measures not even 64 streams at 50 tok/s cleanly: send lag")
-    two = LATE | {"client_cpu": "load worker CPU was 95% (limit 90%): add workers"}
+    two = LATE | {"client_cpu": "load worker CPU 95% (limit 90%): add workers"}
     told = ceiling_sentence(ClientCheck((load(64), load(120, failed=two))))
     assert told == (
-        "Clean up to 3,200 chunks/s. At 120 streams at 50 tok/s: send lag p99 was 31 ms"
+        "Clean up to 3,200 chunks/s. At 120 streams at 50 tok/s: send lag p99 31 ms"
         " (limit 10 ms) and 1 more."
     )
     few = replace(KERNEL, chunk=Spread(50, 3 * US, None, None, 9 * US))

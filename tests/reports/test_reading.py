@@ -148,17 +148,29 @@ def test_provenance_reads_as_people_write(sample: ModuleType) -> None:
 def test_what_to_do_next(sample: ModuleType) -> None:
     one, two = [sample.point(0, 2.0)], [sample.point(i, 2.0 + i) for i in range(2)]
     slow = Verdict("slo-ttft-p50", Outcome.FAIL, "", Estimate("ttft", "p50", "s", 3.0, n=9), 1.0)
-    assert "finds where the target stops" in next_step(Outcome.PASS, "complete", one, [])
-    assert "finds the load that still keeps" in next_step(Outcome.FAIL, "complete", one, [slow])
-    assert "add rates between" in next_step(Outcome.FAIL, "complete", two, [slow])
-    assert "add higher rates" in next_step(Outcome.PASS, "complete", two, [])
-    assert "--resume" in next_step(Outcome.INVALID, "interrupted", two, [])
-    assert "mend that" in next_step(Outcome.INVALID, "complete", two, [])
-    assert "longer window" in next_step(Outcome.INCONCLUSIVE, "complete", two, [])
+    assert "finds where the target stops" in next_step(
+        Outcome.PASS, "complete", one, [], "20260101T000000Z-x-1"
+    )
+    assert "finds the load that still keeps" in next_step(
+        Outcome.FAIL, "complete", one, [slow], "20260101T000000Z-x-1"
+    )
+    assert "add rates between" in next_step(
+        Outcome.FAIL, "complete", two, [slow], "20260101T000000Z-x-1"
+    )
+    assert "add higher rates" in next_step(
+        Outcome.PASS, "complete", two, [], "20260101T000000Z-x-1"
+    )
+    assert "--resume" in next_step(Outcome.INVALID, "interrupted", two, [], "20260101T000000Z-x-1")
+    assert "mend that" in next_step(Outcome.INVALID, "complete", two, [], "20260101T000000Z-x-1")
+    assert "longer window" in next_step(
+        Outcome.INCONCLUSIVE, "complete", two, [], "20260101T000000Z-x-1"
+    )
     busy = Check("stamps", "stamps", 0.2, "ratio", 0.01, 0.05, "absent", "the client was busy")
     open_rule = Verdict("slo-ttft-p50", Outcome.INCONCLUSIVE, "the client was busy")
     held = [replace(one[0], checks=(busy,))]
-    assert "what withheld" in next_step(Outcome.INCONCLUSIVE, "complete", held, [open_rule])
+    assert "what withheld" in next_step(
+        Outcome.INCONCLUSIVE, "complete", held, [open_rule], "20260101T000000Z-x-1"
+    )
     view = sample.view()
     assert view.next_step
     assert view.next_step in render_markdown(view)
