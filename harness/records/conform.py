@@ -10,6 +10,8 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
     A column whose values do not fit its type raises pyarrow.ArrowInvalid: it is not ours.
     """
+    if table.schema.equals(schema):  # nearly always: a long run has thousands of frames
+        return table
     columns = [
         table.column(field.name).cast(field.type)
         if field.name in table.column_names
