@@ -159,7 +159,8 @@ def test_18_a_tenth_of_failures_is_a_missed_p95(
     tenth = {"good": (90, {}), "refused": (30, {"http": {"status": 503}}), "well": (180, {})}
     folder = tmp_path_factory.mktemp("tenth")
     run = run_cases(load_process, folder, tenth, rate=150, out=2)
-    found = run.analyse(is_quiet=True, slo=GOOD)
+    # judged as closed load: a machine too busy for the rate is no matter of this test
+    found = run.analyse(is_quiet=True, slo=GOOD, kind="closed")
     assert found.find("slo_attainment", "ratio").value <= 0.9  # type: ignore[union-attr]
     p95 = found.find("ttft", "p95", population="valid")
     assert p95 is not None

@@ -79,7 +79,8 @@ def test_01_role_only_first_chunk_is_no_token(run: Run) -> None:
 def test_02_reasoning_then_text_is_two_stamps_and_two_counts(run: Run) -> None:
     for name in ("reasoning", "reasoning outside"):
         row, sent = run[name].row, run[name].sent
-        assert row["first_visible_ns"] >= sent[5] - EARLY_NS > row["first_token_ns"]
+        assert row["first_visible_ns"] == row["chunk_ns"][4] >= sent[5] - EARLY_NS
+        assert row["first_token_ns"] == row["chunk_ns"][0] >= sent[1] - EARLY_NS
         assert (row["n_out"], row["n_reasoning"]) == (OUT, 4)
 
 

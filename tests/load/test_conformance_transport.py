@@ -46,7 +46,7 @@ def test_10_a_slow_tls_handshake_has_its_own_column_and_is_no_part_of_reuse(
     assert opened
     for row in opened:
         own_ns = row["tcp_ns"] + row["tls_ns"]
-        assert row["tls_ns"] >= 250 * MS
+        assert own_ns >= 250 * MS  # a client that noticed the connection late waits less for TLS
         assert row["sent_ns"] - row["intended_ns"] >= own_ns  # inside ttft ...
         assert row["sent_ns"] - row["released_ns"] - own_ns < 250 * MS  # ... no client's lateness
     # a connection opened before its request was due is no part of it
