@@ -125,9 +125,12 @@ def test_it_greets() -> None:
     }
 
 
-@pytest.mark.parametrize(("task", "floor"), [("tool calls", 6), ("extraction", 2), ("counting", 2)])
+@pytest.mark.parametrize(
+    ("task", "floor"),
+    [("tool calls", 16), ("extraction", 17), ("counting", 15), ("addition", 16), ("repeating", 14)],
+)
 def test_held_out_questions_are_answered_as_the_card_says(task: str, floor: int) -> None:
-    """Floors against damage, below the rates of MODEL_CARD.md; not the quality hoped for."""
+    """Floors against damage, some points below the rates of MODEL_CARD.md."""
     model, tokenizer = load(TINY)
     asked = [q for c in prompts(task, 20, seed=1) for q in questions(tokenizer, c)][:20]
     assert sum(is_exact(model, q) for q in asked) >= floor
