@@ -33,9 +33,10 @@ STEP_NS, AFTER = 1_000_000_000, 250
 state = {"receives": 0, "is_stepped": False}
 
 def hold_the_hub():
+    # 133 ms a turn: with one of 150 ms every arrival of a fixed rate of 20/s could miss every hold
     def turn():
         while True:
-            gevent.sleep(0.1)
+            gevent.sleep(0.083)
             hold_up(0.05)
     gevent.spawn(turn)
 
