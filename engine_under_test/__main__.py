@@ -66,8 +66,12 @@ def serve(args: argparse.Namespace) -> None:
         enable_prefix_caching=not args.no_prefix_cache,
         max_waiting=args.max_waiting,
         num_threads=args.num_threads,
+        max_loras=args.max_loras,
+        max_lora_rank=args.max_lora_rank,
     )
-    options = ServerOptions(args.served_model_name, api_key, args.strict_api, args.fault_plan)
+    options = ServerOptions(
+        args.served_model_name, api_key, args.strict_api, args.fault_plan, args.adapters
+    )
     try:
         sock = bind(args.host, args.port)
     except OSError as error:
@@ -94,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--dtype", choices=["auto", *DTYPE_BYTES], default=default.dtype)
     model.add_argument("--layers", type=int, metavar="N", help="of a named shape: use N layers")
     model.add_argument("--seed", type=int, default=default.seed, help="of random weights and draws")
+
+    model.add_argument(
+        "--adapters", type=Path, metavar="DIR", help="LoRA adapters (PEFT), one a subfolder"
+    )
+    model.add_argument("--max-loras", type=int, default=default.max_loras, metavar="N")
+    model.add_argument("--max-lora-rank", type=int, default=default.max_lora_rank, metavar="R")
 
     limits = command.add_argument_group("limits")
     limits.add_argument("--max-model-len", type=int, metavar="TOKENS")

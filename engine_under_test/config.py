@@ -165,6 +165,8 @@ class EngineConfig:
     enable_prefix_caching: bool = True
     max_waiting: int = 1024
     num_threads: int = 1
+    max_loras: int = 4  # different adapters in one step
+    max_lora_rank: int = 16
 
     def __post_init__(self) -> None:
         if (self.model_dir is None) == (self.shape is None):
@@ -174,7 +176,7 @@ class EngineConfig:
         if self.dtype != "auto" and self.dtype not in DTYPE_BYTES:
             raise ConfigError(f"dtype {self.dtype!r} is unknown", do=f"use {[*DTYPE_BYTES]}")
         counts = ("block_size", "max_num_seqs", "max_num_batched_tokens", "max_waiting")
-        for name in (*counts, "num_threads"):
+        for name in (*counts, "num_threads", "max_loras", "max_lora_rank"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         optional = ("max_model_len", "kv_cache_bytes", "long_prefill_threshold", "num_layers")

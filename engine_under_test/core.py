@@ -17,7 +17,7 @@ import torch
 from .config import EngineConfig, ModelConfig
 from .errors import QueueFull, RequestRefused
 from .kv_cache import KVCacheManager
-from .models import load_model
+from .models import AdapterSlots, load_model
 from .request import Request, RequestOutput
 from .runner import ModelRunner
 from .scheduler import Scheduler, SchedulerCounters, SchedulerOutput
@@ -53,6 +53,7 @@ class EngineCore:
             max_num_batched_tokens=config.max_num_batched_tokens,
             max_model_len=self.max_model_len,
             long_prefill_threshold=config.long_prefill_threshold,
+            max_loras=config.max_loras,
             eos_ids=self.eos_ids,
         )
         self._runner = ModelRunner(
@@ -62,6 +63,9 @@ class EngineCore:
             num_blocks=num_blocks,
             block_size=config.block_size,
             eos_ids=self.eos_ids,
+            adapters=AdapterSlots(
+                self.model_config, loaded.model.dtype, config.max_loras, config.max_lora_rank
+            ),
         )
         self._num_steps = 0
         self._last_step_s = self._last_scheduler_s = 0.0

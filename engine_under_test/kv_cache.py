@@ -20,7 +20,7 @@ ROOT_HASH = b"\0" * 16
 def hash_block(parent: bytes, token_ids: list[int], extra_key: str = "") -> bytes:
     """16 bytes naming a block's tokens and, through `parent`, every token before them.
 
-    extra_key (the cache salt) enters a sequence's first block; the chain carries it onwards.
+    extra_key (adapter, cache salt) enters a sequence's first block; the chain carries it onwards.
     """
     data = parent + array("i", token_ids).tobytes() + extra_key.encode()
     return hashlib.blake2b(data, digest_size=16).digest()
@@ -252,4 +252,4 @@ class KVCacheManager:
         for i in range(len(chain.hashes), num_full):
             parent = chain.hashes[-1] if chain.hashes else ROOT_HASH
             tokens = r.token_ids[i * size : (i + 1) * size]
-            chain.hashes.append(hash_block(parent, tokens, "" if i else r.cache_salt))
+            chain.hashes.append(hash_block(parent, tokens, "" if i else r.cache_key))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,17 @@ class SamplingParams:
     ignore_eos: bool = False
     seed: int | None = None
     logprobs: int | None = None
+
+
+class Adapter(Protocol):
+    """A LoRA adapter as the scheduler and the cache know it; two loads are two adapters."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> str:
+        """A digest of its weights: what it computed is found by no other's requests."""
 
 
 class RequestStatus(IntEnum):
@@ -79,6 +90,7 @@ class Request:
     params: SamplingParams
     priority: int = 0  # lower is sooner, as in vLLM
     cache_salt: str = ""
+    adapter: Adapter | None = None  # None: the base model
     arrival: int = 0  # set by the scheduler: order of admission
     end_ids: frozenset[int] = frozenset()  # set by the scheduler: tokens that end it
     max_num_tokens: int = 0  # set by the scheduler: prompt and answer together
@@ -93,6 +105,14 @@ class Request:
     def __post_init__(self) -> None:
         if not self.token_ids:
             self.token_ids = list(self.prompt_ids)
+
+    @property
+    def cache_key(self) -> str:
+        """What besides its tokens decides this sequence's keys and values; "" for nothing."""
+        if self.adapter is None and not self.cache_salt:
+            return ""
+        key = self.adapter.key if self.adapter is not None else ""
+        return f"{len(key)}:{key}{self.cache_salt}"  # no salt can spell an adapter's key
 
     @property
     def num_tokens(self) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from .attention import SdpaBackend
 from .batch import RowTable, batch_order, build_batch
-from .models import Llama
+from .models import AdapterSlots, Llama
 from .request import TokenLogprob
 from .sampler import Sampler
 from .scheduler import SampledTokens, ScheduledSeq, SchedulerOutput
@@ -30,9 +30,11 @@ class ModelRunner:
         num_blocks: int,
         block_size: int,
         eos_ids: tuple[int, ...],
+        adapters: AdapterSlots,
     ) -> None:
         self.last_execute_s = 0.0
         self._model = model
+        self._adapters = adapters
         self._attention = SdpaBackend(model.config, num_blocks, block_size, model.dtype)
         self._rows = RowTable(max_rows, -(-max_model_len // block_size), block_size)
         self._sampler = Sampler(max_rows, model.config.vocab_size, eos_ids)
@@ -54,7 +56,9 @@ class ModelRunner:
         seqs = [out.seqs[i] for i in order]
         rows = np.array([self._sync(s) for s in seqs], dtype=np.int64)
         batch = build_batch(seqs, rows, self._rows)
-        hidden = self._model.forward(batch, self._attention, self._attention.build(batch))
+        lora = self._adapters.plan([s.request.adapter for s in seqs], batch)
+        meta = self._attention.build(batch)
+        hidden = self._model.forward(batch, self._attention, meta, lora)
         sampled = [b for b, s in enumerate(seqs) if s.is_sampled]
         if not sampled:
             return SampledTokens([[] for _ in seqs])

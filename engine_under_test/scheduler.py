@@ -18,6 +18,7 @@ from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenL
 
 _RUNNING = RequestStatus.RUNNING
 FREE_RESERVE_RATIO = 0.01  # admission leaves this share of blocks to those already running
+MAX_HELD = 64  # requests passed over in one step for want of an adapter slot
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class Scheduler:
         max_num_batched_tokens: int,
         max_model_len: int,
         long_prefill_threshold: int | None = None,
+        max_loras: int = 4,
         eos_ids: tuple[int, ...] = (),
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -101,6 +103,7 @@ class Scheduler:
         self._budget = max_num_batched_tokens
         self._max_model_len = max_model_len
         self._chunk_limit = long_prefill_threshold or max_num_batched_tokens
+        self._max_loras = max_loras
         self._eos_ids = frozenset(eos_ids)
         self._num_reserved = int(kv.num_usable_blocks * FREE_RESERVE_RATIO)
         self._num_arrivals = 0
@@ -216,19 +219,32 @@ class Scheduler:
                 self._schedule(r, num_new, num_new == num_missing, step)
 
     def _admit_waiting(self, step: _Step, now_ns: int) -> None:
-        """Admit in order while rows, budget and blocks last; never overtake the first in line."""
+        """Admit in order while rows, budget and blocks last; never overtake the first in line.
+
+        One whose adapter finds no slot is passed over by those that need none, and by nobody
+        with an adapter: the adapters in use run out and it gets the first slot that falls free.
+        """
+        held: list[tuple[int, int, Request]] = []
+        adapters = {r.adapter.key for r in self.running if r.adapter is not None}
         while self._waiting and step.budget and len(self.running) < self._max_num_seqs:
             r = self._waiting[0][2]
             if r.status is RequestStatus.FINISHED:
                 heapq.heappop(self._waiting)
                 continue
+            if (adapter := r.adapter) is not None:
+                is_new = adapter.key not in adapters
+                if held or (is_new and len(adapters) >= self._max_loras):
+                    if len(held) == MAX_HELD:
+                        break
+                    held.append(heapq.heappop(self._waiting))
+                    continue
             num_cached = self.kv.match_prefix(r)
             # The whole present sequence must fit, not just its first chunk: half-admitted long
             # prompts would only preempt each other. Alone, a request may use the last block.
             num_left = self.kv.num_free_after(r, r.num_tokens, num_cached)
             if num_left < (self._num_reserved if self.running else 0):
                 if self.running:
-                    return
+                    break
                 heapq.heappop(self._waiting)
                 step.failed.append(self._fail(r))
                 continue
@@ -239,7 +255,11 @@ class Scheduler:
             r.num_computed = num_cached
             self._book_admission(r, num_cached, now_ns)
             self.running.append(r)
+            if adapter is not None:
+                adapters.add(adapter.key)
             self._schedule(r, num_new, num_cached + num_new == r.num_tokens, step)
+        for entry in held:
+            heapq.heappush(self._waiting, entry)
 
     def _schedule(self, r: Request, num_new: int, is_last: bool, step: _Step) -> None:
         step.budget -= num_new

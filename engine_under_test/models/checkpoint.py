@@ -24,9 +24,9 @@ SINGLE = "model.safetensors"
 
 def read_config(model_dir: Path) -> dict[str, Any]:
     """config.json; its end-of-sequence ids come from generation_config.json where that has any."""
-    config = _read_json(model_dir / "config.json")
+    config = read_json(model_dir / "config.json")
     generation = model_dir / "generation_config.json"
-    if generation.exists() and (eos := _read_json(generation).get("eos_token_id")) is not None:
+    if generation.exists() and (eos := read_json(generation).get("eos_token_id")) is not None:
         config["eos_token_id"] = eos
     return config
 
@@ -34,7 +34,7 @@ def read_config(model_dir: Path) -> dict[str, Any]:
 def weight_files(model_dir: Path) -> list[Path]:
     """The safetensors files, from the index where there is one. Raises ModelError naming a gap."""
     if (model_dir / INDEX).exists():
-        names = sorted(set(_read_json(model_dir / INDEX).get("weight_map", {}).values()))
+        names = sorted(set(read_json(model_dir / INDEX).get("weight_map", {}).values()))
         files = [_inside(model_dir, name) for name in names]
     else:
         files = [model_dir / SINGLE]
@@ -100,7 +100,8 @@ def _inside(model_dir: Path, name: str) -> Path:
     return model_dir / name
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises ModelError naming it."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

@@ -18,7 +18,8 @@ from engine_under_test.attention import AttentionBackend
 from engine_under_test.batch import FlatBatch
 from engine_under_test.config import ModelConfig
 
-from .rope import rotate_, rotation_table
+from .lora import LoraBatch
+from .rope import as_pairs, rotate_, rotation_table
 
 
 @dataclass(slots=True)
@@ -63,15 +64,25 @@ class Llama:
         self._rotations = rotation_table(c, max_model_len, dtype)
 
     def forward(
-        self, batch: FlatBatch, attention: AttentionBackend[Any], meta: object
+        self,
+        batch: FlatBatch,
+        attention: AttentionBackend[Any],
+        meta: object,
+        lora: LoraBatch | None = None,
     ) -> torch.Tensor:
-        """Hidden states [T, hidden_size] before the last norm; writes the batch's KV entries."""
+        """Hidden states [T, hidden_size] before the last norm; writes the batch's KV entries.
+
+        lora: the adapters of this step's sequences; None where no sequence has one.
+        """
         c, eps = self.config, self.config.rms_norm_eps
         num_rotated = c.num_heads + c.num_kv_heads
         rotations = self._rotations.index_select(0, batch.positions).unsqueeze(1)
         x = F.embedding(batch.input_ids, self.embedding)
         for i, w in enumerate(self.layers):
-            qkv = F.linear(rms_norm(x, w.attn_norm, eps), w.qkv, w.qkv_bias)
+            h = rms_norm(x, w.attn_norm, eps)
+            qkv = F.linear(h, w.qkv, w.qkv_bias)
+            if lora is not None:
+                lora.add_(i, "qkv", h, qkv)
             heads = qkv.view(len(qkv), -1, c.head_dim)  # [T, q heads | k heads | v heads, D]
             if w.q_norm is not None and w.k_norm is not None:
                 q, k = heads[:, : c.num_heads], heads[:, c.num_heads : num_rotated]
@@ -80,8 +91,17 @@ class Llama:
             rotate_(heads[:, :num_rotated], rotations)
             mixed = attention.forward(heads[:, : c.num_heads], heads[:, c.num_heads :], i, meta)
             x = torch.addmm(x if w.out_bias is None else x + w.out_bias, mixed, w.out.t())
-            gate, up = F.linear(rms_norm(x, w.mlp_norm, eps), w.gate_up).chunk(2, dim=-1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), w.down.t())
+            if lora is not None:
+                lora.add_(i, "out", mixed, x)
+            h = rms_norm(x, w.mlp_norm, eps)
+            gate_up = F.linear(h, w.gate_up)
+            if lora is not None:
+                lora.add_(i, "gate_up", h, gate_up)
+            gate, up = gate_up.chunk(2, dim=-1)
+            activated = F.silu(gate).mul_(up)
+            x = torch.addmm(x, activated, w.down.t())
+            if lora is not None:
+                lora.add_(i, "down", activated, x)
         return x
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -104,20 +124,20 @@ class Llama:
             mlp_norm = WeightSlot(w.mlp_norm[0], (d,), is_norm=True)
             yield p + "post_attention_layernorm.weight", mlp_norm
             q_rows, k_rows, v_rows = w.qkv.split_with_sizes((q, kv, kv))
-            yield a + "q_proj.weight", WeightSlot(_pairs(q_rows, c.head_dim), (q, d))
-            yield a + "k_proj.weight", WeightSlot(_pairs(k_rows, c.head_dim), (kv, d))
+            yield a + "q_proj.weight", WeightSlot(as_pairs(q_rows, c.head_dim), (q, d))
+            yield a + "k_proj.weight", WeightSlot(as_pairs(k_rows, c.head_dim), (kv, d))
             yield a + "v_proj.weight", WeightSlot(v_rows, (kv, d))
             yield a + "o_proj.weight", WeightSlot(w.out, (d, q))
             if w.qkv_bias is not None:
                 q_bias, k_bias, v_bias = w.qkv_bias.split_with_sizes((q, kv, kv))
-                yield a + "q_proj.bias", WeightSlot(_pairs(q_bias, c.head_dim), (q,))
-                yield a + "k_proj.bias", WeightSlot(_pairs(k_bias, c.head_dim), (kv,))
+                yield a + "q_proj.bias", WeightSlot(as_pairs(q_bias, c.head_dim), (q,))
+                yield a + "k_proj.bias", WeightSlot(as_pairs(k_bias, c.head_dim), (kv,))
                 yield a + "v_proj.bias", WeightSlot(v_bias, (kv,))
             if w.out_bias is not None:
                 yield a + "o_proj.bias", WeightSlot(w.out_bias, (d,))
             for name, norm in (("q_norm", w.q_norm), ("k_norm", w.k_norm)):
                 if norm is not None:
-                    view = _pairs(norm, c.head_dim)
+                    view = as_pairs(norm, c.head_dim)
                     yield f"{a}{name}.weight", WeightSlot(view, (c.head_dim,), is_norm=True)
             gate, up = w.gate_up.chunk(2)
             yield m + "gate_proj.weight", WeightSlot(gate, (ffn, d))
@@ -139,14 +159,6 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """
     mirrored = x.unsqueeze(1) * _SIGNS[x.dtype]  # [T, 2, D]
     return torch.layer_norm(mirrored, weight.shape, weight, None, eps)[:, 0]
-
-
-def _pairs(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
-    """A view of rows [heads * D, ...] in the checkpoint's order: first halves, second halves.
-
-    Ours has element i of both halves side by side, so that rope is a complex product.
-    """
-    return rows.view(-1, head_dim // 2, 2, *rows.shape[1:]).transpose(1, 2)
 
 
 def _empty_matrix(num_out: int, num_in: int, dtype: torch.dtype) -> torch.Tensor:

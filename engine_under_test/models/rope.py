@@ -38,6 +38,14 @@ def rotate_(x: torch.Tensor, rotations: torch.Tensor) -> None:
         torch.view_as_complex(pairs).mul_(rotations)
 
 
+def as_pairs(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
+    """A view of rows [heads * D, ...] in the checkpoint's order: first halves, second halves.
+
+    Ours has element i of both halves side by side, so that rope is a complex product.
+    """
+    return rows.view(-1, head_dim // 2, 2, *rows.shape[1:]).transpose(1, 2)
+
+
 def _scale_llama3(frequencies: torch.Tensor, s: Llama3Rope) -> torch.Tensor:
     """Divide low frequencies by the factor, keep high ones, blend between (Llama 3.1)."""
     wavelengths = 2 * math.pi / frequencies

@@ -6,6 +6,7 @@ ServerState.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
@@ -16,6 +17,7 @@ from ..async_engine import AsyncEngine
 from ..faults import FaultPlan, RequestFault
 from ..metrics import EngineMetrics
 from ..tokenizer import Tokenizer
+from .adapters import AdapterStore
 from .answer import Answer, Wishes
 from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
@@ -39,6 +41,7 @@ class ServerState:
     model: ServedModel
     metrics: EngineMetrics
     parser: BodyParser
+    adapters: AdapterStore
     api_key: str = ""
     faults: FaultPlan | None = None
     num_arrivals: int = field(default=0)
@@ -106,7 +109,7 @@ class App:
             raise ApiError(401, "wrong or missing API key", code="invalid_api_key")
 
     def _check_model(self, name: str | None) -> None:
-        if name not in (None, self.state.model.name):
+        if name not in (None, self.state.model.name) and self.state.adapters.get(name) is None:
             message = (
                 f"the model '{name}' does not exist; this server has '{self.state.model.name}'"
             )
@@ -162,6 +165,9 @@ class App:
             dialect,
             received_ns,
         )
+        adapter = state.adapters.get(body.model)
+        for sequence in sequences:
+            sequence.request.adapter = adapter
         options = body.stream_options
         wishes = Wishes(
             is_streaming=body.stream,
@@ -174,7 +180,9 @@ class App:
 
     def _envelope(self, prefix: str, body: GenerationBody) -> Envelope:
         has_usage = body.stream_options.include_usage
-        return Envelope(prefix, self.state.model.name, has_usage)
+        adapter = self.state.adapters.get(body.model)
+        name = self.state.model.name if adapter is None else adapter.name
+        return Envelope(prefix, name, has_usage)
 
     def _draw_fault(self, exchange: Exchange) -> RequestFault | None:
         """The plan's verdict on this request. Raises ApiError for one that fails at admission."""
@@ -196,12 +204,25 @@ class App:
     # --- the rest -----------------------------------------------------------------------------
 
     async def models(self, exchange: Exchange) -> None:
-        data = [self.state.model.describe()]
+        state = self.state
+        data = [state.model.describe(), *state.adapters.describe(state.model.created_s)]
         await exchange.send_json(200, {"object": "list", "data": data})
 
     async def model(self, exchange: Exchange) -> None:
-        self._check_model(exchange.path.removeprefix("/v1/models/"))
-        await exchange.send_json(200, self.state.model.describe())
+        name, state = exchange.path.removeprefix("/v1/models/"), self.state
+        self._check_model(name)
+        found = [a for a in state.adapters.describe(state.model.created_s) if a["id"] == name]
+        await exchange.send_json(200, found[0] if found else state.model.describe())
+
+    async def load_adapter(self, exchange: Exchange) -> None:
+        """Bounded by the configured folder; a rank or file that does not fit is a 400."""
+        body = await exchange.read_json()
+        name = await asyncio.to_thread(self.state.adapters.load, body)
+        await exchange.send_json(200, {"status": "loaded", "lora_name": name})
+
+    async def unload_adapter(self, exchange: Exchange) -> None:
+        name = self.state.adapters.unload(await exchange.read_json())
+        await exchange.send_json(200, {"status": "unloaded", "lora_name": name})
 
     async def health(self, exchange: Exchange) -> None:
         """200 while the step loop beats, 503 once it has hung or died."""
@@ -219,6 +240,8 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/completions": {"POST": App.complete},
     "/v1/models": {"GET": App.models},
     "/v1/models/": {"GET": App.model},
+    "/v1/load_lora_adapter": {"POST": App.load_adapter},
+    "/v1/unload_lora_adapter": {"POST": App.unload_adapter},
     "/health": {"GET": App.health},
     "/metrics": {"GET": App.show_metrics},
 }

@@ -20,6 +20,7 @@ from ..metrics import EngineMetrics
 from ..models import SHAPES
 from ..request import FinishReason, Request, SamplingParams
 from ..tokenizer import Tokenizer
+from .adapters import AdapterStore
 from .app import ServerState
 from .models import ServedModel
 from .protocol import BodyParser
@@ -46,6 +47,7 @@ class ServerOptions:
     api_key: str = ""
     is_strict: bool = False
     fault_plan: Path | None = None
+    adapters: Path | None = None  # the one folder that adapters may load from
 
 
 def shipped_models() -> list[str]:
@@ -98,6 +100,7 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         model=model,
         metrics=metrics,
         parser=BodyParser(options.is_strict),
+        adapters=AdapterStore(model.name, core.model_config, config, options.adapters),
         api_key=options.api_key,
         faults=faults,
     )

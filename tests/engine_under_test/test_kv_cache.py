@@ -92,7 +92,11 @@ class KVCacheMachine(RuleBasedStateMachine):
             assert len(tokens) % BLOCK == 0
             parent = ROOT_HASH
             for start in range(0, len(tokens), BLOCK):
-                key = "" if start else chr(salt)
+                key = (
+                    ""
+                    if start
+                    else Request("", [0], SamplingParams(), cache_salt=chr(salt)).cache_key
+                )
                 parent = hash_block(parent, tokens[start : start + BLOCK], key)
             assert parent == block_hash
 

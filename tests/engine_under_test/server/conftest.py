@@ -134,10 +134,11 @@ def starting() -> Iterator[Start]:
             api_key: str = "",
             is_strict: bool = False,
             fault_plan: Path | None = None,
+            adapters: Path | None = None,
             **engine: Any,
         ) -> Server:
             config = EngineConfig(shape="debug", **engine)
-            options = ServerOptions("debug", api_key, is_strict, fault_plan)
+            options = ServerOptions("debug", api_key, is_strict, fault_plan, adapters)
             state = build(ModelSource("debug", shape="debug"), config, options)
             port = stack.enter_context(running(App(state)))
             server = Server(state, port, key=api_key or "unused")
