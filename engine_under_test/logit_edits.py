@@ -1,14 +1,27 @@
-"""Edits of one request's logits before temperature: logit_bias, penalties, min_tokens.
+"""Edits of one request's logits before temperature: bitmask, logit_bias, penalties, min_tokens.
 
 State is per request and rebuilt from its tokens, so it survives preemption and batch changes; the
-counts catch up with the tokens accepted since the last draw.
+counts catch up with the tokens accepted since the last draw. Drafts on trial count for one call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from .request import Request
+
+_BITS = torch.arange(32, dtype=torch.int32)
+
+
+def apply_bitmask(logits: torch.Tensor, bitmask: torch.Tensor) -> None:
+    """Set forbidden tokens to -inf. logits [N, V]; bitmask [N, ceil(V / 32)] int32, low bits first.
+
+    Every row must allow something.
+    """
+    is_allowed = (bitmask.unsqueeze(-1) >> _BITS & 1).view(len(bitmask), -1)
+    logits.masked_fill_(is_allowed[:, : logits.shape[1]] == 0, -torch.inf)
 
 
 class LogitEdits:
@@ -39,13 +52,16 @@ class LogitEdits:
             or p.presence_penalty
         )
 
-    def apply(self, logits: torch.Tensor) -> None:
-        """Edit logits [V] in place."""
+    def apply(self, logits: torch.Tensor, drafts: Sequence[int] = ()) -> None:
+        """Edit logits [V] in place, as if `drafts` followed the request's tokens."""
         if len(self._bias_ids):
             logits.index_add_(0, self._bias_ids, self._bias.to(logits.dtype))
         if self._counts is not None:
-            self._penalise(logits, self._catch_up(self._counts))
-        if self._request.num_generated < self._request.params.min_tokens:
+            counts = self._catch_up(self._counts)
+            if drafts:
+                counts = counts + torch.bincount(torch.tensor(drafts), minlength=len(counts))
+            self._penalise(logits, counts)
+        if self._request.num_generated + len(drafts) < self._request.params.min_tokens:
             logits.index_fill_(0, self._stop_ids, -torch.inf)
 
     def _penalise(self, logits: torch.Tensor, counts: torch.Tensor) -> None:

@@ -1,8 +1,11 @@
 """From logits to tokens.
 
-Order: logit_bias, penalties, min_tokens, temperature (0 is greedy), min_p, top_k, top_p, draw.
-What no row of the batch uses is skipped; a greedy batch is one argmax. Log-probabilities are those
-of the raw logits, before all of it.
+Order: token bitmask (grammars), logit_bias, penalties, min_tokens, temperature (0 is greedy),
+min_p, top_k, top_p, draw. What no row of the batch uses is skipped; a greedy batch is one argmax.
+Log-probabilities are those of the raw logits, before all of it.
+
+A row of logits belongs to one position of one request. Where a request has drafts it has several
+rows: `offsets` says how many of its draft_ids stand before the token that a row draws.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import torch
 
 from .batch import IntArray
 from .filters import filter_min_p, filter_top_k, filter_top_p
-from .logit_edits import LogitEdits
+from .logit_edits import LogitEdits, apply_bitmask
 from .noise import gumbel_of, stream_key
 from .request import Request, TokenLogprob
 from .scheduler import SampledTokens
@@ -54,6 +57,8 @@ class Sampler:
     def assign(self, row: int, r: Request) -> None:
         """A request got this row."""
         p, needs = r.params, _Need(0)
+        self._temperature[row], self._min_p[row], self._top_p[row] = 1.0, 0.0, 1.0
+        self._top_k[row] = 0
         if p.temperature >= MIN_TEMPERATURE:
             needs |= _Need.DRAW
             self._temperature[row], self._min_p[row] = p.temperature, p.min_p
@@ -69,36 +74,95 @@ class Sampler:
         self._needs[row] = int(needs)
 
     def sample(
-        self, logits: torch.Tensor, rows: IntArray, requests: Sequence[Request]
+        self,
+        logits: torch.Tensor,
+        rows: IntArray,
+        requests: Sequence[Request],
+        offsets: Sequence[int] | None = None,
+        bitmask: torch.Tensor | None = None,
     ) -> SampledTokens:
-        """One token a row. logits: [N, V], edited in place.  rows, requests: N, aligned."""
+        """One token a row of logits.
+
+        logits: [N, V], edited in place.  rows, requests: N, aligned.  offsets: N drafts before
+        each; None: none anywhere.  bitmask: [N, ceil(V / 32)] int32, bit v % 32 of word v // 32
+        allows token v; None: everything is allowed.
+        """
         row_needs = self._needs[rows]
         needs = int(np.bitwise_or.reduce(row_needs))
-        raw = logits.clone() if needs & _Need.EDIT and needs & _Need.LOGPROBS else logits
-        if needs & _Need.EDIT:
-            for i in np.flatnonzero(row_needs & _Need.EDIT):
-                self._edits[int(rows[i])].apply(logits[i])
+        is_edited = bool(needs & _Need.EDIT) or bitmask is not None
+        raw = logits.clone() if is_edited and needs & _Need.LOGPROBS else logits
+        self._edit(logits, rows, requests, offsets, bitmask)
         if not needs & _Need.DRAW:
             tokens = logits.argmax(dim=-1).tolist()
         else:
-            tokens = self._draw_mixed(logits, rows, row_needs, requests)
+            tokens = self._draw_mixed(logits, rows, row_needs, requests, offsets)
         return SampledTokens(
             [[token] for token in tokens],
             self._logprobs(raw, tokens, row_needs, requests) if needs & _Need.LOGPROBS else None,
         )
 
+    def distribution(
+        self,
+        logits: torch.Tensor,
+        rows: IntArray,
+        requests: Sequence[Request],
+        offsets: Sequence[int] | None = None,
+        bitmask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """[N, V] probabilities that `sample` would draw from; greedy rows have all mass on one.
+
+        Arguments as for `sample`; logits are edited in place.
+        """
+        self._edit(logits, rows, requests, offsets, bitmask)
+        is_drawn = torch.from_numpy((self._needs[rows] & _Need.DRAW) > 0)
+        best = logits.argmax(dim=-1, keepdim=True)
+        self._filter(logits, rows, self._needs[rows])
+        one_hot = torch.zeros_like(logits).scatter_(1, best, 1.0)
+        return torch.where(is_drawn.unsqueeze(1), logits.softmax(dim=-1), one_hot)
+
+    def draws(self, rows: IntArray) -> np.ndarray:
+        """[N] bool: whether each row draws at random rather than taking the likeliest."""
+        return (self._needs[rows] & _Need.DRAW) > 0
+
+    def _edit(
+        self,
+        logits: torch.Tensor,
+        rows: IntArray,
+        requests: Sequence[Request],
+        offsets: Sequence[int] | None,
+        bitmask: torch.Tensor | None,
+    ) -> None:
+        """Everything that comes before temperature."""
+        if bitmask is not None:
+            apply_bitmask(logits, bitmask)
+        for i in np.flatnonzero(self._needs[rows] & _Need.EDIT).tolist():
+            drafts = requests[i].draft_ids[: offsets[i]] if offsets is not None else ()
+            self._edits[int(rows[i])].apply(logits[i], drafts)
+
     def _draw_mixed(
-        self, logits: torch.Tensor, rows: IntArray, needs: IntArray, requests: Sequence[Request]
+        self,
+        logits: torch.Tensor,
+        rows: IntArray,
+        needs: IntArray,
+        requests: Sequence[Request],
+        offsets: Sequence[int] | None,
     ) -> list[int]:
         """Draw where temperature > 0, argmax elsewhere."""
         is_drawn = (needs & _Need.DRAW) > 0
+        if offsets is None:
+            keys = [stream_key(r.params.seed or 0, r.num_tokens) for r in requests]
+        else:
+            keys = [
+                stream_key(r.params.seed or 0, r.num_tokens + offset)
+                for r, offset in zip(requests, offsets, strict=True)
+            ]
         if is_drawn.all():
             keeps_raw = (needs & _Need.LOGPROBS).any()
-            return self._draw(logits.clone() if keeps_raw else logits, rows, needs, requests)
+            return self._draw(logits.clone() if keeps_raw else logits, rows, needs, keys)
         tokens: list[int] = logits.argmax(dim=-1).tolist()
         drawn = np.flatnonzero(is_drawn)
-        chosen = [requests[i] for i in drawn.tolist()]
         scores = logits[torch.from_numpy(drawn)]
+        chosen = [keys[i] for i in drawn.tolist()]
         for i, token in zip(
             drawn, self._draw(scores, rows[drawn], needs[drawn], chosen), strict=True
         ):
@@ -106,9 +170,22 @@ class Sampler:
         return tokens
 
     def _draw(
-        self, scores: torch.Tensor, rows: IntArray, needs: IntArray, requests: Sequence[Request]
+        self, scores: torch.Tensor, rows: IntArray, needs: IntArray, keys: Sequence[int]
     ) -> list[int]:
         """argmax(scores / temperature + Gumbel noise) over what the filters left."""
+        self._filter(scores, rows, needs)
+        noise_keys = torch.tensor(keys)
+        if int(np.bitwise_or.reduce(needs)) & _FILTER:
+            # Noise only for tokens that can still win; it is the same noise either way.
+            row, token = (scores > -torch.inf).nonzero(as_tuple=True)
+            scores[row, token] += gumbel_of(noise_keys[row], token)
+        else:
+            scores += gumbel_of(noise_keys.unsqueeze(1), self._token_ids)
+        drawn: list[int] = scores.argmax(dim=-1).tolist()
+        return drawn
+
+    def _filter(self, scores: torch.Tensor, rows: IntArray, needs: IntArray) -> None:
+        """Temperature, min_p, top_k and top_p in place; greedy rows keep neutral values."""
         scores /= self._column(self._temperature, rows, scores.dtype).unsqueeze(1)
         used = int(np.bitwise_or.reduce(needs))
         if used & _Need.MIN_P:
@@ -117,15 +194,6 @@ class Sampler:
             filter_top_k(scores, torch.from_numpy(self._top_k[rows]))
         if used & _Need.TOP_P:
             filter_top_p(scores, self._column(self._top_p, rows, scores.dtype))
-        keys = torch.tensor([stream_key(r.params.seed or 0, r.num_tokens) for r in requests])
-        if used & _FILTER:
-            # Noise only for tokens that can still win; it is the same noise either way.
-            row, token = (scores > -torch.inf).nonzero(as_tuple=True)
-            scores[row, token] += gumbel_of(keys[row], token)
-        else:
-            scores += gumbel_of(keys.unsqueeze(1), self._token_ids)
-        drawn: list[int] = scores.argmax(dim=-1).tolist()
-        return drawn
 
     def _logprobs(
         self,

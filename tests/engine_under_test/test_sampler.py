@@ -192,3 +192,60 @@ def test_logprobs_are_those_of_the_raw_logits() -> None:
     assert [t for t, _ in biased[0].top] == best.indices.tolist()
     assert [v for _, v in biased[0].top] == pytest.approx(best.values.tolist(), abs=1e-5)
     assert (plain[0].rank, plain[0].top) == (1, ())
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_a_row_behind_drafts_draws_as_if_they_were_its_tokens(name: str) -> None:
+    drafts = [11, 3, 4, 11]
+    r = request(PARAMS[name])
+    r.draft_ids = drafts
+    sampler, offsets = Sampler(1, VOCAB, EOS), list(range(len(drafts) + 1))
+    sampler.assign(0, r)
+    logits, rows = some_logits(len(offsets), 3), np.zeros(len(offsets), dtype=np.int64)
+    got = sampler.sample(logits.clone(), rows, [r] * len(offsets), offsets).token_ids
+    for n in offsets:
+        alone = request(PARAMS[name], (*GENERATED, *drafts[:n]))
+        assert got[n] == [naive(logits[n].tolist(), alone)]
+    # Drafts on trial leave nothing behind.
+    assert sampler.sample(logits[:1].clone(), rows[:1], [r]).token_ids == got[:1]
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_the_distribution_is_what_draws_follow(name: str) -> None:
+    """Its support is what the sampler draws, and its logarithm plus noise has the same argmax."""
+    sampler, r = Sampler(1, VOCAB, EOS), request(PARAMS[name])
+    sampler.assign(0, r)
+    rows = np.zeros(1, dtype=np.int64)
+    for seed in range(10):
+        logits = some_logits(1, seed)
+        p = sampler.distribution(logits.clone(), rows, [r])
+        noise = gumbel([stream_key(r.params.seed or 0, r.num_tokens)], torch.arange(VOCAB))
+        assert float(p.sum()) == pytest.approx(1, abs=1e-5)
+        assert [int((p.log() + noise).argmax())] == sampler.sample(logits, rows, [r]).token_ids[0]
+
+
+def test_a_bitmask_comes_before_everything_and_leaves_logprobs_raw() -> None:
+    """Token 40 is far the likeliest, yet forbidden; bits 31 and 32 lie in different words."""
+    params = [
+        SamplingParams(temperature=0.0, logprobs=0, logit_bias=((40, 100.0),)),
+        SamplingParams(seed=1),
+        SamplingParams(temperature=0.0),
+    ]
+    requests, sampler, rows = [request(p) for p in params], Sampler(3, VOCAB, EOS), np.arange(3)
+    for row, r in enumerate(requests):
+        sampler.assign(row, r)
+    logits = some_logits(3)
+    logits[:, 40] += 50
+    free = torch.full((1, 2), -1, dtype=torch.int32)
+    only = torch.tensor([[1 << 31, 1]], dtype=torch.int64).to(torch.int32)
+    mask = torch.cat([only, only, free])
+    drawn = sampler.sample(logits.clone(), rows, requests, bitmask=mask)
+    assert drawn.token_ids[0][0] == 31 + int(logits[0, 32] > logits[0, 31])
+    assert drawn.token_ids[1][0] in (31, 32)
+    assert drawn.token_ids[2] == [40]
+    assert drawn.logprobs is not None
+    assert drawn.logprobs[0] is not None
+    expected = logits.log_softmax(-1)[0, drawn.token_ids[0][0]]
+    assert drawn.logprobs[0][0].logprob == pytest.approx(float(expected), abs=1e-5)
+    p = sampler.distribution(logits.clone(), rows, requests, bitmask=mask)
+    assert set(p[1].nonzero().flatten().tolist()) == {31, 32}
