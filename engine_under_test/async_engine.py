@@ -23,6 +23,9 @@ from .stats import EngineStats
 
 log = logging.getLogger(__name__)
 IDLE_WAIT_S = 0.25  # an idle loop still beats this often
+COMPILE_WAIT_S = (
+    0.001  # and looks this often whether the only requests there are got their grammars
+)
 
 
 class Core(Protocol):
@@ -36,6 +39,9 @@ class Core(Protocol):
 
     @property
     def has_work(self) -> bool: ...
+
+    @property
+    def can_step(self) -> bool: ...
 
     def stats(self) -> EngineStats: ...
 
@@ -254,9 +260,9 @@ class AsyncEngine:
     def _turn(self) -> StepMessage:
         """Take what came in, run one step, and say what happened."""
         message = StepMessage()
-        was_busy = self._core.has_work
-        self._take_commands(message, is_idle=not was_busy)
-        if self._core.has_work:
+        was_busy = self._core.can_step
+        self._take_commands(message, wait_s=self._wait_s(was_busy))
+        if self._core.can_step:
             start_ns = time.monotonic_ns()
             if was_busy:
                 message.gap_s = (start_ns - self._last_end_ns) / 1e9
@@ -270,9 +276,15 @@ class AsyncEngine:
                 self._in_core.pop(output.request_id, None)
         return message
 
-    def _take_commands(self, message: StepMessage, is_idle: bool) -> None:
+    def _wait_s(self, is_busy: bool) -> float:
+        """How long a turn may wait for a command before it goes on."""
+        if is_busy:
+            return 0
+        return COMPILE_WAIT_S if self._core.has_work else IDLE_WAIT_S
+
+    def _take_commands(self, message: StepMessage, wait_s: float) -> None:
         try:
-            command = self._inbox.get(block=is_idle, timeout=IDLE_WAIT_S)
+            command = self._inbox.get(block=wait_s > 0, timeout=wait_s)
             while True:
                 if isinstance(command, _Add):
                     self._add(command.requests, message)

@@ -111,6 +111,11 @@ class EngineCore:
     def has_work(self) -> bool:
         return self._scheduler.has_work
 
+    @property
+    def can_step(self) -> bool:
+        """False while every request there is waits for its grammar, or there is none."""
+        return self._scheduler.can_step
+
     @cached_property
     def weights_digest(self) -> str:
         """SHA-256 over names and digests of config.json and weight files, or of shape and seed.

@@ -46,6 +46,20 @@ class Adapter(Protocol):
         """A digest of its weights: what it computed is found by no other's requests."""
 
 
+class Grammar(Protocol):
+    """What an answer must match, as the scheduler sees it; one object a request.
+
+    is_ready: compiled, or refused.  error: why the request cannot go on, empty while it can.
+    end_ids: tokens that mean "complete" to the grammar; they end the request whatever it asked.
+    """
+
+    error: str
+    end_ids: frozenset[int]
+
+    @property
+    def is_ready(self) -> bool: ...
+
+
 class RequestStatus(IntEnum):
     WAITING = 0
     RUNNING = 1
@@ -91,6 +105,7 @@ class Request:
     priority: int = 0  # lower is sooner, as in vLLM
     cache_salt: str = ""
     adapter: Adapter | None = None  # None: the base model
+    grammar: Grammar | None = None  # its answer is constrained: see structured.py
     arrival: int = 0  # set by the scheduler: order of admission
     end_ids: frozenset[int] = frozenset()  # set by the scheduler: tokens that end it
     max_num_tokens: int = 0  # set by the scheduler: prompt and answer together

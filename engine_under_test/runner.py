@@ -16,6 +16,7 @@ from .models import AdapterSlots, Llama
 from .request import TokenLogprob
 from .sampler import Sampler
 from .scheduler import SampledTokens, ScheduledSeq, SchedulerOutput
+from .structured import MaskFiller
 
 
 class ModelRunner:
@@ -38,6 +39,7 @@ class ModelRunner:
         self._attention = SdpaBackend(model.config, num_blocks, block_size, model.dtype)
         self._rows = RowTable(max_rows, -(-max_model_len // block_size), block_size)
         self._sampler = Sampler(max_rows, model.config.vocab_size, eos_ids)
+        self._masks = MaskFiller(model.config.vocab_size)
 
     def execute(self, out: SchedulerOutput) -> SampledTokens:
         """Compute a step. Tokens come back in the order of out.seqs, [] where none was due."""
@@ -65,7 +67,12 @@ class ModelRunner:
         if batch.logits_idx is not None:
             hidden = hidden.index_select(0, batch.logits_idx)
         requests = [seqs[b].request for b in sampled]
-        drawn = self._sampler.sample(self._model.logits(hidden), rows[sampled], requests)
+        drawn = self._sampler.sample(
+            self._model.logits(hidden),
+            rows[sampled],
+            requests,
+            bitmask=self._masks.fill(requests),
+        )
         return _in_step_order(drawn, [order[b] for b in sampled], len(seqs))
 
     def _sync(self, s: ScheduledSeq) -> int:

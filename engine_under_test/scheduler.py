@@ -96,6 +96,7 @@ class Scheduler:
         self.counters = SchedulerCounters()
         self.running: list[Request] = []
         self._waiting: list[tuple[int, int, Request]] = []  # heap; aborted entries go lazily
+        self._compiling: list[Request] = []  # their grammar is not ready; kept out of the heap
         self._requests: dict[str, Request] = {}
         self._preempted_at_ns: dict[str, int] = {}
         self._released_ids: list[str] = []
@@ -117,6 +118,13 @@ class Scheduler:
     def has_work(self) -> bool:
         return bool(self._requests)
 
+    @property
+    def can_step(self) -> bool:
+        """False when there is no request, or all that there are wait for their grammars."""
+        if len(self._compiling) < len(self._requests):
+            return True
+        return any(r.grammar is None or r.grammar.is_ready for r in self._compiling)
+
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._requests
 
@@ -125,21 +133,30 @@ class Scheduler:
         p = r.params
         r.arrival = self._num_arrivals
         r.end_ids = frozenset(p.stop_token_ids) | (frozenset() if p.ignore_eos else self._eos_ids)
+        if r.grammar is not None:
+            r.end_ids |= r.grammar.end_ids
         r.max_num_tokens = min(r.num_prompt + p.max_tokens, self._max_model_len)
         self._num_arrivals += 1
         self._requests[r.request_id] = r
-        heapq.heappush(self._waiting, (r.priority, r.arrival, r))
+        if r.grammar is not None and not r.grammar.is_ready:
+            self._compiling.append(r)
+        else:
+            heapq.heappush(self._waiting, (r.priority, r.arrival, r))
 
     def abort(self, request_id: str) -> None:
         """Drop a request and its blocks at once; unknown ids are ignored."""
         if (r := self._requests.get(request_id)) is not None:
             if r.status is RequestStatus.RUNNING:
                 self.running.remove(r)
+            elif r in self._compiling:
+                self._compiling.remove(r)
             self._finish(r, FinishReason.ABORT)
 
     def schedule(self) -> SchedulerOutput | None:
-        """The next step, or None when nothing is queued. Allocates the blocks it will write."""
-        if not self._requests:
+        """The next step, or None when nothing can run. Allocates the blocks it will write."""
+        if self._compiling:
+            self._take_compiled()
+        if len(self._compiling) == len(self._requests):
             return None
         step, now_ns = _Step(self._budget), self._clock_ns()
         self._continue_running(step, now_ns)
@@ -163,6 +180,10 @@ class Scheduler:
             r = seq.request
             if r.status is not _RUNNING:
                 continue  # aborted while the step ran
+            if r.grammar is not None and r.grammar.error:
+                outputs.append(self._fail(r, r.grammar.error))
+                has_finished = True
+                continue
             num_drafts, num_new, timings = len(r.draft_ids), seq.num_new, r.timings
             if tokens and num_new == num_drafts + 1 and timings.first_ns:
                 timings.decode_steps += 1
@@ -189,6 +210,15 @@ class Scheduler:
             self.running = [r for r in self.running if r.status is _RUNNING]
         return outputs
 
+    def _take_compiled(self) -> None:
+        """A request whose grammar is ready joins the queue at the place of its arrival."""
+        compiling, self._compiling = self._compiling, []
+        for r in compiling:
+            if r.grammar is not None and not r.grammar.is_ready:
+                self._compiling.append(r)
+            else:
+                heapq.heappush(self._waiting, (r.priority, r.arrival, r))
+
     def _continue_running(self, step: _Step, now_ns: int) -> None:
         """Every running request gets its chunk; where blocks run out, the newest gives way."""
         block_size = self.kv.block_size
@@ -210,7 +240,7 @@ class Scheduler:
                 victim = max(self.running, key=lambda x: (x.priority, x.arrival))
                 if victim is r and len(self.running) == 1:
                     self.running.remove(r)
-                    step.failed.append(self._fail(r))
+                    step.failed.append(self._fail(r, self._outgrown(r)))
                     break
                 self._preempt(victim, step, now_ns)
                 if victim is r:
@@ -231,6 +261,10 @@ class Scheduler:
             if r.status is RequestStatus.FINISHED:
                 heapq.heappop(self._waiting)
                 continue
+            if r.grammar is not None and r.grammar.error:
+                heapq.heappop(self._waiting)
+                step.failed.append(self._fail(r, r.grammar.error))
+                continue
             if (adapter := r.adapter) is not None:
                 is_new = adapter.key not in adapters
                 if held or (is_new and len(adapters) >= self._max_loras):
@@ -246,7 +280,7 @@ class Scheduler:
                 if self.running:
                     break
                 heapq.heappop(self._waiting)
-                step.failed.append(self._fail(r))
+                step.failed.append(self._fail(r, self._outgrown(r)))
                 continue
             heapq.heappop(self._waiting)
             num_new = min(r.num_tokens - num_cached, self._chunk_limit, step.budget)
@@ -333,14 +367,17 @@ class Scheduler:
         self._preempted_at_ns.pop(r.request_id, None)
         del self._requests[r.request_id]
 
-    def _fail(self, r: Request) -> RequestOutput:
-        """A request that, alone, needs more blocks than there are."""
+    def _fail(self, r: Request, why: str) -> RequestOutput:
         self._finish(r, FinishReason.ERROR)
-        num_slots = self.kv.num_usable_blocks * self.kv.block_size
         return RequestOutput(
             request_id=r.request_id,
             new_token_ids=[],
             finish_reason=FinishReason.ERROR,
             timings=r.timings,
-            error=f"the sequence outgrew the KV cache ({r.num_tokens} of {num_slots} tokens)",
+            error=why,
         )
+
+    def _outgrown(self, r: Request) -> str:
+        """Why a request that, alone, needs more blocks than there are must end."""
+        num_slots = self.kv.num_usable_blocks * self.kv.block_size
+        return f"the sequence outgrew the KV cache ({r.num_tokens} of {num_slots} tokens)"

@@ -126,7 +126,8 @@ class Tokenizer:
         backend.decoder = decoders.ByteLevel()
         markers = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
         backend.add_special_tokens([AddedToken(m, special=True) for m in markers])
-        return cls(backend, ChatTemplate(CHATML))
+        end = backend.token_to_id("<|im_end|>")
+        return cls(backend, ChatTemplate(CHATML), () if end is None else (end,))
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         # The batch call lets other threads run meanwhile; `encode` holds the interpreter's lock.
@@ -154,6 +155,10 @@ class Tokenizer:
         if token_id in self.special_ids:
             return str(self._backend.id_to_token(token_id))
         return self.token_bytes(token_id).decode("utf-8", "replace")
+
+    def to_json(self) -> str:
+        """The whole tokenizer in the library's own format, for whoever reads that."""
+        return str(self._backend.to_str())
 
     def detokenizer(self) -> IncrementalDetokenizer:
         """A fresh incremental decoder for one sequence."""

@@ -38,6 +38,8 @@ class FakeCore:
     def has_work(self) -> bool:
         return bool(self.requests)
 
+    can_step = has_work
+
     def stats(self) -> EngineStats:
         return EngineStats(num_running=len(self.requests))
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -62,10 +63,10 @@ def step(s: Scheduler, token: int = 7) -> tuple[dict[str, int], list[RequestOutp
     return {seq.request.request_id: seq.num_new for seq in out.seqs}, outputs
 
 
-def drain(s: Scheduler) -> dict[str, RequestOutput]:
+def drain(s: Scheduler, token: int = 7) -> dict[str, RequestOutput]:
     last: dict[str, RequestOutput] = {}
     while s.has_work:
-        for output in step(s)[1]:
+        for output in step(s, token)[1]:
             last[output.request_id] = output
     return last
 
@@ -310,3 +311,66 @@ def test_nobody_starves(seed: int) -> None:
 def test_the_scheduler_needs_no_torch() -> None:
     code = "import sys, engine_under_test.scheduler as s; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class SlowGrammar:
+    """Ready when the test says so."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self.error = ""
+        self.end_ids = frozenset([98])
+
+
+def test_a_request_whose_grammar_compiles_is_skipped_not_waited_for() -> None:
+    s, grammar = scheduler(max_num_seqs=1), SlowGrammar()
+    first = request("first", max_tokens=1)
+    first.grammar = grammar
+    s.add(first)
+    assert (s.has_work, s.can_step, s.schedule(), s.num_waiting) == (True, False, None, 1)
+    s.add(request("second", max_tokens=2))
+    assert s.can_step
+    assert set(step(s)[0]) == {"second"}
+    s.add(request("third", max_tokens=1))
+    grammar.is_ready = True
+    step(s)  # the second ends
+    assert set(step(s)[0]) == {"first"}, "it keeps the place of its arrival, before the third"
+    assert set(drain(s)) == {"third"}
+
+
+def test_a_refused_grammar_fails_its_request_alone() -> None:
+    s, bad, broken = scheduler(), SlowGrammar(), SlowGrammar()
+    for name, grammar in (("bad", bad), ("broken", broken), ("free", None)):
+        r = request(name, max_tokens=3)
+        r.grammar = grammar
+        s.add(r)
+    bad.is_ready, bad.error, broken.is_ready = True, "no such keyword", True
+    _, outputs = step(s)
+    (failed,) = [o for o in outputs if o.request_id == "bad"]
+    assert (failed.finish_reason, failed.error) == (FinishReason.ERROR, "no such keyword")
+    broken.error = "the parser gave up"  # found while a mask was filled
+    _, outputs = step(s)
+    assert [o.error for o in outputs if o.request_id == "broken"] == ["the parser gave up"]
+    assert [r.request_id for r in s.running] == ["free"]
+    assert set(drain(s)) == {"free"}
+    assert s.kv.usage == 0
+
+
+def test_a_complete_answer_ends_whatever_the_request_asked() -> None:
+    s, r = scheduler(), request("r", max_tokens=9)
+    r.params = replace(r.params, ignore_eos=True)
+    r.grammar = SlowGrammar()
+    s.add(r)
+    r.grammar.is_ready = True
+    step(s, EOS)
+    assert drain(s, 98)["r"].finish_reason is FinishReason.STOP
+    assert r.num_generated == 2
+
+
+def test_a_request_can_leave_while_its_grammar_compiles() -> None:
+    s = scheduler()
+    r = request("r")
+    r.grammar = SlowGrammar()
+    s.add(r)
+    s.abort("r")
+    assert (s.has_work, s.can_step, s.num_waiting) == (False, False, 0)
