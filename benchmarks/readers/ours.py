@@ -50,7 +50,7 @@ def read(job: Job) -> list[Stream]:
     for connection in connections:
         connection.watch()
         connection.begin(Ending(end_one))
-        connection.send(job.request, 10.0)
+        connection.send_rest(connection.send(job.request), 10.0)
         gevent.sleep(0)
     over.wait()
     job.stop()

@@ -42,7 +42,8 @@ class Alarm:
         if _libc is not None:
             self._fd = _libc.timerfd_create(time.CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if self._fd >= 0:
-            self._watcher = self._loop.io(self._fd, 1)
+            # before the sockets that the same poll reports: their stamps are the kernel's, ours not
+            self._watcher = self._loop.io(self._fd, 1, priority=self._loop.MAXPRI)
             self._watcher.start(self._on_ready)
         else:
             self._watcher = self._loop.timer(0.0, repeat=period_ns / _NS)

@@ -1,8 +1,10 @@
-"""One request and its reply on the wire, in a greenlet of its own, woken once when it is over.
+"""One request and its reply on the wire.
 
-While the answer streams nothing runs here: the connection's hub callback stores bytes and stamps.
-No redirects; a retry is another exchange. Whatever goes wrong becomes a fault on the exchange,
-never an exception.
+On a kept connection it is sent by the hub callback that found it due, and nothing runs here until
+its answer is over: a greenlet for each would cost more than the request, and wait for its turn. One
+is started only for what may block: a connection to open, a request that the socket does not take
+at once. No redirects; a retry is another exchange. Whatever goes wrong becomes a fault on the
+exchange, never an exception.
 """
 
 from __future__ import annotations
@@ -121,32 +123,52 @@ class Exchange:
         self._scanned = self._seen_to = self._num_seen = 0
 
     def start(self) -> None:
+        """Send it, from the hub or any greenlet; never blocks."""
         self.released_ns = monotonic_ns()
-        self.greenlet = gevent.spawn(self._run)
+        rest = None
+        try:
+            connection = self.pool.take_kept()
+            if connection is not None:
+                rest = self._send(connection)
+                if not rest:
+                    return
+        except WireFault as fault:
+            self.fault = fault
+        except Exception as error:
+            self.fault = ClientFault(f"{type(error).__name__}: {error}")
+        # a fault goes this way too: who is told of an end may start another exchange in turn
+        self.greenlet = gevent.spawn(self._run, rest)
 
     def stop(self, fault: WireFault) -> None:
         """End it from outside: a limit, or the end of the run."""
-        if self.is_over or self.greenlet is None:
+        if self.is_over:
             return
-        if self.is_started:
+        if self.greenlet is not None and self.is_started:
             self.greenlet.kill(fault, block=False)
-        else:
+            return
+        if self.greenlet is not None:
             self.greenlet.kill(block=False)
-            self.fault = fault
-            self._finish()
+        if not self.end_ns:
+            self.fault = self.fault or fault
+        self._finish()
 
     def on_answer_end(self, fault: WireFault | None) -> None:
         """Called in the hub by the connection."""
         self.fault = self.fault or fault
         if self.end_ns == 0:
             self.end_ns = monotonic_ns()
-        if self._waiter is not None:
+        if self.greenlet is None:
+            # not now: other sockets of this poll are still to be read
+            gevent.get_hub().loop.run_callback(self._finish)
+        elif self._waiter is not None:
             gevent.get_hub().loop.run_callback(self._waiter.switch, None)
 
-    def _run(self) -> None:
+    def _run(self, rest: memoryview | None) -> None:
+        """rest: of a request that is sent in part; None before its connection is open."""
         self.is_started = True
         try:
-            self._speak()
+            if self.fault is None:
+                self._speak(rest)
         except WireFault as fault:
             self.fault = self.fault or fault
         except gevent.GreenletExit:
@@ -155,8 +177,19 @@ class Exchange:
             self.fault = ClientFault(f"{type(error).__name__}: {error}")
         self._finish()
 
-    def _speak(self) -> None:
-        connection = self.pool.take()
+    def _speak(self, rest: memoryview | None) -> None:
+        self._waiter = Waiter()
+        if rest is None:
+            rest = self._send(self.pool.take())
+        if rest:
+            assert self._connection is not None
+            self._connection.send_rest(rest, self.owner.limits.send_s)
+            self._has_sent()
+        if self.end_ns == 0:
+            self._waiter.get()
+
+    def _send(self, connection: Connection) -> memoryview:
+        """Use this connection; what it did not take at once."""
         self._connection = connection
         self.connection_reused = connection.num_uses > 0
         if not self.connection_reused:
@@ -165,14 +198,20 @@ class Exchange:
         connection.begin(self)
         self.reader, self.receives = connection.reader, connection.receives
         request = self.owner.request_of(self)
-        self._waiter = Waiter()
-        self.sent_ns = monotonic_ns()
-        self.sent_ns, self.sent_last_ns = connection.send(request, self.owner.limits.send_s)
+        self.sent_ns = monotonic_ns()  # where the next line raises
+        rest = connection.send(request)
+        self.sent_ns = connection.sent_ns
+        if not rest:
+            self._has_sent()
+        return rest
+
+    def _has_sent(self) -> None:
+        self.sent_last_ns = monotonic_ns()
         self.owner.on_sent(self)
-        if self.end_ns == 0:
-            self._waiter.get()
 
     def _finish(self) -> None:
+        if self.is_over:
+            return
         self.is_over = True
         self.end_ns = self.end_ns or monotonic_ns()
         connection, self._connection = self._connection, None

@@ -77,15 +77,20 @@ class Pool:
         self._addresses = [(int(row[0]), row[4]) for row in rows]
         return ""
 
-    def take(self) -> Connection:
-        """A connection for one exchange. Raises a WireFault when none can be made."""
+    def take_kept(self) -> Connection | None:
+        """A kept connection for one exchange, None where there is none. Never blocks."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_usable():
                 return connection
             SOCKETS.num_dropped += not connection.is_closed
             connection.close()
-        return self._open()
+        return None
+
+    def take(self) -> Connection:
+        """A connection for one exchange; may block its greenlet. Raises a WireFault when none can
+        be made."""
+        return self.take_kept() or self._open()
 
     def give(self, connection: Connection) -> None:
         """Keep it for the next exchange."""

@@ -96,6 +96,7 @@ class Connection:
     """A keep-alive connection. Made by opening.py; used by one exchange at a time."""
 
     __slots__ = (
+        "_has_unsent",
         "_is_sending",
         "_read_watcher",
         "_recvmsg",
@@ -122,7 +123,7 @@ class Connection:
         self._recvmsg = raw.recvmsg
         self.dns_ns = self.tcp_ns = self.tls_ns = self.rtt_ns = 0
         self.num_uses, self.idle_since_ns, self.sent_ns = 0, monotonic_ns(), 0
-        self.is_closed = self._is_sending = False
+        self.is_closed = self._is_sending = self._has_unsent = False
         self.listener: Listener | None = None
         self.on_idle_close: Callable[[Connection], None] | None = None
         self.reader = ResponseReader()
@@ -154,26 +155,33 @@ class Connection:
             return not self.is_closed
         return False
 
-    def send(self, request: bytes, timeout_s: float) -> tuple[int, int]:
-        """Write it all; stamps just before the first byte and just after the last. Raises a
-        WireFault. A fault of an exchange already answered is not one: its answer stands."""
+    def send(self, request: bytes) -> memoryview:
+        """Write what the socket takes at once; what is left, empty when that was all. Never
+        blocks: the hub may call it. sent_ns: just before the first byte. Raises a WireFault."""
         data = self._tls.encrypt(request) if self._tls else request
-        self.sent_ns = sent_ns = monotonic_ns()
+        self.sent_ns = monotonic_ns()
         try:
             num_sent = self._socket.send(data)
         except BlockingIOError:
             num_sent = 0
         except OSError as error:
             raise self._send_fault(error) from None
-        if num_sent < len(data):
-            self._is_sending = True
-            try:
-                self._send_rest(memoryview(data)[num_sent:], sent_ns + int(timeout_s * 1e9))
-            finally:
-                self._is_sending = False
-                if self.is_closed:
-                    self._shut()
-        return sent_ns, monotonic_ns()
+        self._has_unsent = num_sent < len(data)
+        return memoryview(data)[num_sent:]
+
+    def send_rest(self, data: memoryview, timeout_s: float) -> None:
+        """Write what `send` left; blocks its greenlet. Raises a WireFault. A fault of an exchange
+        already answered is not one: its answer stands."""
+        if self.listener is None:
+            return
+        self._is_sending = True
+        try:
+            self._send_rest(data, self.sent_ns + int(timeout_s * 1e9))
+            self._has_unsent = False
+        finally:
+            self._is_sending = False
+            if self.is_closed:
+                self._shut()
 
     def _send_rest(self, data: memoryview, deadline_ns: int) -> None:
         """What did not fit at once, unless the answer comes first, as a refusal may."""
@@ -226,8 +234,7 @@ class Connection:
             self._over(self._reset_fault(error))
             return
         user_ns = monotonic_ns()
-        listener = self.listener
-        if listener is None:
+        if self.listener is None:
             self._idle_event(data)
             return
         if ancillary:
@@ -235,34 +242,42 @@ class Connection:
             kernel_ns = seconds * 1_000_000_000 + nanoseconds
         else:
             kernel_ns = 0
-        reader = self.reader
+        reader, tls, fault = self.reader, self._tls, None
         try:
-            if not data:
-                is_done = reader.eof()
-                self._over(None if is_done else self._ended_early())
-                return
-            if self._tls is not None:
-                data = self._tls.feed(data)
-            is_done = reader.feed(data) if data else False
-            if self._tls is not None and self._tls.is_closed and not is_done:
-                is_done = reader.eof()
-                if not is_done:
-                    raise TruncatedFault("TLS closed in the middle of the answer")
-        except WireFault as fault:
-            self._over(fault)
-            return
-        finally:
-            if data or self._tls is not None:
-                offset = reader.body_base + len(reader.body)
-                self.receives.extend((kernel_ns, user_ns, self.polls.previous_ns, offset))
-                if self.head_row < 0 and reader.has_head:
-                    self.head_row = len(self.receives) // NUM_STAMPS - 1
+            if tls is not None:
+                is_done = self._feed_tls(tls, data)
+            elif data:
+                is_done = reader.feed(data)
+            else:
+                is_done = self._feed_end()
+        except WireFault as error:
+            is_done, fault = True, error
+        if data or tls is not None:
+            offset = reader.body_base + len(reader.body)
+            self.receives.extend((kernel_ns, user_ns, self.polls.previous_ns, offset))
+            if self.head_row < 0 and reader.has_head:
+                self.head_row = len(self.receives) // NUM_STAMPS - 1
         if is_done:
-            self._over(None)
+            self._over(fault)
+
+    def _feed_end(self) -> bool:
+        """The peer closed."""
+        if not self.reader.eof():
+            raise self._ended_early()
+        return True
+
+    def _feed_tls(self, tls: TlsStream, data: bytes) -> bool:
+        if not data:
+            return self._feed_end()
+        data = tls.feed(data)
+        is_done = self.reader.feed(data) if data else False
+        if tls.is_closed and not is_done and not self.reader.eof():
+            raise TruncatedFault("TLS closed in the middle of the answer")
+        return is_done or tls.is_closed
 
     def _over(self, fault: WireFault | None) -> None:
         listener, self.listener = self.listener, None
-        is_spent = self._is_sending or (self._tls is not None and self._tls.is_closed)
+        is_spent = self._has_unsent or (self._tls is not None and self._tls.is_closed)
         if fault is not None or is_spent or not self.reader.keeps_alive:
             SOCKETS.num_dropped += fault is None or isinstance(fault, StaleFault)
             self.close()

@@ -12,7 +12,7 @@ from time import monotonic_ns
 
 from harness.load.alarm import Alarm
 from harness.load.drivers.base import Release
-from harness.load.drivers.open import EARLY_NS, MOST_A_TURN
+from harness.load.drivers.open import EARLY_NS, TURN_NS
 from harness.load.exchange import Arrival
 from harness.traffic import StageSchedule
 
@@ -84,10 +84,8 @@ class ClosedDriver:
             self._alarm.set(self._due[0][0] - EARLY_NS)
 
     def _on_alarm(self) -> None:
-        now_ns = monotonic_ns() + EARLY_NS
-        for _ in range(MOST_A_TURN):
-            if not self._due or self._due[0][0] > now_ns:
-                break
+        begin_ns = monotonic_ns()
+        while self._due and self._due[0][0] <= begin_ns + EARLY_NS:
             intended_ns, slot = heapq.heappop(self._due)
             row, ordinal = self._row(slot), self._ordinal(slot)
             self._turn[slot] += 1
@@ -97,6 +95,8 @@ class ClosedDriver:
             if self._is_counted and phase == "measured" and self.num_measured >= self._quota:
                 self.window_end_ns = intended_ns + 1
             self._release(Arrival(self._stage.index, row, ordinal, intended_ns, phase, slot))
+            if monotonic_ns() - begin_ns > TURN_NS:
+                break
         self._set_alarm()
 
     def _phase(self, intended_ns: int) -> str:
