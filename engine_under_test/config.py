@@ -142,7 +142,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """Limits of one engine. Give model_dir (weights from disk) or shape (random weights).
+    """Limits of one engine. Give model_dir (a directory or GGUF file) or shape (random weights).
 
     max_model_len None: what the model was trained for.  num_blocks wins over kv_cache_bytes;
     neither: 512 MiB, or less where every sequence at full length needs less.

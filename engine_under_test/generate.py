@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> None:
 
     source = find_model(args.model)
     engine = EngineCore(EngineConfig(model_dir=source.directory, shape=source.shape))
-    tokenizer = Tokenizer.from_dir(source.directory) if source.directory else Tokenizer.of_bytes()
+    tokenizer = Tokenizer.from_path(source.directory) if source.directory else Tokenizer.of_bytes()
     params = SamplingParams(args.max_tokens, temperature=args.temperature, seed=args.seed)
     started_s = time.perf_counter()
     answers = generate(engine, [tokenizer.encode(p) for p in args.prompt], params)

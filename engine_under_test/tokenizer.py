@@ -1,4 +1,4 @@
-"""Text to tokens: a Hugging Face tokenizer.json, its special tokens and its chat template.
+"""Text to tokens: vocabulary, special tokens and chat template of a Hugging Face or GGUF model.
 
 Templates are code from a model directory, so they run in jinja2's immutable sandbox. Byte-level
 vocabularies decode through a table of bytes, all others through the library. Shapes without a
@@ -94,6 +94,18 @@ class Tokenizer:
         self._bytes: dict[int, bytes] = dict.fromkeys(self.special_ids, b"")
 
     @classmethod
+    def from_path(cls, path: Path) -> Tokenizer:
+        """Of a model directory or a GGUF file. Raises FileNotFoundError, ValueError, ModelError."""
+        if not path.is_file():
+            return cls.from_dir(path)
+        from .gguf_tokenizer import read_vocabulary  # late: they bring torch along
+        from .models.gguf_file import GgufFile
+
+        found = read_vocabulary(GgufFile(path))
+        template = _template(path, found.chat_template, found.special_tokens)
+        return cls(found.backend, template, () if found.eos_id is None else (found.eos_id,))
+
+    @classmethod
     def from_dir(cls, path: Path) -> Tokenizer:
         """Reads tokenizer.json and tokenizer_config.json. Raises FileNotFoundError, ValueError."""
         file = path / "tokenizer.json"
@@ -109,11 +121,7 @@ class Tokenizer:
             for name, value in config.items()
             if name.endswith("_token") and (text := _token_text(value))
         }
-        source = _template_source(path, config)
-        try:
-            template = ChatTemplate(source, special) if source else None
-        except TemplateSyntaxError as error:
-            raise ValueError(f"{path}: the chat template, line {error.lineno}: {error}") from error
+        template = _template(path, _template_source(path, config), special)
         eos = backend.token_to_id(special.get("eos_token", ""))
         return cls(backend, template, () if eos is None else (eos,))
 
@@ -192,6 +200,13 @@ def _is_byte_level(backend: Backend) -> bool:
     decoder = json.loads(backend.to_str()).get("decoder") or {}
     steps = decoder.get("decoders", [decoder]) if decoder.get("type") == "Sequence" else [decoder]
     return all(step.get("type") == "ByteLevel" for step in steps)
+
+
+def _template(path: Path, source: str | None, special: Mapping[str, str]) -> ChatTemplate | None:
+    try:
+        return ChatTemplate(source, special) if source else None
+    except TemplateSyntaxError as error:
+        raise ValueError(f"{path}: the chat template, line {error.lineno}: {error}") from error
 
 
 def _template_source(path: Path, config: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from engine_under_test.config import EngineConfig, ModelConfig
 from engine_under_test.errors import ConfigError, ModelError
 
 from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
+from .gguf_file import GgufFile
 from .llama import Llama
 from .shapes import SHAPES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 BF16_MIN_PARAMS = 50_000_000  # below it float32 is faster even with bf16 matrix units
 MAX_NAMED_TENSORS = 5
+Tensors = Iterable[tuple[str, Path, torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,19 @@ def resolve_dtype(requested: str, num_params: int) -> str:
 
 
 def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
+    if model_dir.is_file():
+        file = GgufFile(model_dir)
+        shape = ModelConfig.from_hf_dict(file.config())
+        loaded = _empty(config, shape, lambda: digest_files([model_dir]))
+        _fill(loaded.model, file.tensors(), model_dir)
+        return loaded
     if not model_dir.is_dir():
         raise ModelError(f"model directory {model_dir} does not exist", do="check --model")
     verify_checksums(model_dir)
     shape = ModelConfig.from_hf_dict(read_config(model_dir))
     files = weight_files(model_dir)
     loaded = _empty(config, shape, lambda: digest_files([model_dir / "config.json", *files]))
-    _fill(loaded.model, files)
+    _fill(loaded.model, read_tensors(files), model_dir)
     return loaded
 
 
@@ -89,11 +97,11 @@ def _empty(config: EngineConfig, shape: ModelConfig, digest: Callable[[], str]) 
     return LoadedModel(model, dtype_name, max_model_len, digest)
 
 
-def _fill(model: Llama, files: list[Path]) -> None:
+def _fill(model: Llama, tensors: Tensors, where: Path) -> None:
     """Copy every tensor to its slot; report all that is missing, unexpected or mis-shaped."""
     slots = dict(model.slots())
     faults = []
-    for name, file, tensor in read_tensors(files):
+    for name, file, tensor in tensors:
         if name.endswith("rotary_emb.inv_freq") or (
             name == "lm_head.weight" and model.config.is_tied
         ):
@@ -114,9 +122,9 @@ def _fill(model: Llama, files: list[Path]) -> None:
             shown.append(f"and {len(faults) - len(shown)} more")
         raise ModelError(
             "the weights do not fit the configuration",
-            where=str(files[0].parent),
+            where=str(where),
             why="; ".join(shown),
-            do="check that config.json belongs to these weights",
+            do="check that the configuration belongs to these weights",
         )
 
 

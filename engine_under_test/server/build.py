@@ -18,6 +18,7 @@ from ..errors import ConfigError, EngineError, ModelError
 from ..faults import BadFaultPlan, FaultPlan, slow_steps
 from ..metrics import EngineMetrics
 from ..models import SHAPES
+from ..models.packaged import PACKAGED, packaged_file
 from ..request import FinishReason, Request, SamplingParams
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
@@ -32,7 +33,7 @@ WARM_UP_PROMPT = "warm"
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model comes from: a directory with weights, or a shape filled at random."""
+    """Where a model comes from: weights in a directory or GGUF file, or a shape."""
 
     name: str
     directory: Path | None = None
@@ -61,14 +62,16 @@ def find_model(name: str) -> ModelSource:
         return ModelSource(name, directory=SHIPPED / name)
     if name in SHAPES:
         return ModelSource(name, shape=name)
-    directory = Path(name)
-    if directory.is_dir():
-        return ModelSource(directory.resolve().name, directory=directory)
+    if name in PACKAGED:
+        return ModelSource(name, directory=packaged_file(name))
+    path = Path(name)
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return ModelSource(path.resolve().name.removesuffix(".gguf"), directory=path)
     raise ConfigError(
         f"there is no model '{name}'",
         why=f"shipped: {', '.join(shipped_models()) or 'none'}; "
-        f"shapes with random weights: {', '.join(SHAPES)}",
-        do="use one of these names, or the path of a Hugging Face model directory",
+        f"in packages: {', '.join(PACKAGED)}; shapes with random weights: {', '.join(SHAPES)}",
+        do="use one of these names, or the path of a Hugging Face model directory or GGUF file",
     )
 
 
@@ -121,7 +124,7 @@ def _read_tokenizer(directory: Path | None) -> Tokenizer:
     if directory is None:
         return Tokenizer.of_bytes()
     try:
-        return Tokenizer.from_dir(directory)
+        return Tokenizer.from_path(directory)
     except (FileNotFoundError, ValueError) as error:
         raise ModelError("the tokenizer cannot be read", where=str(error)) from error
 

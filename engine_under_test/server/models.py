@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..config import EngineConfig, ModelConfig
+from ..models import SHAPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,17 @@ class ServedModel:
     created_s: int
     fault_header: str = ""
 
+    @property
+    def label(self) -> str:
+        """What a report must say where these are not a published model's own weights and depth."""
+        if self.weights != "random":
+            return ""
+        shape = self.engine_config.shape
+        num_layers = self.model_config.num_layers
+        full = SHAPES[shape].num_layers if shape is not None else num_layers
+        depth = f", {num_layers} of its {full} layers" if num_layers != full else ""
+        return f"random weights of the shape {shape}{depth}: speed only, no meaning"
+
     def describe(self) -> dict[str, Any]:
         """The OpenAI model object; `engine` holds what is ours."""
         return {
@@ -36,6 +48,7 @@ class ServedModel:
             "max_model_len": self.max_model_len,
             "engine": {
                 "weights": self.weights,
+                "label": self.label,
                 "weights_digest": self.weights_digest,
                 "dtype": self.dtype,
                 "shape": _plain(asdict(self.model_config)),

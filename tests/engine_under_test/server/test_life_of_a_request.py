@@ -131,6 +131,12 @@ def test_models_say_what_a_report_must_know(server: Any) -> None:
     assert engine["faults"] is None
 
 
+def test_a_shape_cut_short_is_labelled(start: Any) -> None:
+    (listed,) = start(num_layers=1).client.models.list().data
+    assert "the shape debug, 1 of its 2 layers" in listed.engine["label"]
+    assert listed.engine["shape"]["num_layers"] == 1
+
+
 def test_request_ids_come_back(server: Any) -> None:
     reply = server.request("POST", "/v1/chat/completions", CHAT, x_request_id="abc-1")
     assert reply.headers["x-request-id"] == "abc-1"
