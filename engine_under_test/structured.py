@@ -25,7 +25,13 @@ MAX_CACHED = 256  # compiled grammars kept for the next request that brings the 
 
 
 class GrammarSource(Hashable, Protocol):
-    """What compiles to a grammar; equal sources share one compilation."""
+    """What compiles to a grammar; equal sources share one compilation.
+
+    field: where the request asks for it, for messages.
+    """
+
+    @property
+    def field(self) -> str: ...
 
     def lark(self) -> str:
         """The grammar in llguidance's Lark. Runs in the compiler's thread; RequestRefused."""
@@ -110,7 +116,8 @@ class GrammarCompiler:
             # A first mask finds the grammars that compile and yet allow nothing.
             matcher.compute_bitmask()
         if matcher.is_error():
-            raise RequestRefused("the grammar cannot be compiled", why=_first_line(matcher))
+            what = "the grammar cannot be compiled"
+            raise RequestRefused(what, where=source.field, why=_first_line(matcher))
         return matcher
 
 

@@ -164,6 +164,10 @@ class Tokenizer:
             return str(self._backend.id_to_token(token_id))
         return self.token_bytes(token_id).decode("utf-8", "replace")
 
+    def has_token(self, text: str) -> bool:
+        """Whether this text is one token of its own."""
+        return self._backend.token_to_id(text) is not None
+
     def to_json(self) -> str:
         """The whole tokenizer in the library's own format, for whoever reads that."""
         return str(self._backend.to_str())

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from ..async_engine import Arrival, AsyncEngine, EngineDead, Stream
 from ..errors import EngineError
 from ..faults import RequestFault
+from ..structured import Grammar
 from .accounting import timings, usage
-from .errors import ApiError, of_engine
+from .errors import ApiError, of_engine, of_grammar
 from .exchange import ClientGone, Exchange, watch
 from .sequence import Delta, Sequence
 from .sse import DONE, Dialect, error_event
@@ -43,6 +44,14 @@ class Wishes:
     has_usage: bool = False  # in a last chunk of the stream
     is_continuous: bool = False  # usage in every chunk
     has_timings: bool = False
+
+
+def _failure_of(sequence: Sequence) -> ApiError:
+    """What ended a sequence that the engine could not finish, in the API's words."""
+    grammar = sequence.request.grammar
+    if isinstance(grammar, Grammar) and grammar.refusal is not None:
+        return of_grammar(grammar.refusal)
+    return ApiError(500, sequence.error, code="engine_error")
 
 
 class Answer:
@@ -151,7 +160,7 @@ class Answer:
             was_over = sequence.is_over
             delta = sequence.push(output, end_ns)
             if sequence.error:
-                raise ApiError(500, sequence.error, code="engine_error")
+                raise _failure_of(sequence)
             if not was_over:
                 changes.append(self._change(sequence, delta))
                 if sequence.must_be_stopped:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from ..async_engine import AsyncEngine
 from ..faults import FaultPlan, RequestFault
 from ..metrics import EngineMetrics
+from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
 from .answer import Answer, Wishes
 from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
+from .constraints import constraint
 from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
@@ -28,6 +30,7 @@ from .protocol import BodyParser, ChatBody, CompletionBody, GenerationBody
 from .requests import encode, fan_out
 from .sequence import Sequence
 from .sse import Dialect, Envelope
+from .tools import OPEN
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class ServerState:
     metrics: EngineMetrics
     parser: BodyParser
     adapters: AdapterStore
+    grammars: GrammarCompiler
     api_key: str = ""
     faults: FaultPlan | None = None
     num_arrivals: int = field(default=0)
@@ -68,6 +72,7 @@ class App:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.state.engine.stop()
+        self.state.grammars.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, exchange: Exchange) -> None:
@@ -166,8 +171,11 @@ class App:
             received_ns,
         )
         adapter = state.adapters.get(body.model)
+        demanded = constraint(body, has_marker=state.tokenizer.has_token(OPEN))
         for sequence in sequences:
             sequence.request.adapter = adapter
+            if demanded is not None:
+                sequence.request.grammar = state.grammars.submit(demanded)
         options = body.stream_options
         wishes = Wishes(
             is_streaming=body.stream,

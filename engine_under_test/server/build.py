@@ -20,6 +20,7 @@ from ..metrics import EngineMetrics
 from ..models import SHAPES
 from ..models.packaged import PACKAGED, packaged_file
 from ..request import FinishReason, Request, SamplingParams
+from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
 from .app import ServerState
@@ -103,6 +104,9 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         model=model,
         metrics=metrics,
         parser=BodyParser(options.is_strict),
+        grammars=GrammarCompiler(
+            tokenizer.to_json(), core.model_config.vocab_size, core.eos_ids or tokenizer.eos_ids
+        ),
         adapters=AdapterStore(model.name, core.model_config, config, options.adapters),
         api_key=options.api_key,
         faults=faults,

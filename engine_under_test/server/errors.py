@@ -6,11 +6,12 @@ A status, and {"error": {"message", "type", "param", "code"}}. The engine's own 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ..async_engine import EngineDead
-from ..errors import EngineError, QueueFull
+from ..errors import EngineError, QueueFull, RequestRefused
 
 RETRY_AFTER_S = 1
 
@@ -63,3 +64,11 @@ def of_engine(error: EngineError, prompt_field: str) -> ApiError:
     if isinstance(error, EngineDead):
         return ApiError(503, error.what, code="engine_dead")
     return bad_request(str(error), prompt_field)
+
+
+def of_grammar(refusal: RequestRefused) -> ApiError:
+    """A schema that cannot be kept; its `where` begins with the request's field."""
+    where = refusal.where or "response_format"
+    parts = [f"'{where}': {refusal.what}", refusal.why]
+    field = re.split(r"[.#]", where)[0]
+    return bad_request(": ".join(filter(None, parts)), field, "unsupported_schema")

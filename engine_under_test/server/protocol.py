@@ -40,16 +40,15 @@ HARMLESS = frozenset(
         "safety_identifier",
         "prompt_cache_key",
         "prompt_cache_retention",
-        "parallel_tool_calls",
     }
 )
 # Field -> values that ask for nothing beyond plain text.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tools": ([],),
     "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "reasoning_effort": ("none",),
     "verbosity": ("medium",),
@@ -106,6 +105,7 @@ class GenerationBody(BaseModel):
     ignore_eos: bool = False
     priority: int = 0
     cache_salt: str = ""
+    response_format: dict[str, Any] = Field(default_factory=lambda: {"type": "text"})
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -150,6 +150,21 @@ class GenerationBody(BaseModel):
         )
 
 
+class FunctionName(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+
+
+class NamedChoice(BaseModel):
+    """tool_choice that names the one function to call."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    type: Literal["function"]
+    function: FunctionName
+
+
 class ChatBody(GenerationBody):
     messages: list[dict[str, Any]] = Field(min_length=1, fail_fast=True)
     max_tokens: int | None = Field(None, ge=1)
@@ -159,7 +174,8 @@ class ChatBody(GenerationBody):
     add_generation_prompt: bool = True
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     tools: list[dict[str, Any]] = Field(default_factory=list, max_length=128)
-    tool_choice: Literal["auto", "none"] = "auto"  # the others need a grammar
+    tool_choice: Literal["auto", "none", "required"] | NamedChoice = "auto"
+    parallel_tool_calls: bool = True
 
     @field_validator("tools")
     @classmethod
@@ -178,7 +194,18 @@ class ChatBody(GenerationBody):
     @property
     def callable_tools(self) -> list[dict[str, Any]]:
         """The tools the model is shown, and whose calls are parsed."""
-        return self.tools if self.tool_choice == "auto" else []
+        return self.tools if self.tool_choice != "none" else []
+
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer has to be a call."""
+        return self.tool_choice not in ("auto", "none")
+
+    @property
+    def called_name(self) -> str | None:
+        """The one function that tool_choice names."""
+        choice = self.tool_choice
+        return choice.function.name if isinstance(choice, NamedChoice) else None
 
     @property
     def num_logprobs(self) -> int | None:

@@ -44,6 +44,7 @@ PERSON = {
 @dataclass(frozen=True)
 class Lark:
     text: str
+    field = "test"
 
     def lark(self) -> str:
         return self.text
