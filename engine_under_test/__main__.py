@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .config import DTYPE_BYTES, EngineConfig
 from .errors import ConfigError, EngineError
+from .spec_options import add_options, spec_of
 
 EXIT_USAGE = 2
 
@@ -68,6 +69,7 @@ def serve(args: argparse.Namespace) -> None:
         num_threads=args.num_threads,
         max_loras=args.max_loras,
         max_lora_rank=args.max_lora_rank,
+        spec=spec_of(args, source, find_model),
     )
     options = ServerOptions(
         args.served_model_name, api_key, args.strict_api, args.fault_plan, args.adapters
@@ -120,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     limits.add_argument("--max-waiting", type=int, default=default.max_waiting, metavar="N")
     limits.add_argument("--no-prefix-cache", action="store_true")
     limits.add_argument("--num-threads", type=int, default=default.num_threads, metavar="N")
+
+    add_options(command)
 
     server = command.add_argument_group("server")
     server.add_argument("--host", default="127.0.0.1")

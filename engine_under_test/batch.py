@@ -1,27 +1,50 @@
 """One step as flat arrays: every token of every scheduled sequence behind one another.
 
-A prefill chunk and a decode differ only in length. Rows persist: a request keeps its row of the
-block table from its first step to its last, and a step copies only the blocks it gained.
+A prefill chunk, a decode and a verification of drafts differ only in length. Rows persist: a
+request keeps its row of the block table from its first step to its last, and a step copies only
+the blocks it gained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from .plan import ScheduledSeq
 from .request import Request
-from .scheduler import ScheduledSeq
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+MAX_SHORT = 8  # tokens of one sequence up to which equals are attended in one call
+
+
+class Span(NamedTuple):
+    """The tokens of one sequence from absolute position `start` on; logits of the last few."""
+
+    start: int
+    ids: list[int]
+    num_logits: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Short ones by length, each length by rising context; then chunks likewise."""
+        return _order(len(self.ids), self.start)
+
+
+def _order(num_new: int, start: int) -> tuple[int, int]:
+    return min(num_new, MAX_SHORT + 1), start
 
 
 @dataclass(slots=True)
 class FlatBatch:
-    """T tokens of B sequences; single-token sequences first, by rising context length.
+    """T tokens of B sequences, in the order of Span.order: single tokens first.
 
     seq_lens counts context and new tokens. Rows and sampled_idx follow this order too.
     """
@@ -45,6 +68,7 @@ class RowTable:
         self._num_blocks = [0] * max_rows
         self._rows: dict[str, int] = {}
         self._free = list(range(max_rows - 1, -1, -1))
+        self._fresh: list[int] = []
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._rows
@@ -58,32 +82,46 @@ class RowTable:
 
     def sync(self, r: Request) -> int:
         """r's row, assigned at its first step, with the blocks it gained since its last."""
-        row = self._rows.get(r.request_id)
+        row, known = self._rows.get(r.request_id), 0
         if row is None:
             row = self._rows[r.request_id] = self._free.pop()
-        known, now = self._num_blocks[row], len(r.block_ids)
+            num_shared = r.num_computed // self.block_size  # found in the prefix cache
+        else:
+            known = num_shared = self._num_blocks[row]
+        now = len(r.block_ids)
         if now > known:
             self.blocks[row, known:now] = r.block_ids[known:]
             self._num_blocks[row] = now
+            self._fresh += r.block_ids[num_shared:]
         return row
+
+    def take_fresh(self) -> list[int]:
+        """Blocks that sequences gained since the last call and that hold nothing yet."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
 
 def batch_order(seqs: Sequence[ScheduledSeq]) -> list[int]:
-    """Indices of seqs in batch order: single tokens by context length, then longer chunks."""
-    return sorted(
-        range(len(seqs)), key=lambda i: (seqs[i].num_new > 1, seqs[i].request.num_computed)
-    )
+    """Indices of seqs in batch order, see Span.order."""
+    keys = [_order(s.num_new, s.request.num_computed) for s in seqs]
+    return sorted(range(len(seqs)), key=keys.__getitem__)
 
 
 def build_batch(seqs: Sequence[ScheduledSeq], rows: IntArray, table: RowTable) -> FlatBatch:
     """Lay out one step. seqs is in batch order, rows [B] names each one's row of the table."""
-    starts = np.array([s.request.num_computed for s in seqs], dtype=np.int64)
-    num_new = np.array([s.num_new for s in seqs], dtype=np.int64)
-    cu_q = np.zeros(len(seqs) + 1, dtype=np.int64)
+    return lay_out([_span(s) for s in seqs], rows, table)
+
+
+def lay_out(spans: Sequence[Span], rows: IntArray, table: RowTable) -> FlatBatch:
+    """One forward pass over spans in batch order, rows [B] as for build_batch."""
+    starts = np.array([s.start for s in spans], dtype=np.int64)
+    num_new = np.array([len(s.ids) for s in spans], dtype=np.int64)
+    num_logits = np.array([s.num_logits for s in spans], dtype=np.int64)
+    cu_q = np.zeros(len(spans) + 1, dtype=np.int64)
     np.cumsum(num_new, out=cu_q[1:])
     seq_lens = starts + num_new
     num_decodes = int(np.count_nonzero(num_new == 1))
-    if num_decodes == len(seqs):
+    if num_decodes == len(spans):
         positions, token_rows = starts, rows
     else:
         positions = np.repeat(starts - cu_q[:-1], num_new) + np.arange(cu_q[-1])
@@ -91,25 +129,29 @@ def build_batch(seqs: Sequence[ScheduledSeq], rows: IntArray, table: RowTable) -
     block_idx, offset = np.divmod(positions, table.block_size)
     slots = table.blocks[token_rows, block_idx] * table.block_size + offset
     max_blocks = -(-int(seq_lens.max()) // table.block_size)
-    is_sampled = [s.is_sampled for s in seqs]
-    wants_all = num_decodes == len(seqs) and all(is_sampled)
     return FlatBatch(
-        input_ids=torch.tensor(_input_ids(seqs)),
+        input_ids=torch.tensor([token for s in spans for token in s.ids]),
         positions=torch.from_numpy(positions),
         slot_mapping=torch.from_numpy(slots),
         cu_q=cu_q,
         seq_lens=seq_lens,
         block_table=table.blocks[rows, :max_blocks],
         num_decodes=num_decodes,
-        logits_idx=None if wants_all else torch.from_numpy(cu_q[1:][is_sampled] - 1),
+        logits_idx=_last_of_each(cu_q[1:], num_logits),
     )
 
 
-def _input_ids(seqs: Sequence[ScheduledSeq]) -> list[int]:
-    ids: list[int] = []
-    for s in seqs:
-        r, start = s.request, s.request.num_computed
-        ids += r.token_ids[start : start + s.num_new]
-        # Drafts follow the last known token; the slice is empty where there are none.
-        ids += r.draft_ids[: max(0, start + s.num_new - r.num_tokens)]
-    return ids
+def _last_of_each(ends: IntArray, counts: IntArray) -> torch.Tensor | None:
+    """Indices of the last counts[b] tokens before each ends[b]; None where those are all tokens."""
+    total = int(counts.sum())
+    if total == ends[-1]:
+        return None
+    first = ends - np.cumsum(counts)  # of each, less what was listed before it
+    return torch.from_numpy(np.repeat(first, counts) + np.arange(total))
+
+
+def _span(s: ScheduledSeq) -> Span:
+    r, start = s.request, s.request.num_computed
+    if not s.is_sampled:
+        return Span(start, r.token_ids[start : start + s.num_new], 0)
+    return Span(start, r.token_ids[start:] + r.draft_ids, 1 + len(r.draft_ids))

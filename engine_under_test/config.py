@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError, ModelError
+from .spec_config import SpecConfig
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float64"]
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float64": 8}
@@ -148,6 +149,7 @@ class EngineConfig:
     neither: 512 MiB, or less where every sequence at full length needs less.
     long_prefill_threshold: most tokens of one sequence in one step; None: no limit but the budget.
     seed: of random weights, and of the seeds drawn for requests that bring none.
+    spec: speculation; None: off.
     """
 
     model_dir: Path | None = None
@@ -165,6 +167,7 @@ class EngineConfig:
     enable_prefix_caching: bool = True
     max_waiting: int = 1024
     num_threads: int = 1
+    spec: SpecConfig | None = None
     max_loras: int = 4  # different adapters in one step
     max_lora_rank: int = 16
 
@@ -201,11 +204,17 @@ class EngineConfig:
             )
         return self.max_model_len or model.max_position
 
-    def resolve_num_blocks(self, model: ModelConfig, dtype: str) -> int:
-        """Blocks of the cache, the padding block included."""
+    def resolve_num_blocks(
+        self, model: ModelConfig, dtype: str, extra_bytes_per_token: int = 0
+    ) -> int:
+        """Blocks of the cache, the padding block included.
+
+        extra_bytes_per_token: what a draft model keeps beside the target's keys and values.
+        """
         if self.num_blocks is not None:
             return self.num_blocks
-        block_bytes = model.costs(dtype).kv_bytes_per_token * self.block_size
+        token_bytes = model.costs(dtype).kv_bytes_per_token + extra_bytes_per_token
+        block_bytes = token_bytes * self.block_size
         if self.kv_cache_bytes is not None:
             if self.kv_cache_bytes < 2 * block_bytes:
                 raise ConfigError(

@@ -18,9 +18,11 @@ from .config import EngineConfig, ModelConfig
 from .errors import QueueFull, RequestRefused
 from .kv_cache import KVCacheManager
 from .models import AdapterSlots, load_model
+from .plan import SchedulerCounters, SchedulerOutput
 from .request import Request, RequestOutput
 from .runner import ModelRunner
-from .scheduler import Scheduler, SchedulerCounters, SchedulerOutput
+from .scheduler import Scheduler
+from .speculative import set_up
 from .stats import EngineStats
 
 StepHook = Callable[[int, float], None]
@@ -45,7 +47,12 @@ class EngineCore:
         self.eos_ids = self.model_config.eos_ids
         self._digest = loaded.digest
         self._seeds = random.Random(config.seed)
-        num_blocks = config.resolve_num_blocks(self.model_config, self.dtype_name)
+        speculation = set_up(config, loaded)
+        num_blocks = config.resolve_num_blocks(
+            self.model_config,
+            self.dtype_name,
+            speculation.kv_bytes_per_token if speculation is not None else 0,
+        )
         self._kv = KVCacheManager(num_blocks, config.block_size, config.enable_prefix_caching)
         self._scheduler = Scheduler(
             self._kv,
@@ -55,6 +62,7 @@ class EngineCore:
             long_prefill_threshold=config.long_prefill_threshold,
             max_loras=config.max_loras,
             eos_ids=self.eos_ids,
+            draft_lengths=speculation.lengths if speculation is not None else None,
         )
         self._runner = ModelRunner(
             loaded.model,
@@ -66,6 +74,8 @@ class EngineCore:
             adapters=AdapterSlots(
                 self.model_config, loaded.model.dtype, config.max_loras, config.max_lora_rank
             ),
+            speculation=speculation,
+            max_batched_tok=config.max_num_batched_tokens,
         )
         self._num_steps = 0
         self._last_step_s = self._last_scheduler_s = 0.0
@@ -137,6 +147,10 @@ class EngineCore:
             num_preemptions=counters.num_preemptions,
             num_prompt_tokens=counters.num_prompt_tokens,
             num_generation_tokens=counters.num_generation_tokens,
+            num_drafts=counters.num_drafts,
+            num_draft_tokens=counters.num_draft_tokens,
+            num_accepted_tokens=counters.num_accepted_tokens,
+            num_accepted_per_pos=tuple(counters.num_accepted_per_pos),
             num_steps=self._num_steps,
             last_step_s=self._last_step_s,
             last_scheduler_s=self._last_scheduler_s,
@@ -167,6 +181,7 @@ class EngineCore:
             raise RequestRefused(f"request id {r.request_id!r} is in use")
         if not r.prompt_ids:
             raise RequestRefused("the prompt is empty")
+        self._refuse_on_synthetic(r)
         ids = (*r.prompt_ids, *p.stop_token_ids, *(i for i, _ in p.logit_bias))
         if min(ids) < 0 or max(ids) >= vocab_size:
             raise RequestRefused(f"a token id lies outside the vocabulary of {vocab_size}")
@@ -182,3 +197,19 @@ class EngineCore:
                 f"{self._kv.num_usable_blocks * self._kv.block_size}",
                 do="shorten the prompt or give the engine a larger cache",
             )
+
+    def _refuse_on_synthetic(self, r: Request) -> None:
+        """Tokens that were accepted by a coin have no log-probability and follow no grammar."""
+        spec = self.config.spec
+        if spec is None or not spec.synthetic_rates:
+            return
+        for name, is_wanted in (
+            ("log-probabilities", r.params.logprobs is not None),
+            ("structured output", r.grammar is not None),
+        ):
+            if is_wanted:
+                raise RequestRefused(
+                    f"{name} and synthetic acceptance exclude each other",
+                    why="this engine accepts drafts by a coin, for speed studies",
+                    do="leave it out, or serve without --spec-synthetic",
+                )

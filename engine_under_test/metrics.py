@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from .request import FinishReason, Timings
+from .spec_config import SpecConfig
 from .stats import EngineStats
 
 # fmt: off
@@ -75,9 +76,12 @@ class FinishedRequest:
 class EngineMetrics(Collector):
     """Everything /metrics shows. observe_* are called from the asyncio loop only."""
 
-    def __init__(self, model_name: str, fault_header: str = "") -> None:
+    def __init__(
+        self, model_name: str, fault_header: str = "", spec: SpecConfig | None = None
+    ) -> None:
         self._labels = (model_name, "0")
         self._fault_header = fault_header
+        self._spec = spec
         self._stats = EngineStats()
         self._finished: Counter[str] = Counter({str(reason): 0 for reason in FinishReason})
         self._injected: Counter[str] = Counter()
@@ -132,6 +136,8 @@ class EngineMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._state()
+        if self._spec is not None:
+            yield from self._speculation(self._spec)
         yield from self._latencies()
         yield from self._own()
 
@@ -151,9 +157,7 @@ class EngineMetrics(Collector):
             ("prompt_tokens", "Prefill tokens processed.", s.num_prompt_tokens),
             ("generation_tokens", "Generation tokens processed.", s.num_generation_tokens),
         ):
-            family = CounterMetricFamily(f"vllm:{name}", text, labels=("model_name", "engine"))
-            family.add_metric(self._labels, value)
-            yield family
+            yield self._counter(name, text, value)
         success = CounterMetricFamily(
             "vllm:request_success",
             "Finished requests.",
@@ -162,6 +166,32 @@ class EngineMetrics(Collector):
         for reason, count in sorted(self._finished.items()):
             success.add_metric((*self._labels, reason), count)
         yield success
+
+    def _speculation(self, spec: SpecConfig) -> Iterator[Metric]:
+        """Mean acceptance length = 1 + accepted tokens / drafts, the target's own included."""
+        s = self._stats
+        for name, text, value in (
+            ("num_drafts", "Verifications of drafts.", s.num_drafts),
+            ("num_draft_tokens", "Draft tokens on trial.", s.num_draft_tokens),
+            ("num_accepted_tokens", "Draft tokens accepted.", s.num_accepted_tokens),
+        ):
+            yield self._counter(f"spec_decode_{name}", text, value)
+        places = CounterMetricFamily(
+            "vllm:spec_decode_num_accepted_tokens_per_pos",
+            "Draft tokens accepted, by place behind the last known token.",
+            labels=("model_name", "engine", "position"),
+        )
+        for place, count in enumerate(s.num_accepted_per_pos):
+            places.add_metric((*self._labels, str(place)), count)
+        yield places
+        synthetic = GaugeMetricFamily(
+            "engine:synthetic_acceptance_active",
+            "1 while drafts are accepted by a coin and the text means nothing.",
+            labels=("model_name", "engine", "rates"),
+        )
+        rates = spec.synthetic_label
+        synthetic.add_metric((*self._labels, rates), 1 if rates else 0)
+        yield synthetic
 
     def _latencies(self) -> Iterator[Metric]:
         for name, text, histogram in (
@@ -202,6 +232,11 @@ class EngineMetrics(Collector):
         for name, count in sorted(self._injected.items()):
             injected.add_metric((*self._labels, name), count)
         yield injected
+
+    def _counter(self, name: str, text: str, value: float) -> CounterMetricFamily:
+        family = CounterMetricFamily(f"vllm:{name}", text, labels=("model_name", "engine"))
+        family.add_metric(self._labels, value)
+        return family
 
     def _gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
         family = GaugeMetricFamily(name, text, labels=("model_name", "engine"))

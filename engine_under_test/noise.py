@@ -25,6 +25,20 @@ def stream_key(seed: int, position: int) -> int:
     return _signed(_mix(_mix(seed & _MASK) + (position + 1) * _GOLDEN & _MASK))
 
 
+def trial_key(seed: int, position: int, purpose: int, num_tokens: int) -> int:
+    """A key apart from stream_key's: for draws about drafts, each of which must be used once.
+
+    purpose: what is drawn (a draft, its acceptance).  num_tokens: known when the trial began; a
+    position may be on trial in several steps, and what was seen in one must not steer the next.
+    """
+    return stream_key(_mix(seed + purpose * _GOLDEN & _MASK) + num_tokens, position)
+
+
+def uniform(keys: Sequence[int]) -> torch.Tensor:
+    """[N] float64 in [0, 1), one a key, on a 53-bit grid."""
+    return torch.tensor([(_mix(key & _MASK) >> 11) * 2.0**-53 for key in keys], dtype=torch.float64)
+
+
 def gumbel(keys: Sequence[int], token_ids: torch.Tensor) -> torch.Tensor:
     """Gumbel noise, float32: element [i, j] of the key i and of token_ids[j] or token_ids[i, j].
 

@@ -112,7 +112,8 @@ class Request:
     status: RequestStatus = RequestStatus.WAITING
     token_ids: list[int] = field(default_factory=list)
     num_computed: int = 0
-    draft_ids: list[int] = field(default_factory=list)
+    draft_ids: list[int] = field(default_factory=list)  # on trial in the present step
+    acceptance_ratio: float | None = None  # of its drafts, moving; set by the length policy
     block_ids: list[int] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
     finish_reason: FinishReason | None = None

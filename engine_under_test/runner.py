@@ -6,6 +6,7 @@ It only reads requests; what was drawn is booked by the scheduler.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ import torch
 from .attention import SdpaBackend
 from .batch import RowTable, batch_order, build_batch
 from .models import AdapterSlots, Llama
+from .plan import SampledTokens, ScheduledSeq, SchedulerOutput
 from .request import TokenLogprob
 from .sampler import Sampler
-from .scheduler import SampledTokens, ScheduledSeq, SchedulerOutput
-from .structured import MaskFiller
+from .speculative import Drafter, Judge, Proposals, Speculation
+from .structured import Grammar, MaskFiller
 
 
 class ModelRunner:
@@ -32,6 +34,8 @@ class ModelRunner:
         block_size: int,
         eos_ids: tuple[int, ...],
         adapters: AdapterSlots,
+        speculation: Speculation | None = None,
+        max_batched_tok: int = 512,
     ) -> None:
         self.last_execute_s = 0.0
         self._model = model
@@ -40,6 +44,14 @@ class ModelRunner:
         self._rows = RowTable(max_rows, -(-max_model_len // block_size), block_size)
         self._sampler = Sampler(max_rows, model.config.vocab_size, eos_ids)
         self._masks = MaskFiller(model.config.vocab_size)
+        self._drafter: Drafter | None = None
+        self._judge = Judge(
+            self._sampler, speculation.config.synthetic_rates if speculation else ()
+        )
+        if speculation is not None:
+            self._drafter = speculation.drafter(
+                self._rows, self._sampler, num_blocks, max_batched_tok
+            )
 
     def execute(self, out: SchedulerOutput) -> SampledTokens:
         """Compute a step. Tokens come back in the order of out.seqs, [] where none was due."""
@@ -52,11 +64,17 @@ class ModelRunner:
     def _execute(self, out: SchedulerOutput) -> SampledTokens:
         for request_id in out.released_ids:
             self._rows.release(request_id)
+            if self._drafter is not None:
+                self._drafter.release(request_id)
         if not out.seqs:
             return SampledTokens([])
+        step_rows = np.array([self._sync(s) for s in out.seqs], dtype=np.int64)
+        fresh, proposals = self._rows.take_fresh(), Proposals()
+        if self._drafter is not None:
+            proposals = self._drafter.propose(out.seqs, step_rows, fresh)
+            _trim(out.seqs, proposals)
         order = batch_order(out.seqs)
-        seqs = [out.seqs[i] for i in order]
-        rows = np.array([self._sync(s) for s in seqs], dtype=np.int64)
+        seqs, rows = [out.seqs[i] for i in order], step_rows[order]
         batch = build_batch(seqs, rows, self._rows)
         lora = self._adapters.plan([s.request.adapter for s in seqs], batch)
         meta = self._attention.build(batch)
@@ -66,13 +84,13 @@ class ModelRunner:
             return SampledTokens([[] for _ in seqs])
         if batch.logits_idx is not None:
             hidden = hidden.index_select(0, batch.logits_idx)
-        requests = [seqs[b].request for b in sampled]
-        drawn = self._sampler.sample(
-            self._model.logits(hidden),
-            rows[sampled],
-            requests,
-            bitmask=self._masks.fill(requests),
-        )
+        logits, requests = self._model.logits(hidden), [seqs[b].request for b in sampled]
+        if any(s.num_drafts for s in seqs):
+            bits = self._masks.fill(requests, [r.draft_ids for r in requests])
+            drawn = self._judge.judge(logits, rows[sampled], requests, proposals, bits)
+        else:
+            bits = self._masks.fill(requests)
+            drawn = self._sampler.sample(logits, rows[sampled], requests, bitmask=bits)
         return _in_step_order(drawn, [order[b] for b in sampled], len(seqs))
 
     def _sync(self, s: ScheduledSeq) -> int:
@@ -81,6 +99,19 @@ class ModelRunner:
         if is_new:
             self._sampler.assign(row, s.request)
         return row
+
+
+def _trim(seqs: Sequence[ScheduledSeq], proposals: Proposals) -> None:
+    """Leave out drafts that a grammar forbids: they would be rejected for sure."""
+    for s in seqs:
+        r = s.request
+        if not s.num_drafts or not isinstance(r.grammar, Grammar):
+            continue
+        num_kept = r.grammar.num_valid(r, r.draft_ids)
+        # The ratio rule is exact only if a draft that was drawn is judged, and rejected if need be.
+        num_kept += r.request_id in proposals
+        if num_kept < s.num_drafts:
+            s.put_drafts(r.draft_ids[:num_kept])
 
 
 def _in_step_order(drawn: SampledTokens, places: list[int], num_seqs: int) -> SampledTokens:

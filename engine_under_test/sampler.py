@@ -16,12 +16,12 @@ from enum import IntFlag
 import numpy as np
 import torch
 
-from .batch import IntArray
+from .batch import BoolArray, IntArray
 from .filters import filter_min_p, filter_top_k, filter_top_p
 from .logit_edits import LogitEdits, apply_bitmask
 from .noise import gumbel_of, stream_key
+from .plan import SampledTokens
 from .request import Request, TokenLogprob
-from .scheduler import SampledTokens
 
 
 class _Need(IntFlag):
@@ -96,10 +96,7 @@ class Sampler:
             tokens = logits.argmax(dim=-1).tolist()
         else:
             tokens = self._draw_mixed(logits, rows, row_needs, requests, offsets)
-        return SampledTokens(
-            [[token] for token in tokens],
-            self._logprobs(raw, tokens, row_needs, requests) if needs & _Need.LOGPROBS else None,
-        )
+        return SampledTokens([[t] for t in tokens], self.logprobs(raw, tokens, rows, requests))
 
     def distribution(
         self,
@@ -114,15 +111,55 @@ class Sampler:
         Arguments as for `sample`; logits are edited in place.
         """
         self._edit(logits, rows, requests, offsets, bitmask)
-        is_drawn = torch.from_numpy((self._needs[rows] & _Need.DRAW) > 0)
+        is_drawn = torch.from_numpy(self.is_drawn(rows))
         best = logits.argmax(dim=-1, keepdim=True)
         self._filter(logits, rows, self._needs[rows])
         one_hot = torch.zeros_like(logits).scatter_(1, best, 1.0)
         return torch.where(is_drawn.unsqueeze(1), logits.softmax(dim=-1), one_hot)
 
-    def draws(self, rows: IntArray) -> np.ndarray:
-        """[N] bool: whether each row draws at random rather than taking the likeliest."""
+    def likeliest(
+        self,
+        logits: torch.Tensor,
+        rows: IntArray,
+        requests: Sequence[Request],
+        offsets: Sequence[int] | None = None,
+    ) -> list[int]:
+        """What each row would give at temperature 0. Arguments as for `sample`."""
+        self._edit(logits, rows, requests, offsets, None)
+        tokens: list[int] = logits.argmax(dim=-1).tolist()
+        return tokens
+
+    def wants_logprobs(self, rows: IntArray) -> bool:
+        """Whether any row wants log-probabilities."""
+        return bool((self._needs[rows] & _Need.LOGPROBS).any())
+
+    def is_drawn(self, rows: IntArray) -> BoolArray:
+        """[N]: whether each row draws at random rather than taking the likeliest."""
         return (self._needs[rows] & _Need.DRAW) > 0
+
+    def logprobs(
+        self, raw: torch.Tensor, tokens: Sequence[int], rows: IntArray, requests: Sequence[Request]
+    ) -> list[list[TokenLogprob] | None] | None:
+        """Of each row's token: its own, its rank, the most likely alternatives; None: unasked.
+
+        raw: [N, V] logits before any edit.  tokens: N.
+        """
+        wanted = np.flatnonzero(self._needs[rows] & _Need.LOGPROBS).tolist()
+        if not wanted:
+            return None
+        logprobs = raw[wanted].log_softmax(dim=-1)
+        chosen_ids = torch.tensor([tokens[i] for i in wanted]).unsqueeze(1)
+        chosen = logprobs.gather(1, chosen_ids)
+        ranks = ((logprobs > chosen).sum(dim=-1) + 1).tolist()
+        num_top = max(requests[i].params.logprobs or 0 for i in wanted)
+        top = logprobs.topk(num_top, dim=-1)
+        top_ids, top_values = top.indices.tolist(), top.values.tolist()
+        found: list[list[TokenLogprob] | None] = [None] * len(tokens)
+        for j, (i, value) in enumerate(zip(wanted, chosen.squeeze(1).tolist(), strict=True)):
+            n = requests[i].params.logprobs or 0
+            alternatives = tuple(zip(top_ids[j][:n], top_values[j][:n], strict=True))
+            found[i] = [TokenLogprob(tokens[i], value, ranks[j], alternatives)]
+        return found
 
     def _edit(
         self,
@@ -194,29 +231,6 @@ class Sampler:
             filter_top_k(scores, torch.from_numpy(self._top_k[rows]))
         if used & _Need.TOP_P:
             filter_top_p(scores, self._column(self._top_p, rows, scores.dtype))
-
-    def _logprobs(
-        self,
-        raw: torch.Tensor,
-        tokens: list[int],
-        needs: IntArray,
-        requests: Sequence[Request],
-    ) -> list[list[TokenLogprob] | None]:
-        """Chosen token, its rank and the most likely alternatives, for the rows that asked."""
-        wanted = np.flatnonzero(needs & _Need.LOGPROBS).tolist()
-        logprobs = raw[wanted].log_softmax(dim=-1)
-        chosen_ids = torch.tensor([tokens[i] for i in wanted]).unsqueeze(1)
-        chosen = logprobs.gather(1, chosen_ids)
-        ranks = ((logprobs > chosen).sum(dim=-1) + 1).tolist()
-        num_top = max(requests[i].params.logprobs or 0 for i in wanted)
-        top = logprobs.topk(num_top, dim=-1)
-        top_ids, top_values = top.indices.tolist(), top.values.tolist()
-        rows: list[list[TokenLogprob] | None] = [None] * len(tokens)
-        for j, (i, value) in enumerate(zip(wanted, chosen.squeeze(1).tolist(), strict=True)):
-            n = requests[i].params.logprobs or 0
-            alternatives = tuple(zip(top_ids[j][:n], top_values[j][:n], strict=True))
-            rows[i] = [TokenLogprob(tokens[i], value, ranks[j], alternatives)]
-        return rows
 
     def _column(self, values: np.ndarray, rows: IntArray, dtype: torch.dtype) -> torch.Tensor:
         return torch.from_numpy(values[rows]).to(dtype)

@@ -3,7 +3,8 @@
 There are no phases: a request's `num_computed` chases `num_tokens + drafts`, and a prompt's chunk,
 a decode, a resume after preemption and a verification of drafts are the same line of arithmetic
 (the invariant of vLLM's V1 scheduler). RUNNING goes first in order of admission, then WAITING by
-(priority, arrival). Python work is O(1) a request and step, except where blocks fill up.
+(priority, arrival); drafts get what budget and blocks are left, and never cost anyone a block.
+Python work is O(1) a request and step, except where blocks fill up.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .kv_cache import KVCacheManager
+from .plan import SampledTokens, ScheduledSeq, SchedulerCounters, SchedulerOutput
 from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
 
 _RUNNING = RequestStatus.RUNNING
@@ -21,50 +24,14 @@ FREE_RESERVE_RATIO = 0.01  # admission leaves this share of blocks to those alre
 MAX_HELD = 64  # requests passed over in one step for want of an adapter slot
 
 
-@dataclass(slots=True)
-class ScheduledSeq:
-    """num_new tokens of one request, from position request.num_computed on.
+class DraftLengths(Protocol):
+    """How many drafts are worth a trial. May keep what it learns in request.acceptance_ratio."""
 
-    is_sampled: the chunk reaches the last known token, so the next one is drawn.
-    """
+    def num_drafts(self, r: Request, num_seqs: int) -> int:
+        """For r in a step of num_seqs sequences."""
 
-    request: Request
-    num_new: int
-    is_sampled: bool
-
-
-@dataclass(slots=True)
-class SchedulerOutput:
-    """One step. released_ids: requests that lost their row since the last step, for any reason."""
-
-    seqs: list[ScheduledSeq]
-    released_ids: list[str]
-    preempted_ids: list[str]
-    num_tokens: int
-    failed: list[RequestOutput]
-
-
-@dataclass(slots=True)
-class SampledTokens:
-    """What the runner drew, aligned with SchedulerOutput.seqs; [] where nothing was drawn.
-
-    With d drafts a row holds 1..d+1 tokens: the accepted drafts and one more.
-    logprobs: None, or for each row None or one entry a token.
-    """
-
-    token_ids: list[list[int]]
-    logprobs: list[list[TokenLogprob] | None] | None = None
-
-
-@dataclass(slots=True)
-class SchedulerCounters:
-    """Totals since the start; prefix tokens are counted at first admissions only."""
-
-    num_prefix_query_tokens: int = 0
-    num_prefix_hit_tokens: int = 0
-    num_preemptions: int = 0
-    num_prompt_tokens: int = 0
-    num_generation_tokens: int = 0
+    def observe(self, r: Request, num_drafts: int, num_accepted: int) -> None:
+        """What became of r's last drafts."""
 
 
 @dataclass(slots=True)
@@ -90,6 +57,7 @@ class Scheduler:
         long_prefill_threshold: int | None = None,
         max_loras: int = 4,
         eos_ids: tuple[int, ...] = (),
+        draft_lengths: DraftLengths | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.kv = kv
@@ -106,6 +74,7 @@ class Scheduler:
         self._chunk_limit = long_prefill_threshold or max_num_batched_tokens
         self._max_loras = max_loras
         self._eos_ids = frozenset(eos_ids)
+        self._draft_lengths = draft_lengths
         self._num_reserved = int(kv.num_usable_blocks * FREE_RESERVE_RATIO)
         self._num_arrivals = 0
         self._clock_ns = clock_ns
@@ -162,12 +131,13 @@ class Scheduler:
         self._continue_running(step, now_ns)
         if not step.preempted_ids:
             self._admit_waiting(step, now_ns)
+        if self._draft_lengths is not None:
+            self._grant_drafts(step, self._draft_lengths)
         released, self._released_ids = self._released_ids, []
         return SchedulerOutput(
             seqs=list(step.seqs.values()),
             released_ids=released,
             preempted_ids=step.preempted_ids,
-            num_tokens=self._budget - step.budget,
             failed=step.failed,
         )
 
@@ -184,7 +154,7 @@ class Scheduler:
                 outputs.append(self._fail(r, r.grammar.error))
                 has_finished = True
                 continue
-            num_drafts, num_new, timings = len(r.draft_ids), seq.num_new, r.timings
+            num_drafts, num_new, timings = seq.num_drafts, seq.num_new, r.timings
             if tokens and num_new == num_drafts + 1 and timings.first_ns:
                 timings.decode_steps += 1
             else:
@@ -194,7 +164,7 @@ class Scheduler:
             if tokens and num_drafts:
                 # A rejected draft is a token that was not computed after all.
                 num_after -= num_drafts + 1 - len(tokens)
-                r.draft_ids.clear()
+                self._book_drafts(r, num_drafts, len(tokens) - 1)
             r.num_computed = num_after
             if tokens:
                 output = self._extend(r, tokens, token_logprobs, now_ns)
@@ -228,7 +198,7 @@ class Scheduler:
             if r.status is not _RUNNING:
                 continue  # preempted for an earlier one in this very step
             num_computed = r.num_computed
-            num_missing = len(r.token_ids) + len(r.draft_ids) - num_computed
+            num_missing = len(r.token_ids) - num_computed
             num_new = num_missing
             if num_missing > 1:
                 num_new = min(num_missing, self._chunk_limit, step.budget)
@@ -295,6 +265,45 @@ class Scheduler:
         for entry in held:
             heapq.heappush(self._waiting, entry)
 
+    def _grant_drafts(self, step: _Step, lengths: DraftLengths) -> None:
+        """Slots for drafts behind every request that lacks only its next token.
+
+        Nobody is preempted for a draft, and the blocks that admission keeps free stay free.
+        """
+        block_size, num_seqs = self.kv.block_size, len(step.seqs)
+        for seq in step.seqs.values():
+            if seq.num_new != 1 or not seq.is_sampled:
+                continue
+            r = seq.request
+            # The token after the last draft is the target's own: one less than what may come.
+            most = min(step.budget, r.max_num_tokens - len(r.token_ids) - 1)
+            num = min(lengths.num_drafts(r, num_seqs), most) if most > 0 else 0
+            if num <= 0:
+                continue
+            end = r.num_computed + 1 + num
+            if end > len(r.block_ids) * block_size and (
+                self.kv.num_free_after(r, end) < self._num_reserved
+                or not self.kv.allocate(r, 1 + num)
+            ):
+                num = len(r.block_ids) * block_size - r.num_computed - 1
+            seq.max_drafts = num
+            step.budget -= num
+
+    def _book_drafts(self, r: Request, num_drafts: int, num_accepted: int) -> None:
+        counters, timings = self.counters, r.timings
+        counters.num_drafts += 1
+        for book in (counters.num_accepted_per_pos, timings.accepted_per_pos):
+            book.extend([0] * (num_drafts - len(book)))
+            for place in range(num_accepted):
+                book[place] += 1
+        counters.num_draft_tokens += num_drafts
+        counters.num_accepted_tokens += num_accepted
+        timings.drafted_tokens += num_drafts
+        timings.accepted_tokens += num_accepted
+        r.draft_ids = []
+        if self._draft_lengths is not None:
+            self._draft_lengths.observe(r, num_drafts, num_accepted)
+
     def _schedule(self, r: Request, num_new: int, is_last: bool, step: _Step) -> None:
         step.budget -= num_new
         step.seqs[r.request_id] = ScheduledSeq(r, num_new, is_last)
@@ -316,7 +325,6 @@ class Scheduler:
             step.budget += seq.num_new
         self.kv.free(victim)
         victim.num_computed = 0
-        victim.draft_ids = []
         victim.status = RequestStatus.WAITING
         victim.timings.preemptions += 1
         self.counters.num_preemptions += 1

@@ -25,6 +25,10 @@ class EngineStats:
     num_preemptions: int = 0
     num_prompt_tokens: int = 0  # computed or found in the prefix cache
     num_generation_tokens: int = 0
+    num_drafts: int = 0  # verifications: a request and step
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
+    num_accepted_per_pos: tuple[int, ...] = ()
     num_steps: int = 0
     last_step_s: float = 0.0
     last_scheduler_s: float = 0.0

@@ -2,34 +2,37 @@
 
 Whole blocks are gathered with index_select (a fifth of the time of advanced indexing). Queries
 that share a key-value head are packed as its query length, so a decode needs neither repeated keys
-nor enable_gqa. Decodes run in few batched calls, grouped by length; chunks run one by one.
+nor enable_gqa. Decodes and verifications of drafts run in few batched calls, grouped by number of
+tokens and by context; chunks run one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine_under_test.batch import FlatBatch, IntArray
+from engine_under_test.batch import MAX_SHORT, FlatBatch, IntArray
 from engine_under_test.config import ModelConfig
 
-# A decode group may gather this many padding tokens before another call is cheaper
+# A group may gather this many padding tokens before another call is cheaper
 # (a call costs ~40 us a layer, a gathered token ~0.1-0.2 us, on one x86 core).
 MAX_PADDING_TOKENS = 256
 
 
 @dataclass(slots=True)
-class _DecodeGroup:
-    """Sequences start..end-1 of one token each, padded to one length."""
+class _Group:
+    """num_seqs sequences of q tokens each, from token `start` on, padded to one length."""
 
     start: int
-    end: int
+    num_seqs: int
+    q: int
     length: int
     blocks: torch.Tensor  # [B * blocks of the longest]
-    mask: torch.Tensor | None  # [B, 1, 1, length] additive; None: all have this length
+    mask: torch.Tensor | None  # [B, 1, q * group, length] additive; None: everything is seen
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ class SdpaMetadata:
     """What all layers of a step share."""
 
     slots: torch.Tensor
-    groups: list[_DecodeGroup]
+    groups: list[_Group]
     chunks: list[_Chunk]
 
 
@@ -69,10 +72,12 @@ class SdpaBackend:
 
     def build(self, batch: FlatBatch) -> SdpaMetadata:
         """Masks and block lists of one step; see AttentionBackend."""
+        bounds = _group_bounds(batch)
+        num_grouped = bounds[-1][1] if bounds else 0
         return SdpaMetadata(
             slots=batch.slot_mapping,
-            groups=[self._group_of(batch, a, b) for a, b in _group_bounds(batch)],
-            chunks=[self._chunk(batch, b) for b in range(batch.num_decodes, len(batch.seq_lens))],
+            groups=[self._group_of(batch, a, b) for a, b in bounds],
+            chunks=[self._chunk(batch, b) for b in range(num_grouped, len(batch.seq_lens))],
         )
 
     def forward(
@@ -80,19 +85,26 @@ class SdpaBackend:
     ) -> torch.Tensor:
         """Write, then attend; see AttentionBackend."""
         self._kv_slots[layer].index_copy_(0, meta.slots, kv)
-        parts = [self._decode(q, self._kv[layer], group) for group in meta.groups]
+        parts = [self._attend(q, self._kv[layer], group) for group in meta.groups]
         parts += [self._prefill(q, kv, self._kv[layer], chunk) for chunk in meta.chunks]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _decode(self, q: torch.Tensor, cache: torch.Tensor, g: _DecodeGroup) -> torch.Tensor:
-        num_seqs, kvh = g.end - g.start, self._num_kv_heads
+    def _attend(self, q: torch.Tensor, cache: torch.Tensor, g: _Group) -> torch.Tensor:
+        num_seqs, kvh = g.num_seqs, self._num_kv_heads
         context = cache.index_select(0, g.blocks).view(num_seqs, -1, 2 * kvh, self._head_dim)
         context = context[:, : g.length].transpose(1, 2)  # [B, 2 * KVH, S, D]
-        packed = q[g.start : g.end].view(num_seqs, kvh, self._group, -1)  # [B, KVH, G, D]
+        queries = q[g.start : g.start + num_seqs * g.q]
+        # [B, KVH, q * G, D]: the tokens and heads that share a key-value head are its query rows.
+        if g.q == 1:
+            packed = queries.view(num_seqs, kvh, self._group, -1)
+        else:
+            packed = queries.view(num_seqs, g.q, kvh, self._group, -1).transpose(1, 2).flatten(2, 3)
         out = F.scaled_dot_product_attention(
             packed, context[:, :kvh], context[:, kvh:], attn_mask=g.mask
         )
-        return out.reshape(num_seqs, -1)
+        if g.q > 1:
+            out = out.view(num_seqs, kvh, g.q, self._group, -1).transpose(1, 2)
+        return out.reshape(num_seqs * g.q, -1)
 
     def _prefill(
         self, q: torch.Tensor, kv: torch.Tensor, cache: torch.Tensor, c: _Chunk
@@ -112,18 +124,19 @@ class SdpaBackend:
         )
         return out.squeeze(0).transpose(0, 1).flatten(1)
 
-    def _group_of(self, batch: FlatBatch, start: int, end: int) -> _DecodeGroup:
+    def _group_of(self, batch: FlatBatch, start: int, end: int) -> _Group:
         lens = batch.seq_lens[start:end]
-        length = int(lens[-1])
+        length, q = int(lens[-1]), int(batch.cu_q[start + 1] - batch.cu_q[start])
         num_blocks = -(-length // self._block_size)
         mask = None
-        if lens[0] != length:
-            is_beyond = torch.from_numpy(np.arange(length) >= lens[:, None])[:, None, None]
+        if q > 1 or lens[0] != length:
+            # Token i of q stands at position len - q + i and sees itself and all before.
+            num_seen = np.repeat(lens[:, None] - np.arange(q - 1, -1, -1), self._group, axis=1)
+            is_beyond = torch.from_numpy(np.arange(length) >= num_seen[:, None, :, None])
             mask = torch.zeros(is_beyond.shape, dtype=self._dtype)
             mask.masked_fill_(is_beyond, -torch.inf)
-        return _DecodeGroup(
-            start, end, length, _flat_blocks(batch.block_table[start:end, :num_blocks]), mask
-        )
+        blocks = _flat_blocks(batch.block_table[start:end, :num_blocks])
+        return _Group(int(batch.cu_q[start]), end - start, q, length, blocks, mask)
 
     def _chunk(self, batch: FlatBatch, b: int) -> _Chunk:
         start, end = int(batch.cu_q[b]), int(batch.cu_q[b + 1])
@@ -139,19 +152,29 @@ class SdpaBackend:
 
 
 def _group_bounds(batch: FlatBatch) -> list[tuple[int, int]]:
-    """Split decodes, sorted by length, where padding would cost more than another call."""
-    lens = batch.seq_lens[: batch.num_decodes]
-    if not len(lens):
+    """The short sequences, cut where the number of tokens changes and where padding grows dear."""
+    counts, bounds = np.diff(batch.cu_q), []
+    num_short = int(np.searchsorted(counts, MAX_SHORT, side="right"))
+    starts = [0, *(np.flatnonzero(np.diff(counts[:num_short])) + 1).tolist(), num_short]
+    for start, end in pairwise(starts):
+        bounds += _by_context(batch.seq_lens, start, end)
+    return bounds
+
+
+def _by_context(seq_lens: IntArray, start: int, end: int) -> list[tuple[int, int]]:
+    """Split start..end-1, sorted by length, where padding would cost more than another call."""
+    if start == end:
         return []
+    lens = seq_lens[start:end]
     if int(lens[-1]) * len(lens) - int(lens.sum()) <= MAX_PADDING_TOKENS:
-        return [(0, len(lens))]
-    bounds, end, padding = [], len(lens), 0
-    for i in range(len(lens) - 1, -1, -1):
-        padding += int(lens[end - 1] - lens[i])
+        return [(start, end)]
+    bounds, last, padding = [], end, 0
+    for i in range(end - 1, start - 1, -1):
+        padding += int(seq_lens[last - 1] - seq_lens[i])
         if padding > MAX_PADDING_TOKENS:
-            bounds.append((i + 1, end))
-            end, padding = i + 1, 0
-    return [(0, end), *reversed(bounds)]
+            bounds.append((i + 1, last))
+            last, padding = i + 1, 0
+    return [(start, last), *reversed(bounds)]
 
 
 def _flat_blocks(table: IntArray) -> torch.Tensor:

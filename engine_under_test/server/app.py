@@ -78,6 +78,10 @@ class App:
     async def _http(self, exchange: Exchange) -> None:
         if self.state.faults is not None:
             exchange.reply_headers.append((b"x-harness-fault", self.state.faults.header.encode()))
+        spec = self.state.model.engine_config.spec
+        if spec is not None and spec.synthetic_rates:
+            label = (b"x-harness-synthetic-acceptance", spec.synthetic_label.encode())
+            exchange.reply_headers.append(label)
         if request_id := exchange.headers.get(b"x-request-id"):
             exchange.reply_headers.append((b"x-request-id", request_id))
         try:

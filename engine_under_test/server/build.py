@@ -97,7 +97,9 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         created_s=int(time.time()),
         fault_header=fault_header,
     )
-    metrics = EngineMetrics(model.name, fault_header)
+    if config.spec is not None and config.spec.synthetic_rates:
+        log.warning("drafts are accepted by a coin: the text means nothing")
+    metrics = EngineMetrics(model.name, fault_header, config.spec)
     return ServerState(
         engine=AsyncEngine(core, metrics),
         tokenizer=tokenizer,
@@ -139,7 +141,9 @@ def _warm_up(core: EngineCore, tokenizer: Tokenizer) -> None:
     They leave no trace: neither counters nor a fault plan's windows know of them.
     """
     prompt = tokenizer.encode(WARM_UP_PROMPT)
-    core.add(Request("warm-up", prompt, SamplingParams(max_tokens=2, ignore_eos=True, seed=0)))
+    num_tokens = 2 if core.config.spec is None else 4  # enough for a draft and its judgement
+    params = SamplingParams(max_tokens=num_tokens, ignore_eos=True, seed=0)
+    core.add(Request("warm-up", prompt, params))
     while core.has_work:
         for output in core.step():
             if output.finish_reason is FinishReason.ERROR:

@@ -29,7 +29,16 @@ class ServedModel:
 
     @property
     def label(self) -> str:
-        """What a report must say where these are not a published model's own weights and depth."""
+        """What a report must say where the text is not that of a published model; else empty."""
+        return "; ".join(filter(None, (self._weights_label, self._synthetic_label)))
+
+    @property
+    def _synthetic_label(self) -> str:
+        rates = self.engine_config.spec.synthetic_label if self.engine_config.spec else ""
+        return rates and f"synthetic draft acceptance {rates}: speed only, no meaning"
+
+    @property
+    def _weights_label(self) -> str:
         if self.weights != "random":
             return ""
         shape = self.engine_config.shape
@@ -70,4 +79,6 @@ class ServedModel:
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     """JSON values only; a path keeps its last part, for the rest is nobody's business."""
-    return {k: getattr(v, "name", v) for k, v in fields.items()}
+    return {
+        k: _plain(v) if isinstance(v, Mapping) else getattr(v, "name", v) for k, v in fields.items()
+    }

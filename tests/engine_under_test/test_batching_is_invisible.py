@@ -1,27 +1,64 @@
-"""Whatever the scheduler does, a request's tokens are those it would get alone.
+"""Whatever the scheduler and a drafter do, a request's tokens are those it would get alone.
 
 Asserted in float64: float32 products differ by batch size in the last bits, and a near tie would
 then flip a token (smallest top-2 gap here ~1e-4, float64 noise ~1e-14). Tokens are compared
 exactly, greedy and sampled rows mixed, under random arrivals, lengths, budgets, cache sizes,
-preemptions and aborts.
+preemptions and aborts; with n-grams, with a draft model that rarely and one that always agrees, and
+with a drafter of garbage. By ratio only greedy requests keep their tokens.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
+from engine_under_test.batch import IntArray
 from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
+from engine_under_test.plan import ScheduledSeq
 from engine_under_test.request import FinishReason, Request, SamplingParams
+from engine_under_test.spec_config import SpecConfig
+from engine_under_test.speculative import Proposals
 
 VOCAB = 512
 ROOMY = {"max_num_seqs": 1, "max_num_batched_tokens": 512, "block_size": 16, "num_blocks": 64}
 
 
-def engine(**settings: int | bool) -> EngineCore:
+SPECS = {
+    "off": None,
+    "n-grams": SpecConfig("ngram", num_drafts=4, ngram_min=1, ngram_max=3),
+    "adaptive n-grams": SpecConfig("ngram", ngram_min=1, ngram_max=2),
+    "a weak draft model": SpecConfig("draft", 3, "match", draft_shape="debug", draft_layers=1),
+    "an equal draft model": SpecConfig("draft", 3, "match", draft_shape="debug"),
+    "ratio, greedy": SpecConfig("draft", 3, "ratio", draft_shape="debug", draft_layers=1),
+    "garbage": SpecConfig("ngram", num_drafts=7),
+}
+
+
+class Garbage:
+    """Proposes anything at all: repetitions, ends of answers, too little, nothing."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def propose(
+        self, seqs: Sequence[ScheduledSeq], rows: IntArray, fresh_blocks: Sequence[int]
+    ) -> Proposals:
+        for s in seqs:
+            num = self._rng.randint(0, s.max_drafts)
+            choices = (*s.request.token_ids, 0, 16, VOCAB - 1)
+            s.put_drafts([self._rng.choice(choices) for _ in range(num)])
+        return {}
+
+    def release(self, request_id: str) -> None:
+        pass
+
+
+def engine(**settings: int | bool | SpecConfig | None) -> EngineCore:
     return EngineCore(
         EngineConfig(shape="debug", seed=3, dtype="float64", **settings)  # type: ignore[arg-type]
     )
@@ -68,7 +105,7 @@ def random_params(rng: random.Random) -> SamplingParams:
     )
 
 
-def random_requests(rng: random.Random) -> list[Request]:
+def random_requests(rng: random.Random, is_greedy: bool = False) -> list[Request]:
     """Prompts that share beginnings, so that the prefix cache has something to do."""
     stem = [rng.randrange(VOCAB) for _ in range(40)]
     requests = []
@@ -76,11 +113,14 @@ def random_requests(rng: random.Random) -> list[Request]:
         shared = stem[: rng.choice((0, 0, 9, 16, 33, 40))]
         prompt = shared + [rng.randrange(VOCAB) for _ in range(rng.randint(1, 30))]
         priority = rng.choice((0, 0, 0, 1, -1))
-        requests.append(Request(f"r{i}", prompt, random_params(rng), priority=priority))
+        params = random_params(rng)
+        if is_greedy:
+            params = replace(params, temperature=0.0)
+        requests.append(Request(f"r{i}", prompt, params, priority=priority))
     return requests
 
 
-def random_engine(rng: random.Random) -> EngineCore:
+def random_engine(rng: random.Random, spec: SpecConfig | None = None) -> EngineCore:
     max_num_seqs = rng.randint(2, 8)
     block_size = rng.choice((4, 8, 16))
     needed = -(-94 // block_size)  # the longest sequence: 70 prompt and 24 new tokens
@@ -91,13 +131,20 @@ def random_engine(rng: random.Random) -> EngineCore:
         block_size=block_size,
         num_blocks=1 + needed + rng.randint(0, needed),
         enable_prefix_caching=rng.random() < 0.7,
+        spec=spec,
     )
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_tokens_equal_those_of_running_alone(seed: int) -> None:
+CASES = [("off", seed) for seed in range(25)]
+CASES += [(name, seed) for name in SPECS if name != "off" for seed in range(100, 112)]
+
+
+@pytest.mark.parametrize(("spec", "seed"), CASES)
+def test_tokens_equal_those_of_running_alone(spec: str, seed: int) -> None:
     rng = random.Random(seed)
-    core, pending = random_engine(rng), random_requests(rng)
+    core, pending = random_engine(rng, SPECS[spec]), random_requests(rng, spec == "ratio, greedy")
+    if spec == "garbage":
+        core._runner._drafter = Garbage(rng)
     aborted: set[str] = set()
     live: dict[str, Request] = {}
     tokens: dict[str, list[int]] = {}
@@ -145,6 +192,33 @@ def test_the_random_cases_do_preempt_chunk_and_hit_the_cache() -> None:
     assert preemptions > 20
     assert hits > 200
     assert chunked > 10
+
+
+def test_the_random_cases_do_accept_reject_and_preempt_with_drafts() -> None:
+    """Acceptance of each drafter over its cases above: the mixture the property is about."""
+    rates = {}
+    for name, spec in SPECS.items():
+        if spec is None:
+            continue
+        drafted = accepted = preemptions = 0
+        for seed in range(100, 104):
+            rng = random.Random(seed)
+            core = random_engine(rng, spec)
+            if name == "garbage":
+                core._runner._drafter = Garbage(rng)
+            for r in random_requests(rng, name == "ratio, greedy"):
+                core.add(r)
+            drain(core)
+            drafted += core.stats().num_draft_tokens
+            accepted += core.stats().num_accepted_tokens
+            preemptions += core.stats().num_preemptions
+        assert drafted > 100, name
+        assert preemptions > 2, name
+        rates[name] = accepted / drafted
+    assert 0 < rates["garbage"] < 0.3
+    assert 0.01 < rates["a weak draft model"] < 0.9
+    assert 0.2 < rates["an equal draft model"] < 1
+    assert 0.02 < rates["n-grams"] < 0.9
 
 
 def test_prefix_cache_changes_no_token_and_is_used() -> None:

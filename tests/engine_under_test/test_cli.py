@@ -99,6 +99,18 @@ def test_a_stream_that_outlives_the_grace_period_is_told_why_it_ends(tmp_path: P
         (["--model", "debug", "--dtype", "int3"], ["--dtype", "float32"]),
         (["--model", "debug", "--num-blocks", "9", "--kv-cache-bytes", "9"], ["not allowed"]),
         ([], ["--model"]),
+        (["--model", "debug", "--spec", "lookahead"], ["--spec", "ngram", "draft"]),
+        (["--model", "debug", "--spec-k", "3"], ["--spec-k", "without --spec"]),
+        (["--model", "debug", "--spec", "ngram", "--spec-k", "x"], ["--spec-k", "adaptive"]),
+        (["--model", "debug", "--spec", "ngram", "--spec-ngram", "5:2"], ["min <= max"]),
+        (["--model", "debug", "--spec", "ngram", "--spec-mode", "ratio"], ["no ratio mode"]),
+        (["--model", "debug", "--spec", "ngram", "--spec-synthetic", "a"], ["0.8,0.6"]),
+        (["--model", "debug", "--spec", "draft"], ["--spec-draft-model", "tokenizer"]),
+        (["--model", "tiny", "--spec", "draft", "--spec-draft-model", "small"], ["4096", "2048"]),
+        (
+            ["--model", "tiny", "--spec", "draft", "--spec-draft-model", "debug"],
+            ["512 tokens", "2048"],
+        ),
     ],
 )
 def test_bad_input_is_named(

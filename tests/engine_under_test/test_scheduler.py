@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from engine_under_test.kv_cache import KVCacheManager
+from engine_under_test.plan import SampledTokens, SchedulerOutput
 from engine_under_test.request import (
     FinishReason,
     Request,
@@ -18,7 +19,7 @@ from engine_under_test.request import (
     RequestStatus,
     SamplingParams,
 )
-from engine_under_test.scheduler import SampledTokens, Scheduler, SchedulerOutput
+from engine_under_test.scheduler import Scheduler
 
 BLOCK = 4
 EOS = 99
@@ -34,10 +35,24 @@ class Clock:
         return self.now_ns
 
 
-def scheduler(num_blocks: int = 100, **settings: int) -> Scheduler:
+class Wish:
+    """A length policy that wants num_drafts for everyone, and remembers what it was told."""
+
+    def __init__(self, num_drafts: int) -> None:
+        self.wanted = num_drafts
+        self.told: list[tuple[str, int, int]] = []
+
+    def num_drafts(self, r: Request, num_seqs: int) -> int:
+        return self.wanted
+
+    def observe(self, r: Request, num_drafts: int, num_accepted: int) -> None:
+        self.told.append((r.request_id, num_drafts, num_accepted))
+
+
+def scheduler(num_blocks: int = 100, wish: Wish | None = None, **settings: int) -> Scheduler:
     limits = {"max_num_seqs": 8, "max_num_batched_tokens": 32, "max_model_len": 200, **settings}
     kv = KVCacheManager(num_blocks, BLOCK)
-    return Scheduler(kv, eos_ids=(EOS,), clock_ns=Clock(), **limits)
+    return Scheduler(kv, eos_ids=(EOS,), clock_ns=Clock(), draft_lengths=wish, **limits)
 
 
 def request(name: str, num_prompt: int = 4, max_tokens: int = 5, priority: int = 0) -> Request:
@@ -186,14 +201,16 @@ def test_a_lone_request_that_outgrows_the_cache_fails_and_others_go_on() -> None
 
 
 def test_rejected_drafts_are_not_computed_and_their_blocks_not_published() -> None:
-    s = scheduler()
+    wish = Wish(4)
+    s = scheduler(wish=wish)
     r = request("a", 6, max_tokens=50)
     s.add(r)
     step(s)
-    r.draft_ids = [1, 2, 3, 4]
     out = s.schedule()
     assert out is not None
-    assert out.seqs[0].num_new == 5
+    assert (out.seqs[0].num_new, out.seqs[0].max_drafts) == (1, 4)
+    out.seqs[0].put_drafts([1, 2, 3, 4])
+    assert (out.seqs[0].num_new, out.num_tokens) == (5, 5)
     s.update(out, SampledTokens([[1, 50]]))  # one draft accepted, then the target's own token
     assert r.token_ids[6:] == [7, 1, 50]
     assert r.num_computed == r.num_tokens - 1 == 8
@@ -201,6 +218,76 @@ def test_rejected_drafts_are_not_computed_and_their_blocks_not_published() -> No
     follower = Request("f", [*r.prompt_ids, 7, 1, 2, 3, 4, 5, 6], SamplingParams())
     assert s.kv.match_prefix(follower) == 8
     assert len(s.kv.pool.published) == 2
+    assert wish.told == [("a", 4, 1)]
+
+
+def test_drafts_are_counted_by_verification_token_and_place() -> None:
+    s = scheduler(wish=Wish(3))
+    a, b = request("a", 4, max_tokens=50), request("b", 4, max_tokens=50)
+    s.add(a)
+    s.add(b)
+    step(s)
+    for num_a, num_b in ((3, 2), (1, 0)):
+        out = s.schedule()
+        assert out is not None
+        out.seqs[0].put_drafts([1, 2, 3])
+        out.seqs[1].put_drafts([4, 5][:num_b])  # fewer than there was room for, then none
+        s.update(out, SampledTokens([[*[1, 2, 3][:num_a], 9], [*[4, 5][:num_b], 9]]))
+    counters = s.counters
+    assert (counters.num_drafts, counters.num_draft_tokens) == (3, 8)
+    assert (counters.num_accepted_tokens, counters.num_accepted_per_pos) == (6, [3, 2, 1])
+    assert (a.timings.drafted_tokens, a.timings.accepted_tokens) == (6, 4)
+    assert a.timings.accepted_per_pos == [2, 1, 1]
+    assert (b.timings.drafted_tokens, b.timings.accepted_per_pos) == (2, [1, 1])
+    assert (a.timings.prefill_steps, a.timings.decode_steps) == (1, 2)
+    assert counters.num_generation_tokens == 2 + 4 + 3 + 2 + 1
+
+
+def test_drafts_take_the_budget_that_is_left() -> None:
+    s = scheduler(wish=Wish(5), max_num_batched_tokens=16)
+    for name in "ab":
+        s.add(request(name, 4, max_tokens=50))
+    step(s)
+    s.add(request("c", 8, max_tokens=50))
+    out = s.schedule()
+    assert out is not None
+    granted = {x.request.request_id: (x.num_new, x.max_drafts) for x in out.seqs}
+    # 16 - 1 - 1 - 8 leave six: five for a, one for b. A prompt's last chunk has no drafts.
+    assert granted == {"a": (1, 5), "b": (1, 1), "c": (8, 0)}
+    s.update(out, draw(out))
+
+
+def test_no_draft_is_granted_that_could_not_be_output() -> None:
+    s = scheduler(wish=Wish(9), max_model_len=14)
+    short, full = request("short", 4, max_tokens=4), request("full", 8, max_tokens=50)
+    s.add(short)
+    s.add(full)
+    step(s)
+    out = s.schedule()
+    assert out is not None
+    # short: three tokens may come, two of them as drafts; full: 14 - 9 = 5 may come.
+    assert [x.max_drafts for x in out.seqs] == [2, 4]
+    s.update(out, draw(out))
+
+
+def test_nobody_loses_a_block_for_a_draft() -> None:
+    s = scheduler(num_blocks=5, wish=Wish(6))  # four usable blocks of four
+    a, b = request("a", 6, max_tokens=50), request("b", 6, max_tokens=50)
+    s.add(a)
+    s.add(b)
+    step(s)
+    out = s.schedule()
+    assert out is not None
+    # Seven tokens are known and an eighth slot is there: one draft, and no block for more.
+    assert [(x.num_new, x.max_drafts) for x in out.seqs] == [(1, 1), (1, 1)]
+    assert out.preempted_ids == []
+    s.update(out, draw(out))
+    s.abort("b")
+    out = s.schedule()
+    assert out is not None
+    assert (out.seqs[0].max_drafts, len(a.block_ids)) == (6, 4)
+    s.update(out, draw(out))
+    s.kv.check_integrity()
 
 
 def test_a_request_that_ends_in_its_first_step_leaves_its_prompt_in_the_cache() -> None:
@@ -238,13 +325,13 @@ def test_endings(
 
 
 def test_tokens_after_an_ending_are_dropped() -> None:
-    s = scheduler()
+    s = scheduler(wish=Wish(3))
     r = request("a", 4, max_tokens=50)
     s.add(r)
     step(s)
-    r.draft_ids = [1, EOS, 2]
     out = s.schedule()
     assert out is not None
+    out.seqs[0].put_drafts([1, EOS, 2])
     (output,) = s.update(out, SampledTokens([[1, EOS, 2, 3]]))
     assert output.new_token_ids == [1, EOS]
     s.kv.check_integrity()

@@ -13,8 +13,8 @@ from engine_under_test.attention import SdpaBackend
 from engine_under_test.attention.sdpa import MAX_PADDING_TOKENS, _group_bounds
 from engine_under_test.batch import FlatBatch, RowTable, batch_order, build_batch
 from engine_under_test.models import SHAPES
+from engine_under_test.plan import ScheduledSeq
 from engine_under_test.request import Request, SamplingParams
-from engine_under_test.scheduler import ScheduledSeq
 
 BLOCK = 4
 

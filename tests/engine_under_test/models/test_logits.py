@@ -16,8 +16,8 @@ from engine_under_test.batch import RowTable, build_batch
 from engine_under_test.config import EngineConfig
 from engine_under_test.models import load_model
 from engine_under_test.models.llama import Llama
+from engine_under_test.plan import ScheduledSeq
 from engine_under_test.request import Request, SamplingParams
-from engine_under_test.scheduler import ScheduledSeq
 
 NUM_TOKENS = 12
 BLOCK_SIZE = 4

@@ -1,0 +1,81 @@
+"""What a step is to compute, what came of it, and what all steps add up to. No torch.
+
+The scheduler writes plans, the runner carries them out and may put drafts on trial in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .request import Request, RequestOutput, TokenLogprob
+
+
+@dataclass(slots=True)
+class ScheduledSeq:
+    """num_new tokens of one request, from position request.num_computed on.
+
+    is_sampled: the chunk reaches the last known token, so the next one is drawn.
+    max_drafts: drafts that may follow it; slots for them are allocated.  num_drafts: that do.
+    """
+
+    request: Request
+    num_new: int
+    is_sampled: bool
+    max_drafts: int = 0
+    num_drafts: int = 0
+
+    def put_drafts(self, ids: list[int]) -> None:
+        """Put drafts on trial behind the last known token, in place of those put before.
+
+        ids: at most max_drafts, may be empty.
+        """
+        assert len(ids) <= self.max_drafts, "drafts without a slot"
+        self.request.draft_ids = ids
+        self.num_new += len(ids) - self.num_drafts
+        self.num_drafts = len(ids)
+
+
+@dataclass(slots=True)
+class SchedulerOutput:
+    """One step. released_ids: requests that lost their row since the last step, for any reason."""
+
+    seqs: list[ScheduledSeq]
+    released_ids: list[str]
+    preempted_ids: list[str]
+    failed: list[RequestOutput]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all requests, drafts on trial included."""
+        return sum(seq.num_new for seq in self.seqs)
+
+
+@dataclass(slots=True)
+class SampledTokens:
+    """What the runner drew, aligned with SchedulerOutput.seqs; [] where nothing was drawn.
+
+    With d drafts a row holds 1..d+1 tokens: the accepted drafts and one more.
+    logprobs: None, or for each row None or one entry a token.
+    """
+
+    token_ids: list[list[int]]
+    logprobs: list[list[TokenLogprob] | None] | None = None
+
+
+@dataclass(slots=True)
+class SchedulerCounters:
+    """Totals since the start; prefix tokens are counted at first admissions only.
+
+    num_drafts counts verifications (a request and step), num_draft_tokens the tokens put on trial;
+    accepted tokens count as judged, before an ending among them cuts the answer (as in vLLM).
+    """
+
+    num_prefix_query_tokens: int = 0
+    num_prefix_hit_tokens: int = 0
+    num_preemptions: int = 0
+    num_prompt_tokens: int = 0
+    num_generation_tokens: int = 0
+    num_drafts: int = 0
+    num_draft_tokens: int = 0
+    num_accepted_tokens: int = 0
+    num_accepted_per_pos: list[int] = field(default_factory=list)
