@@ -1,9 +1,9 @@
 """What a streamed body says: text of each kind by chunk, usage, the finish reason, errors.
 
-Fed with events in order, in as many parts as one likes. Events in a spelling met before are read by
-their shape (shapes.py); runs of others are joined and parsed at once, by pydantic's reader, in half
-the time of json.loads and a quarter of one call each; where it fails, or yields another number of
-values, they are read one by one. Offsets, not times: stamps are added by record.py.
+Fed with events in order, in as many parts as one likes. Runs of events in a spelling met before are
+read by their shape (shapes.py); runs of others are joined and parsed at once, by pydantic's reader,
+in half the time of json.loads and a quarter of one call each; where it fails, or yields another
+number of values, they are read one by one. Offsets, not times: stamps are added by record.py.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ class Answer:
         self.error: Any = None
         self.num_usage = 0
         self._told = -1
-        self._shape: Shape | None = None
         self._has_learnt = False
         self._usage_event = b""  # the last one whose usage is counted but not yet read
         self.visible: list[str] = []
@@ -64,55 +63,58 @@ class Answer:
         for at in range(0, len(events), BATCH_EVENTS):
             if self.has_done_mark:
                 break  # what follows the end mark is counted, not read
-            data = events.data[at : at + BATCH_EVENTS]
-            for k in range(len(data)):
-                if data[k].startswith(b"[DONE]"):
-                    self.has_done_mark = True
-                    del data[k:]
-                    break
-            self._take_all(data, events.ends[at : at + len(data)])
+            batch = slice(at, at + BATCH_EVENTS)
+            num_read = self._take_all(events.data[batch], events.ends[batch])
             for index, name in events.names.items():
-                if name == "error" and at <= index < at + len(data) and self.error is None:
+                if name == "error" and at <= index < at + num_read and self.error is None:
                     self._take_named_error(events.data[index])
             breathe()
         self._read_usage_event()
 
-    def _take_all(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
-        """The hot loop: nearly every event is plain content and nothing else, in the spelling of
-        the one before. What is not is read as JSON, whole runs at once."""
-        if self._keep_text:
-            self._take_json(data, ends)
-            return
-        shape, find = self._shape, self._dialect.shapes.find
-        add_end, add_size = self.chunk_end.append, self.chunk_bytes.append
-        add_told, told = self.chunk_usage.append, self._told
-        begin = 0
-        for k, event in enumerate(data):
-            if shape is None:
-                shape = self._shape = find(event)
-                if shape is None:
-                    continue
-            match = shape.match(event)
-            if match is None or not _is_utf8(event):
-                continue
-            if k > begin:
-                self._take_json(data[begin:k], ends[begin:k])
-                told = self._told
-            begin = k + 1
-            if shape.has_usage:
-                self.num_usage += 1
-                self._usage_event = event
-                if shape.told:
-                    self._told = told = int(match[shape.told])
-            if self.first_visible < 0:
-                self.first_visible = len(self.chunk_end)
-            add_end(ends[k])
-            add_size(len(match[shape.text]))
-            add_told(told)
-        if begin < len(data):
-            self._take_json(data[begin:], ends[begin:])
+    def _take_all(self, data: Sequence[bytes], ends: Sequence[int]) -> int:
+        """How many were read: all, but for those from an end mark on.
 
-    def _take_json(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
+        Nearly every event is plain content and nothing else, in one spelling: what lies between the
+        first and the last of those is read in one search if it can be, and else as JSON, like what
+        is around it.
+        """
+        shape = None if self._keep_text else self._dialect.shapes.find(data[len(data) // 2])
+        if shape is None:
+            return self._take_json(data, ends)
+        begin, end = 0, len(data)
+        while not shape.matches(data[begin]):
+            begin += 1
+        while not shape.matches(data[end - 1]):
+            end -= 1
+        num_read = self._take_json(data[:begin], ends[:begin])
+        if num_read == begin:
+            num_read += self._take_run(shape, data[begin:end], ends[begin:end])
+        if num_read == end:
+            num_read += self._take_json(data[end:], ends[end:])
+        return num_read
+
+    def _take_run(self, shape: Shape, data: Sequence[bytes], ends: Sequence[int]) -> int:
+        texts = shape.read(data)
+        if texts is None:
+            return self._take_json(data, ends)
+        if self.first_visible < 0:
+            self.first_visible = len(self.chunk_end)
+        if shape.has_usage:
+            self.num_usage += len(data)
+            self._usage_event = data[-1]
+        self.chunk_end.extend(ends)
+        self.chunk_bytes.extend(texts.sizes)
+        self.chunk_usage.extend(texts.told or [self._told] * len(data))
+        self._told = self.chunk_usage[-1]
+        return len(data)
+
+    def _take_json(self, data: Sequence[bytes], ends: Sequence[int]) -> int:
+        """How many were read, up to an end mark."""
+        for k, event in enumerate(data):
+            if event.startswith(b"[DONE]"):
+                self.has_done_mark = True
+                data, ends = data[:k], ends[:k]
+                break
         plain_text, is_plain = self._dialect.plain_text, not self._keep_text
         for event, end, value in zip(data, ends, _decode(data), strict=True):
             if type(value) is not dict:
@@ -125,14 +127,16 @@ class Answer:
             if text is None:
                 self._take(end, value)
                 continue
-            if self._shape is None and not self._has_learnt:
+            if not self._has_learnt:
                 self._has_learnt = True
-                self._dialect.shapes.learn(event)
+                if self._dialect.shapes.find(event) is None:
+                    self._dialect.shapes.learn(event)
             if self.first_visible < 0:
                 self.first_visible = len(self.chunk_end)
             self.chunk_end.append(end)
             self.chunk_bytes.append(_num_bytes(text))
             self.chunk_usage.append(self._told)
+        return len(data)
 
     def _take(self, end: int, value: dict[str, Any]) -> None:
         """Any event: roles, reasoning, tools, finish reasons, errors, timings."""
@@ -192,16 +196,6 @@ class Answer:
 
 def _num_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-
-
-def _is_utf8(event: bytes) -> bool:
-    if event.isascii():
-        return True
-    try:
-        event.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _decode(data: Sequence[bytes]) -> list[Any]:

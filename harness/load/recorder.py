@@ -1,19 +1,22 @@
-"""Finished exchanges to rows to batches, in slices of under half a millisecond of hub time.
+"""Finished exchanges to rows to batches, in slices of a quarter of a millisecond of hub time.
 
-A greenlet parses what has ended; once a second the rows made so far become Arrow batches for the
-master. Batches are kept until the master has them on disk and are sent again if it does not say so.
-Long streams are parsed early, so that memory stays bounded.
+A greenlet gathers what has ended and parses it, many at a time because most of the cost is by call;
+once a second the rows made so far become Arrow batches for the master. Batches are kept until the
+master has them on disk and are sent again if it does not say so. Memory stays bounded: long streams
+are parsed early, and where answers end faster than they are parsed, parsing goes first: requests
+are then late, which is on record, instead of the machine out of memory.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic_ns
 from typing import Any
 
 import gevent
+import numpy as np
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
@@ -21,15 +24,20 @@ from harness.load.counters import Counters
 from harness.load.exchange import Exchange
 from harness.load.faults import ClientFault
 from harness.load.http1 import ResponseReader
-from harness.load.record import RecordContext, absorb, make_record
+from harness.load.record import Record, RecordContext, absorb, make_records
 from harness.load.rows import request_batch, to_bytes
 from harness.load.wire import NUM_STAMPS, Polls
 
-SLICE_NS = 300_000  # what a request that falls due may have to wait for, and a read
+SLICE_NS = 150_000  # what a request that falls due may have to wait for, and a read
 RESEND_NS = 10_000_000_000
 EARLY_BYTES = 256 * 1024
 MOST_ROWS = 256  # a batch: its cost is by column, and 16 rows cost four times as much each
 MOST_CHUNKS = 20_000
+GATHER_S = 0.05  # how long the first to end waits for others
+MOST_TOGETHER = 64  # exchanges parsed at a time, of
+MOST_RECEIVES = 2_000  # receives in all
+MOST_WAITING_BYTES = 64 * 1024 * 1024  # of answers not yet parsed, before parsing goes first
+HURRIED_SLICE_NS = 20_000_000
 Tell = Callable[[str, dict[str, Any]], None]
 Fire = Callable[[dict[str, Any]], None]
 
@@ -40,9 +48,10 @@ class Breather:
     def __init__(self, polls: Polls) -> None:
         self._polls = polls
         self._since_ns = monotonic_ns()
+        self.slice_ns = SLICE_NS
 
     def __call__(self) -> None:
-        if monotonic_ns() - self._since_ns > SLICE_NS:
+        if monotonic_ns() - self._since_ns > self.slice_ns:
             self._polls.rest()
             self._since_ns = monotonic_ns()
 
@@ -68,18 +77,22 @@ class Recorder:
         self._samples: list[dict[str, Any]] = []
         self._unacknowledged: dict[int, tuple[int, dict[str, Any]]] = {}
         self._breathe = Breather(polls)
-        self._num_rows = self.seq = 0
+        self._num_rows = self.seq = self._waiting_bytes = self._in_hand = 0
         self._is_busy = False
         self._flushing = BoundedSemaphore(1)
         self._greenlet = gevent.spawn(self._work)
 
     @property
     def num_waiting_receives(self) -> int:
-        """Receives of exchanges that have ended but are not yet parsed."""
-        return sum(len(exchange.receives) // NUM_STAMPS for exchange in self._queue)
+        """Receives of exchanges that have ended but are not yet counted."""
+        waiting = sum(len(exchange.receives) // NUM_STAMPS for exchange in self._queue)
+        return waiting + self._in_hand
 
     def put(self, exchange: Exchange) -> None:
         self._queue.append(exchange)
+        self._waiting_bytes += _size(exchange)
+        if self._waiting_bytes > MOST_WAITING_BYTES:
+            self._breathe.slice_ns = HURRIED_SLICE_NS
         self._wake.set()
 
     def acknowledge(self, seq: int) -> None:
@@ -143,38 +156,73 @@ class Recorder:
     def _work(self) -> None:
         while True:
             self._wake.wait()
+            gevent.sleep(GATHER_S)
             self._wake.clear()
             self._is_busy = True
             self._breathe.rest()
             while self._queue:
-                exchange = self._queue.popleft()
-                try:
-                    self._record(exchange)
-                except Exception as error:  # an answer that we cannot read must not end the load
-                    self._record(_unread(exchange, error))
-                self._breathe()
+                self._record_all(self._gather())
             self._is_busy = False
 
-    def _record(self, exchange: Exchange) -> None:
-        is_suspect = exchange.fault is not None or exchange.reader.status != 200
-        is_suspect = is_suspect or b"error" in exchange.reader.body
-        prompt = self._prompt_of(exchange) if is_suspect else ""
-        record = make_record(exchange, self._context, self._breathe, prompt)
+    def _gather(self) -> list[Exchange]:
+        """The next ones, parsed."""
+        together: list[Exchange] = []
+        while self._queue and len(together) < MOST_TOGETHER and self._in_hand < MOST_RECEIVES:
+            exchange = self._queue.popleft()
+            self._in_hand += len(exchange.receives) // NUM_STAMPS
+            self._waiting_bytes -= _size(exchange)
+            try:
+                absorb(exchange, self._context, self._breathe, is_final=True)
+            except Exception as error:  # an answer that we cannot read must not end the load
+                exchange = self._unread(exchange, error)
+            together.append(exchange)
+            self._breathe()
+        if self._waiting_bytes < MOST_WAITING_BYTES // 2:
+            self._breathe.slice_ns = SLICE_NS
+        return together
+
+    def _record_all(self, exchanges: list[Exchange]) -> None:
+        records = []
+        try:
+            for record in self._records(exchanges):
+                records.append(record)
+        except Exception:  # one of them: which, is found by asking for each alone
+            for exchange in exchanges[len(records) :]:
+                try:
+                    records += self._records([exchange])
+                except Exception as error:
+                    records += self._records([self._unread(exchange, error)])
+        for record in records:
+            self._in_hand -= record.row["num_receives"]
+            self._take(record)
+            self._breathe()
+        self._in_hand = 0
+        lags = np.concatenate([record.recv_lag_ns for record in records])
+        self._counters.recv_lag_s.extend(lags / 1e9)
+
+    def _records(self, exchanges: list[Exchange]) -> Iterator[Record]:
+        return make_records(exchanges, self._context, self._breathe, self._prompt_of)
+
+    def _take(self, record: Record) -> None:
         self._rows.append(record.row)
         self._num_rows += 1
         if record.sample is not None:
             self._samples.append(record.sample)
         self._counters.take_row(record.row)
-        self._counters.recv_lag_s.extend(record.recv_lag_ns / 1e9)
         self._fire(record.row)
 
+    def _unread(self, exchange: Exchange, error: Exception) -> Exchange:
+        """It without its answer: our fault, and told as such."""
+        exchange.fault = ClientFault(f"cannot read the answer: {type(error).__name__}: {error}")
+        exchange.reader, exchange.answer = ResponseReader(), None
+        exchange.receives, exchange.head_row = array("q"), -1
+        absorb(exchange, self._context, self._breathe, is_final=True)
+        return exchange
 
-def _unread(exchange: Exchange, error: Exception) -> Exchange:
-    """It without its answer: our fault, and told as such."""
-    exchange.fault = ClientFault(f"cannot read the answer: {type(error).__name__}: {error}")
-    exchange.reader, exchange.answer = ResponseReader(), None
-    exchange.receives, exchange.head_row = array("q"), -1
-    return exchange
+
+def _size(exchange: Exchange) -> int:
+    """Bytes that it holds until it is parsed."""
+    return len(exchange.reader.body) + 8 * len(exchange.receives)
 
 
 def _no_breath() -> None:

@@ -2,17 +2,19 @@
 
 Nearly every event of a stream has one spelling: the same keys in the same order, other values. The
 spelling of one event that was read as plain text becomes a regular expression which tells the text,
-and the count where there is one, in a third of the time of building the event's objects. What it
-does not match in full (an escape, another key, a finish reason) is read as JSON, as ever: a shape
-can only save time. Shapes are shared by all streams of the process.
+and the count where there is one, of a whole run of events in one search: a fifth of the time of
+building their objects. What it does not match in full (another key, a finish reason) is read as
+JSON, as ever: a shape can only save time. Shapes are shared by all streams of the process.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from harness.load.usage import MOST_TOK
 
 Path = tuple[str | int, ...]
 MOST_SHAPES = 4  # at a time, the last learnt first: endpoints, and their first and later chunks
@@ -24,21 +26,53 @@ _TOKEN = re.compile(
 )
 # Possessive, and whole numbers only: twice as fast as JSON's number in full, which few events hold.
 _STRING = rb'"[^"\\\x00-\x1f]*+"'
-_TEXT = rb'"([^"\\\x00-\x1f]++)"'
+_TEXT = rb'"((?:[^"\\\x00-\x1f]++|\\.)++)"'
 _NUMBER = rb"(?:[1-9][0-9]{0,15}+|0)"  # of 64 bits; longer ones are JSON's to judge
 _IS_NUMBER = re.compile(_NUMBER)
 
 
-class Shape(NamedTuple):
-    """match: of a whole event; group `text` is its text, group `told` its cumulative count.
+class Texts(NamedTuple):
+    """Of a run of events: UTF-8 length of each text; each count, none where none is told."""
 
-    has_usage: every event that matches has a usage object.  told: 0 where it has no count.
+    sizes: list[int]
+    told: list[int]
+
+
+class Shape(NamedTuple):
+    """matches: whether this is a whole such event.  each: the groups of every line that is one;
+    group `text` is its text, group `told` its cumulative count, 0 where it has none.
+
+    has_usage: every event that matches has a usage object.
     """
 
-    match: Callable[[bytes], re.Match[bytes] | None]
+    matches: Callable[[bytes], Any]
+    each: Callable[[bytes], list[Any]]
     text: int
     told: int
     has_usage: bool
+
+    def read(self, events: Sequence[bytes]) -> Texts | None:
+        """None where not every one of them is such an event."""
+        lines = b"\n".join(events) + b"\n"
+        found = self.each(lines)
+        # no line feed but those between events, or a match may be a part of one
+        if len(found) != len(events) or lines.count(b"\n") != len(events):
+            return None
+        if not lines.isascii() and not _is_utf8(lines):
+            return None
+        if not self.told:
+            texts, told = found, []
+        else:
+            texts = [groups[self.text - 1] for groups in found]
+            told = [int(groups[self.told - 1]) for groups in found]
+            if max(told) > MOST_TOK:
+                return None
+        if b"\\" not in lines:
+            return Texts(list(map(len, texts)), told)
+        try:
+            return Texts(list(map(_num_bytes, texts)), told)
+        except ValueError:  # an escape that is none
+            return None
 
 
 class Shapes:
@@ -52,7 +86,7 @@ class Shapes:
     def find(self, event: bytes) -> Shape | None:
         """The shape that this event has; None where it is not known."""
         for shape in reversed(self._known.values()):
-            if shape.match(event):
+            if shape.matches(event):
                 return shape
         return None
 
@@ -69,7 +103,23 @@ class Shapes:
             return
         if len(self._known) == MOST_SHAPES:
             del self._known[next(iter(self._known))]
-        self._known[pattern] = Shape(re.compile(pattern).fullmatch, text, told, has_usage)
+        each = re.compile(b"^" + pattern + b"\n", re.MULTILINE).findall
+        self._known[pattern] = Shape(re.compile(pattern).fullmatch, each, text, told, has_usage)
+
+
+def _num_bytes(text: bytes) -> int:
+    """UTF-8 length of a JSON string, given without its quotes. Raises ValueError."""
+    if b"\\" not in text:
+        return len(text)
+    return len(json.loads(b'"%s"' % text).encode("utf-8", "replace"))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _spell(event: bytes, text_path: Path) -> tuple[bytes, int, int, bool] | None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import accumulate
+
+import numpy as np
 
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r)")
 _BOM = b"\xef\xbb\xbf"
-_START, _BETWEEN = b"data: ", b"\n\ndata: "
+_START, _BETWEEN, _LF = b"data: ", b"\n\ndata: ", 10
 
 
 @dataclass(slots=True)
@@ -67,18 +68,18 @@ def read_events(part: bytes | bytearray, base: int = 0, *, is_final: bool = True
 
 
 def _read_plain(body: bytes, begin: int, base: int) -> Events | None:
-    """What nearly all servers send, `data: ...` LF LF throughout, read by four searches in C; None
+    """What nearly all servers send, `data: ...` LF LF throughout, read by a few searches in C; None
     for anything else."""
     stop = body.rfind(b"\n\n") + 2
     if stop < 2 or not body.startswith(_START, begin) or b"\r" in body:
         return None
     data = body[begin + len(_START) : stop - 2].split(_BETWEEN)
+    feeds = np.flatnonzero(np.frombuffer(body, np.uint8, stop - begin, begin) == _LF)
     # no line feed but those between events, or some event has a second line
-    if body.count(b"\n", begin, stop) != 2 * len(data):
+    if len(feeds) != 2 * len(data):
         return None
-    each = len(_START) + 2
-    ends = list(accumulate((len(text) + each for text in data), initial=base + begin))
-    return Events(data, ends[1:], consumed=stop)
+    ends = feeds[1::2] + (base + begin + 1)
+    return Events(data, ends.tolist(), consumed=stop)
 
 
 def _read_any(body: bytes, begin: int, base: int, is_final: bool) -> Events:

@@ -25,7 +25,7 @@ DISTURBANCES = """
 import time
 import gevent
 from gevent import monkey
-from harness.load import record, wire, worker
+from harness.load import recorder, wire, worker
 from harness.load.clock import Axis
 
 hold_up = monkey.get_original("time", "sleep")  # holds the whole process, as busy code would
@@ -41,11 +41,11 @@ def hold_the_hub():
     gevent.spawn(turn)
 
 def parse_slowly():
-    plain = record.absorb
+    plain = recorder.absorb
     def absorb(*args, **kwargs):
         hold_up(0.02)
         return plain(*args, **kwargs)
-    record.absorb = absorb
+    recorder.absorb = absorb
 
 def set_the_clock():
     # an operator moves REALTIME on by a second: for the kernel's stamps and for those who read it

@@ -414,20 +414,22 @@ def test_stamps_are_those_of_the_bytes(told: Told) -> None:
 
 UNREADABLE = """
 import harness.load.recorder as recorder
-make_record = recorder.make_record
-def fails(exchange, *given, **more):
-    if exchange.arrival.ordinal == 1 and exchange.fault is None:
-        raise ValueError("an answer nobody thought of")
-    return make_record(exchange, *given, **more)
-recorder.make_record = fails
+%s = recorder.%s
+def fails(exchanges, *given, **more):
+    for exchange in exchanges if isinstance(exchanges, list) else [exchanges]:
+        if exchange.arrival.ordinal == 1 and exchange.fault is None:
+            raise ValueError("an answer nobody thought of")
+    return %s(exchanges, *given, **more)
+recorder.%s = fails
 """
 
 
+@pytest.mark.parametrize("step", ["absorb", "make_records"])
 def test_an_answer_that_we_cannot_read_is_our_fault_and_ends_no_load(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases = dict.fromkeys(("first", "second", "third"), Case(GOOD))
-    with launched(tmp_path, UNREADABLE, monkeypatch) as process:
+    with launched(tmp_path, UNREADABLE % ((step,) * 4), monkeypatch) as process:
         told = run_raw(process, tmp_path / "point", cases)
     assert [row["error_class"] for row in told.rows.values()] == ["", "client_fault", ""]
     assert "ValueError: an answer nobody thought of" in told.rows["second"]["error_detail"]

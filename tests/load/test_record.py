@@ -12,7 +12,7 @@ from harness.load.bodies import ClassPlan
 from harness.load.clock import Axis
 from harness.load.dialects import DIALECTS
 from harness.load.exchange import Arrival, Exchange, Limits
-from harness.load.record import Record, RecordContext, absorb, make_record
+from harness.load.record import Record, RecordContext, absorb, make_records
 
 MS = 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -30,6 +30,10 @@ class Clocks:
 def token(text: str, finish: str | None = None, **more: Any) -> bytes:
     choice = {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice], **more}).encode() + b"\n\n"
+
+
+def no_breath() -> None:
+    """Nothing else runs."""
 
 
 class Stream:
@@ -61,7 +65,8 @@ class Stream:
         clocks = Clocks()
         axis = Axis(clocks.read, clocks.read, clocks.read)
         made = RecordContext("run", 0, "it", 0, axis, **context)
-        return make_record(self.exchange, made, lambda: None, "")
+        absorb(self.exchange, made, no_breath, is_final=True)
+        return next(make_records([self.exchange], made, no_breath, lambda _: ""))
 
 
 class _Owner:

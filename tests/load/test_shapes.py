@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -102,9 +102,43 @@ def test_shapes_are_used_at_all() -> None:
     list(read([stream], shapes))
     shape = shapes.find(stream[1])
     assert shape is not None
-    match = shape.match(stream[1])
-    assert match is not None
-    assert match[shape.text] == b"two"
+    texts = shape.read(stream)
+    assert texts is not None
+    assert texts.sizes == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda good: good.replace(b'"two"', b'"two'),
+        lambda good: b"x" + good,
+        lambda good: good + b"x",
+        lambda good: good + b"\n" + good,  # one event of two lines
+        lambda good: good.replace(b"two", b"tw\xff"),
+        lambda good: good.replace(b"two", rb"tw\q"),
+        lambda good: good.replace(b"two", rb"\u12"),
+    ],
+)
+def test_a_run_with_one_event_that_is_none_is_not_read_as_one(
+    spoilt: Callable[[bytes], bytes],
+) -> None:
+    shapes = Shapes(TEXT_PATH)
+    good = [json.dumps(event(word)).encode() for word in ("one", "two", "three")]
+    list(read([good], shapes))
+    shape = shapes.find(good[0])
+    assert shape is not None
+    assert shape.read(good) is not None
+    assert shape.read([good[0], spoilt(good[1]), good[2]]) is None
+    both([good, [good[0], spoilt(good[1]), good[2]]], 2)
+
+
+def test_escapes_are_counted_as_what_they_stand_for() -> None:
+    shapes = Shapes(TEXT_PATH)
+    texts = ("plain", 'a "b"\n', "é", "\U0001f600", "\ud800")
+    stream = [json.dumps(event(text)).encode() for text in ("one", *texts)]
+    first, second = read([stream] * 2, shapes)
+    assert first.chunk_bytes == second.chunk_bytes
+    assert second.chunk_bytes == [3, 5, 6, 2, 4, 1]
 
 
 def test_a_cumulative_count_is_told_and_the_last_usage_kept() -> None:
