@@ -19,6 +19,7 @@ from engine_under_test.batch import FlatBatch
 from engine_under_test.config import ModelConfig
 
 from .lora import LoraBatch
+from .matrix import Matrix, PackedMatrix
 from .rope import as_pairs, rotate_, rotation_table
 
 
@@ -30,15 +31,15 @@ class LayerWeights:
     """
 
     attn_norm: torch.Tensor
-    qkv: torch.Tensor
+    qkv: Matrix | PackedMatrix
     qkv_bias: torch.Tensor | None
     q_norm: torch.Tensor | None
     k_norm: torch.Tensor | None
-    out: torch.Tensor
+    out: Matrix | PackedMatrix
     out_bias: torch.Tensor | None
     mlp_norm: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    gate_up: Matrix | PackedMatrix
+    down: Matrix | PackedMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ class Llama:
         self.dtype = dtype
         c, d = config, config.hidden_size
         self.embedding = torch.empty(c.vocab_size, d, dtype=dtype)
-        self.lm_head = self.embedding if c.is_tied else _empty_matrix(c.vocab_size, d, dtype)
+        self.lm_head: Matrix | PackedMatrix = Matrix(c.vocab_size, d, dtype)
+        if c.is_tied:
+            self.lm_head.weight = self.embedding
         self.norm = torch.zeros(2, d, dtype=dtype)
         self.layers = [_empty_layer(c, dtype) for _ in range(c.num_layers)]
         self._rotations = rotation_table(c, max_model_len, dtype)
@@ -80,7 +83,7 @@ class Llama:
         x = F.embedding(batch.input_ids, self.embedding)
         for i, w in enumerate(self.layers):
             h = rms_norm(x, w.attn_norm, eps)
-            qkv = F.linear(h, w.qkv, w.qkv_bias)
+            qkv = w.qkv.product(h, w.qkv_bias)
             if lora is not None:
                 lora.add_(i, "qkv", h, qkv)
             heads = qkv.view(len(qkv), -1, c.head_dim)  # [T, q heads | k heads | v heads, D]
@@ -90,24 +93,31 @@ class Llama:
                 k.copy_(F.rms_norm(k, (c.head_dim,), w.k_norm, eps))
             rotate_(heads[:, :num_rotated], rotations)
             mixed = attention.forward(heads[:, : c.num_heads], heads[:, c.num_heads :], i, meta)
-            x = torch.addmm(x if w.out_bias is None else x + w.out_bias, mixed, w.out.t())
+            x = w.out.add_product(x if w.out_bias is None else x + w.out_bias, mixed)
             if lora is not None:
                 lora.add_(i, "out", mixed, x)
             h = rms_norm(x, w.mlp_norm, eps)
-            gate_up = F.linear(h, w.gate_up)
+            gate_up = w.gate_up.product(h)
             if lora is not None:
                 lora.add_(i, "gate_up", h, gate_up)
             gate, up = gate_up.chunk(2, dim=-1)
             activated = F.silu(gate).mul_(up)
-            x = torch.addmm(x, activated, w.down.t())
+            x = w.down.add_product(x, activated)
             if lora is not None:
                 lora.add_(i, "down", activated, x)
         return x
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocab_size] of hidden [N, hidden_size]: float64 for float64 models, else float32."""
-        logits = F.linear(rms_norm(hidden, self.norm, self.config.rms_norm_eps), self.lm_head)
+        logits = self.lm_head.product(rms_norm(hidden, self.norm, self.config.rms_norm_eps))
         return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+    def pack(self) -> None:
+        """Arrange the matrices for running; after it slots() has nothing to give."""
+        self.lm_head = _packed(self.lm_head)
+        for w in self.layers:
+            w.qkv, w.out = _packed(w.qkv), _packed(w.out)
+            w.gate_up, w.down = _packed(w.gate_up), _packed(w.down)
 
     def slots(self) -> Iterator[tuple[str, WeightSlot]]:
         """Every tensor of a Hugging Face checkpoint, by name, and where it belongs here."""
@@ -115,7 +125,7 @@ class Llama:
         q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
         yield "model.embed_tokens.weight", WeightSlot(self.embedding, (c.vocab_size, d))
         if not c.is_tied:
-            yield "lm_head.weight", WeightSlot(self.lm_head, (c.vocab_size, d))
+            yield "lm_head.weight", WeightSlot(_weight(self.lm_head), (c.vocab_size, d))
         yield "model.norm.weight", WeightSlot(self.norm[0], (d,), is_norm=True)
         for i, w in enumerate(self.layers):
             p = f"model.layers.{i}."
@@ -123,11 +133,11 @@ class Llama:
             yield p + "input_layernorm.weight", WeightSlot(w.attn_norm[0], (d,), is_norm=True)
             mlp_norm = WeightSlot(w.mlp_norm[0], (d,), is_norm=True)
             yield p + "post_attention_layernorm.weight", mlp_norm
-            q_rows, k_rows, v_rows = w.qkv.split_with_sizes((q, kv, kv))
+            q_rows, k_rows, v_rows = _weight(w.qkv).split_with_sizes((q, kv, kv))
             yield a + "q_proj.weight", WeightSlot(as_pairs(q_rows, c.head_dim), (q, d))
             yield a + "k_proj.weight", WeightSlot(as_pairs(k_rows, c.head_dim), (kv, d))
             yield a + "v_proj.weight", WeightSlot(v_rows, (kv, d))
-            yield a + "o_proj.weight", WeightSlot(w.out, (d, q))
+            yield a + "o_proj.weight", WeightSlot(_weight(w.out), (d, q))
             if w.qkv_bias is not None:
                 q_bias, k_bias, v_bias = w.qkv_bias.split_with_sizes((q, kv, kv))
                 yield a + "q_proj.bias", WeightSlot(as_pairs(q_bias, c.head_dim), (q,))
@@ -139,10 +149,10 @@ class Llama:
                 if norm is not None:
                     view = as_pairs(norm, c.head_dim)
                     yield f"{a}{name}.weight", WeightSlot(view, (c.head_dim,), is_norm=True)
-            gate, up = w.gate_up.chunk(2)
+            gate, up = _weight(w.gate_up).chunk(2)
             yield m + "gate_proj.weight", WeightSlot(gate, (ffn, d))
             yield m + "up_proj.weight", WeightSlot(up, (ffn, d))
-            yield m + "down_proj.weight", WeightSlot(w.down, (d, ffn))
+            yield m + "down_proj.weight", WeightSlot(_weight(w.down), (d, ffn))
 
 
 _SIGNS = {
@@ -161,15 +171,13 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     return torch.layer_norm(mirrored, weight.shape, weight, None, eps)[:, 0]
 
 
-def _empty_matrix(num_out: int, num_in: int, dtype: torch.dtype) -> torch.Tensor:
-    """[num_out, num_in], laid out as the CPU's matrix product of that type reads it fastest.
+def _packed(matrix: Matrix | PackedMatrix) -> Matrix | PackedMatrix:
+    return matrix.packed() if isinstance(matrix, Matrix) else matrix
 
-    With four rows or more, float32 takes 0.62-0.9 of the time where a column lies together;
-    bfloat16 is faster as checkpoints have it.
-    """
-    if dtype == torch.bfloat16:
-        return torch.empty(num_out, num_in, dtype=dtype)
-    return torch.empty(num_in, num_out, dtype=dtype).t()
+
+def _weight(matrix: Matrix | PackedMatrix) -> torch.Tensor:
+    assert isinstance(matrix, Matrix), "weights are read and filled before they are packed"
+    return matrix.weight
 
 
 def _empty_layer(c: ModelConfig, dtype: torch.dtype) -> LayerWeights:
@@ -182,13 +190,13 @@ def _empty_layer(c: ModelConfig, dtype: torch.dtype) -> LayerWeights:
     q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
     return LayerWeights(
         attn_norm=norm(),
-        qkv=_empty_matrix(q + 2 * kv, c.hidden_size, dtype),
+        qkv=Matrix(q + 2 * kv, c.hidden_size, dtype),
         qkv_bias=empty(q + 2 * kv) if c.has_qkv_bias else None,
         q_norm=empty(c.head_dim) if c.has_qk_norm else None,
         k_norm=empty(c.head_dim) if c.has_qk_norm else None,
-        out=_empty_matrix(c.hidden_size, q, dtype),
+        out=Matrix(c.hidden_size, q, dtype),
         out_bias=empty(c.hidden_size) if c.has_out_bias else None,
         mlp_norm=norm(),
-        gate_up=_empty_matrix(2 * c.intermediate_size, c.hidden_size, dtype),
-        down=_empty_matrix(c.hidden_size, c.intermediate_size, dtype),
+        gate_up=Matrix(2 * c.intermediate_size, c.hidden_size, dtype),
+        down=Matrix(c.hidden_size, c.intermediate_size, dtype),
     )

@@ -58,6 +58,7 @@ def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
         shape = ModelConfig.from_hf_dict(file.config())
         loaded = _empty(config, shape, lambda: digest_files([model_dir]))
         _fill(loaded.model, file.tensors(), model_dir)
+        loaded.model.pack()
         return loaded
     if not model_dir.is_dir():
         raise ModelError(f"model directory {model_dir} does not exist", do="check --model")
@@ -66,6 +67,7 @@ def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
     files = weight_files(model_dir)
     loaded = _empty(config, shape, lambda: digest_files([model_dir / "config.json", *files]))
     _fill(loaded.model, read_tensors(files), model_dir)
+    loaded.model.pack()
     return loaded
 
 
@@ -87,6 +89,7 @@ def _random(config: EngineConfig, name: str) -> LoadedModel:
         else:
             values = torch.empty(slot.shape).normal_(0, slot.shape[-1] ** -0.5, generator=generator)
             slot.view.copy_(values.view(slot.view.shape))
+    loaded.model.pack()
     return loaded
 
 
