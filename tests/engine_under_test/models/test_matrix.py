@@ -26,15 +26,16 @@ def test_a_packed_matrix_is_within_a_rounding_of_the_exact_product(num_rows: int
     bias = torch.randn(72, generator=generator).bfloat16()
     total = torch.randn(num_rows, 72, generator=generator).bfloat16()
     exact = x.double() @ plain.weight.double().t()
-    half_ulp = 2.0**-9  # of bfloat16, relative
+    half_ulp = 2.0**-8  # of bfloat16, relative to the number
     with torch.inference_mode():
-        for got, expected, num_roundings in (
-            (packed.product(x), exact, 1),
-            (packed.product(x, bias), exact + bias.double(), 1),
-            (packed.add_product(total, x), exact + total.double(), 2),
+        for got, expected in (
+            (packed.product(x), exact),
+            (packed.product(x, bias), exact + bias.double()),
+            (packed.add_product(total, x), exact + total.double()),
         ):
-            scale = expected.abs().clamp_min(exact.abs()) + 0.1
-            assert ((got.double() - expected).abs() / scale).max() < num_roundings * 1.5 * half_ulp
+            # the product may be rounded before the sum is, and float32 sums err a little
+            bound = half_ulp * (exact.abs() + expected.abs()) + 1e-5
+            assert bool(((got.double() - expected).abs() <= bound).all())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
