@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -27,10 +28,14 @@ class _Itimerspec(ctypes.Structure):
 
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+if _libc is not None:
+    _settime = _libc.timerfd_settime
+    _settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Alarm:
-    """Calls `ring` in the hub at the time last set; `ring` must not block.
+    """Calls `ring` in the hub at the time last set, or a turn too early where it was set anew just
+    then; `ring` must not block.
 
     period_ns: rings on with this period once it has rung.
     """
@@ -39,7 +44,10 @@ class Alarm:
         self._ring, self._period_ns = ring, period_ns
         self._loop = gevent.get_hub().loop
         self._fd = -1
+        self._is_set = False
         if _libc is not None:
+            self._spec = _Itimerspec(*divmod(period_ns, _NS), 0, 0)
+            self._at = ctypes.addressof(self._spec)
             self._fd = _libc.timerfd_create(time.CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if self._fd >= 0:
             # before the sockets that the same poll reports: their stamps are the kernel's, ours not
@@ -56,9 +64,10 @@ class Alarm:
             self._watcher = self._loop.timer(wait_s, repeat=self._period_ns / _NS)
             self._watcher.start(self._ring)
             return
-        at_ns = max(at_ns, 1)  # zero would disarm it
-        spec = _Itimerspec(*divmod(self._period_ns, _NS), *divmod(at_ns, _NS))
-        _libc.timerfd_settime(self._fd, _TFD_ABSTIME, ctypes.byref(spec), None)
+        # zero would disarm it
+        self._spec.value_s, self._spec.value_ns = divmod(max(at_ns, 1), _NS)
+        _settime(self._fd, _TFD_ABSTIME, self._at, None)
+        self._is_set = True
 
     def close(self) -> None:
         self._watcher.stop()
@@ -68,8 +77,8 @@ class Alarm:
             self._fd = -1
 
     def _on_ready(self) -> None:
-        try:
-            os.read(self._fd, 8)
-        except BlockingIOError:  # set anew since it rang
-            return
+        self._is_set = False
         self._ring()
+        if not self._is_set and self._fd >= 0:  # what sets it anew also makes it unreadable
+            with suppress(BlockingIOError):
+                os.read(self._fd, 8)

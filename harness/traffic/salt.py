@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from math import gcd
 
 from .vocabulary import SALT_LENGTH_WORDS, SALT_WORDS
@@ -26,9 +27,7 @@ def salt(
 
     words: ContentMaker.salt_words; len(words)**4 ordinals are told apart (4 billion by default).
     """
-    context = f"{run_id}\x1f{arm}\x1f{attempt}\x1f{stage}\x1f{phase_is_warmup}"
-    digest = hashlib.blake2b(context.encode(), digest_size=16, person=b"harness-salt-v1").digest()
-    rest, shift = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+    rest, shift = _of_context(f"{run_id}\x1f{arm}\x1f{attempt}\x1f{stage}\x1f{phase_is_warmup}")
     half = SALT_LENGTH_WORDS // 2
     space = len(words) ** half
     # one to one on 0..space-1, since the factor is coprime with it; neighbours differ at once
@@ -41,6 +40,12 @@ def run_salt(run_id: str, words: Sequence[str] = SALT_WORDS) -> str:
     return salt(run_id, "shared-prefix", 0, 0, 0, False, words)
 
 
+@lru_cache(64)  # salts are made while load runs, and few contexts make many
+def _of_context(context: str) -> tuple[int, int]:
+    digest = hashlib.blake2b(context.encode(), digest_size=16, person=b"harness-salt-v1").digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
 def _digits(number: int, count: int, words: Sequence[str]) -> list[str]:
     """`number` written with words as digits, most significant first."""
     digits = []
@@ -50,6 +55,7 @@ def _digits(number: int, count: int, words: Sequence[str]) -> list[str]:
     return digits[::-1]
 
 
+@lru_cache(64)
 def _coprime_near_golden(space: int) -> int:
     """A multiplier that scatters neighbours (golden section) and divides nothing of `space`."""
     factor = int(space * 0.6180339887498949) | 1
