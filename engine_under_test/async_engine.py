@@ -252,7 +252,7 @@ class AsyncEngine:
                 message = self._turn()
                 if not message.is_empty:
                     self._loop.call_soon_threadsafe(self._deliver, message)
-        except Exception as error:
+        except BaseException as error:  # whatever ends this thread ends all streams
             log.exception("the step loop died")
             dead = EngineDead(f"the engine failed: {type(error).__name__}: {error}")
             self._loop.call_soon_threadsafe(self._fail_all, dead)

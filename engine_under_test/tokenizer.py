@@ -90,7 +90,9 @@ class Tokenizer:
         self.vocab_size = backend.get_vocab_size(with_added_tokens=True)
         added = backend.get_added_tokens_decoder()
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
-        self._byte_of = _byte_of_char() if _is_byte_level(backend) else None
+        parts = json.loads(backend.to_str())
+        self._byte_of = _byte_of_char() if _is_byte_level(parts) else None
+        self._longest = 0 if _shrinks(parts) else max(map(len, backend.get_vocab()), default=0)
         self._bytes: dict[int, bytes] = dict.fromkeys(self.special_ids, b"")
 
     @classmethod
@@ -142,6 +144,11 @@ class Tokenizer:
         (encoding,) = self._backend.encode_batch_fast([text], add_special_tokens=add_special_tokens)
         ids: list[int] = encoding.ids
         return ids
+
+    def at_least(self, text: str) -> int:
+        """A lower bound of the number of tokens, without encoding: no token spells more than the
+        longest. 0 where the tokenizer may drop text first."""
+        return -(-len(text) // self._longest) if self._longest else 0
 
     def decode(self, ids: Sequence[int]) -> str:
         """All tokens at once, special tokens left out, invalid UTF-8 replaced."""
@@ -200,8 +207,15 @@ def _byte_of_char() -> dict[str, int]:
     return table
 
 
-def _is_byte_level(backend: Backend) -> bool:
-    decoder = json.loads(backend.to_str()).get("decoder") or {}
+def _shrinks(parts: Mapping[str, Any]) -> bool:
+    """Whether the normaliser may make text shorter."""
+    normaliser = parts.get("normalizer") or {}
+    steps = normaliser.get("normalizers", [normaliser]) if normaliser else []
+    return any(step.get("type") not in ("Prepend", "Replace", "ByteLevel") for step in steps)
+
+
+def _is_byte_level(parts: Mapping[str, Any]) -> bool:
+    decoder = parts.get("decoder") or {}
     steps = decoder.get("decoders", [decoder]) if decoder.get("type") == "Sequence" else [decoder]
     return all(step.get("type") == "ByteLevel" for step in steps)
 

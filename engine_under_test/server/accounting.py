@@ -12,15 +12,18 @@ from typing import Any
 from .sequence import Sequence
 
 
-def usage(sequences: Seq[Sequence]) -> dict[str, Any]:
-    """Token counts so far. A prompt shared by several choices counts once, as OpenAI bills it."""
+def usage(sequences: Seq[Sequence], *, at_start: bool = False) -> dict[str, Any]:
+    """Token counts so far. A prompt shared by several choices counts once, as OpenAI bills it.
+
+    at_start: before the first token of the answer.
+    """
     # Sequences of one prompt share the list object, so its identity tells prompts apart; the first
     # sequence speaks for the prompt, for the others find its blocks in the cache.
     prompts: dict[int, Sequence] = {}
     for sequence in sequences:
         prompts.setdefault(id(sequence.request.prompt_ids), sequence)
     prompt = sum(s.request.num_prompt for s in prompts.values())
-    completion = sum(s.num_tokens for s in sequences)
+    completion = 0 if at_start else sum(s.num_tokens for s in sequences)
     cached = sum(s.request.timings.cached_tokens for s in prompts.values())
     return {
         "prompt_tokens": prompt,

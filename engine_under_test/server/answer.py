@@ -116,7 +116,7 @@ class Answer:
                 self._written_ns = self._written_ns or time.monotonic_ns()
             if not self._exchange.has_started:
                 await self._exchange.start(200, b"text/event-stream", EVENT_STREAM_HEADERS)
-                body = self._dialect.opening(self._sequences) + body
+                body = self._opening() + body
             if self._injected is not None:
                 await self._exchange.write(body.encode())
                 raise self._injected
@@ -132,6 +132,13 @@ class Answer:
         extras = self._extras(has_usage=self._wishes.has_usage)
         body += self._dialect.last(extras) if extras else ""
         await self._exchange.end(body.encode() + (b"" if self._is_due("no_done") else DONE))
+
+    def _opening(self) -> str:
+        """What a stream says before its first text; its usage counts the prompt alone."""
+        if not self._wishes.is_continuous:
+            return self._dialect.opening(self._sequences, None)
+        opening = [self._dialect.opening([s], usage([s], at_start=True)) for s in self._sequences]
+        return "".join(opening)
 
     async def _whole(self, stream: Stream) -> None:
         while not self._is_done:

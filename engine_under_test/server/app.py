@@ -22,7 +22,7 @@ from .adapters import AdapterStore
 from .answer import Answer, Wishes
 from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
-from .constraints import constraint
+from .constraints import Constraint, constraint
 from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
@@ -132,13 +132,15 @@ class App:
         body = self.state.parser.parse(ChatBody, raw)
         self._check_model(body.model)
         tokenizer = self.state.tokenizer
-        text = prompt_text(body, tokenizer)
+        demanded = constraint(body, has_marker=tokenizer.has_token(OPEN))
+        window = self.state.model.max_model_len
+        text = prompt_text(body, tokenizer, window)
         # The template writes its own special tokens.
-        ids = await encode(tokenizer, text, add_special_tokens=False)
+        ids = await encode(tokenizer, text, window, "messages", add_special_tokens=False)
         max_tokens = body.max_completion_tokens or body.max_tokens
         wording = ToolChatDialect if body.callable_tools else ChatDialect
         dialect = wording(self._envelope("chatcmpl", body), tokenizer)
-        await self._generate(exchange, body, [ids], max_tokens, dialect, received_ns)
+        await self._generate(exchange, body, [ids], max_tokens, dialect, received_ns, demanded)
 
     async def complete(self, exchange: Exchange) -> None:
         raw = await exchange.read_json()
@@ -146,14 +148,21 @@ class App:
         body = self.state.parser.parse(CompletionBody, raw)
         self._check_model(body.model)
         tokenizer = self.state.tokenizer
+        demanded = constraint(body, has_marker=tokenizer.has_token(OPEN))
         ids = [
-            await encode(tokenizer, prompt, add_special_tokens=body.add_special_tokens)
+            await encode(
+                tokenizer,
+                prompt,
+                self.state.model.max_model_len,
+                "prompt",
+                add_special_tokens=body.add_special_tokens,
+            )
             if isinstance(prompt, str)
             else prompt
             for prompt in prompts(body)
         ]
         dialect = CompletionDialect(self._envelope("cmpl", body), tokenizer)
-        await self._generate(exchange, body, ids, body.max_tokens, dialect, received_ns)
+        await self._generate(exchange, body, ids, body.max_tokens, dialect, received_ns, demanded)
 
     async def _generate(
         self,
@@ -163,6 +172,7 @@ class App:
         max_tokens: int | None,
         dialect: Dialect,
         received_ns: int,
+        demanded: Constraint | None,
     ) -> None:
         state = self.state
         sequences: list[Sequence] = fan_out(
@@ -175,7 +185,6 @@ class App:
             received_ns,
         )
         adapter = state.adapters.get(body.model)
-        demanded = constraint(body, has_marker=state.tokenizer.has_token(OPEN))
         for sequence in sequences:
             sequence.request.adapter = adapter
             if demanded is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence as Seq
@@ -11,16 +12,26 @@ from ..request import TokenLogprob
 from ..tokenizer import BadTemplate, Tokenizer
 from .errors import bad_request
 from .protocol import ChatBody
+from .requests import check_length
 from .sequence import Delta, Sequence
 from .sse import Dialect, Envelope, compact, quote
 from .tools import CallDelta, ToolCallParser
 
 
-def prompt_text(body: ChatBody, tokenizer: Tokenizer) -> str:
-    """The rendered prompt. Raises ApiError for content or messages the model cannot read."""
+def prompt_text(body: ChatBody, tokenizer: Tokenizer, window: int) -> str:
+    """The rendered prompt. Raises ApiError for content or messages the model cannot read.
+
+    window: the context window. What exceeds it for certain, a message being a token at least, is
+    refused before the template runs: other streams would have to wait for it.
+    """
     if tokenizer.chat_template is None:
         raise bad_request("this model has no chat template; use /v1/completions", "messages")
+    check_length(len(body.messages), window, "messages")
     messages = [_plain(n, message) for n, message in enumerate(body.messages)]
+    for message in messages:
+        check_length(tokenizer.at_least(message["content"]), window, "messages")
+    if body.callable_tools:
+        check_length(tokenizer.at_least(json.dumps(body.callable_tools)), window, "tools")
     try:
         return tokenizer.chat_template.render(
             messages,
@@ -64,11 +75,9 @@ class ChatDialect(Dialect):
     chunk_kind = "chat.completion.chunk"
     whole_kind = "chat.completion"
 
-    def opening(self, sequences: Seq[Sequence]) -> str:
-        role = '"delta":{"role":"assistant","content":""}'
-        return "".join(
-            f'{self._head}{{"index":{s.index},{role}{self._plain_tail}' for s in sequences
-        )
+    def opening(self, sequences: Seq[Sequence], usage: dict[str, Any] | None) -> str:
+        role, tail = '"delta":{"role":"assistant","content":""}', self._unfinished(usage)
+        return "".join(f'{self._head}{{"index":{s.index},{role}{tail}' for s in sequences)
 
     def delta_field(self, text: str) -> str:
         return f'"delta":{{"content":{quote(text)}}}'
@@ -76,7 +85,7 @@ class ChatDialect(Dialect):
     def whole_field(self, text: str) -> dict[str, Any]:
         return {"message": {"role": "assistant", "content": text}}
 
-    def logprobs(self, rows: Seq[TokenLogprob]) -> dict[str, Any]:
+    def logprobs(self, sequence: Sequence, rows: Seq[TokenLogprob]) -> dict[str, Any]:
         return {
             "content": [
                 {

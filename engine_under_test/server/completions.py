@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from itertools import accumulate
 from typing import Any
 
+from ..detokenizer import REPLACEMENT, IncrementalDetokenizer
 from ..request import TokenLogprob
-from .protocol import CompletionBody
-from .sse import Dialect, quote
+from ..tokenizer import Tokenizer
+from .protocol import CompletionBody, GenerationBody
+from .sequence import Sequence
+from .sse import Dialect, Envelope, quote
 
 Prompt = str | list[int]
 
@@ -23,6 +25,13 @@ def prompts(body: CompletionBody) -> list[Prompt]:
     return [p for p in given if isinstance(p, str | list)]
 
 
+def echoed(body: GenerationBody, tokenizer: Tokenizer) -> list[str]:
+    """The prompts as text where the body wants them back, else []."""
+    if not isinstance(body, CompletionBody) or not body.echo:
+        return []
+    return [p if isinstance(p, str) else tokenizer.decode(p) for p in prompts(body)]
+
+
 class CompletionDialect(Dialect):
     """Chunks of text. Log-probabilities keep the old parallel-lists shape."""
 
@@ -30,25 +39,45 @@ class CompletionDialect(Dialect):
     chunk_kind = "text_completion"
     whole_kind = "text_completion"
 
+    def __init__(self, envelope: Envelope, tokenizer: Tokenizer) -> None:
+        super().__init__(envelope, tokenizer)
+        # A choice's text as far as its log-probabilities went, and its length.
+        self._readers: dict[int, tuple[IncrementalDetokenizer, int]] = {}
+
     def delta_field(self, text: str) -> str:
         return f'"text":{quote(text)}'
 
     def whole_field(self, text: str) -> dict[str, Any]:
         return {"text": text}
 
-    def logprobs(self, rows: Seq[TokenLogprob]) -> dict[str, Any]:
-        """text_offset counts characters from the first token of these rows."""
-        texts = [self.tokenizer.token_text(row.token_id) for row in rows]
+    def logprobs(self, sequence: Sequence, rows: Seq[TokenLogprob]) -> dict[str, Any]:
+        """text_offset: where in the choice's text each token begins, over all its chunks."""
+        read, offset = self._readers.get(sequence.index) or (
+            self.tokenizer.detokenizer(),
+            len(sequence.echo),
+        )
+        offsets = []
+        for row in rows:
+            offsets.append(offset)
+            offset += len(read.push(row.token_id))
+        self._readers[sequence.index] = (read, offset)
         return {
-            "tokens": texts,
+            "tokens": [self._name(row.token_id) for row in rows],
             "token_logprobs": [row.logprob for row in rows],
             # The chosen token is always among them, as OpenAI has it.
             "top_logprobs": [
                 {
-                    self.tokenizer.token_text(token): value
+                    self._name(token): value
                     for token, value in (*row.top, (row.token_id, row.logprob))
                 }
                 for row in rows
             ],
-            "text_offset": list(accumulate(map(len, texts[:-1]), initial=0)),
+            "text_offset": offsets,
         }
+
+    def _name(self, token_id: int) -> str:
+        """A token as a key: its text, or its bytes where they are half a character."""
+        text = self.tokenizer.token_text(token_id)
+        if REPLACEMENT not in text:
+            return text
+        return "bytes:" + "".join(f"\\x{b:02x}" for b in self.tokenizer.token_bytes(token_id))

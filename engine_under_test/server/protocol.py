@@ -18,6 +18,7 @@ from pydantic import (
     Tag,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from ..request import SamplingParams
@@ -26,6 +27,10 @@ from .tools import is_tool
 
 log = logging.getLogger(__name__)
 MAX_NAMED_FAULTS = 5
+MAX_UNKNOWN = 32  # unknown fields of one body; and a thousand names are told apart in the log
+MAX_WARNED = 1000
+MAX_BIASES = 4096
+MAX_STOP_IDS = 1024
 TokenId = Annotated[int, Field(ge=0)]
 # A list stops at its first fault: a million wrong items would otherwise be a million messages.
 FAIL_FAST = Field(fail_fast=True)
@@ -70,6 +75,24 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "include_stop_str_in_output": (False,),
     "skip_special_tokens": (True,),
     "spaces_between_special_tokens": (True,),
+    "chat_template": (),
+    "continue_final_message": (False,),
+    "truncate_prompt_tokens": (),
+    "context_length_exceeded_behavior": ("error",),
+    "allowed_token_ids": (),
+    "bad_words": ([],),
+    "logits_processors": ([],),
+    "return_tokens_as_token_ids": (False,),
+    "return_token_ids": (False,),
+    "prompt_embeds": (),
+    "min_new_tokens": (0,),
+    "typical_p": (1.0,),
+    "mirostat": (0,),
+    "grammar": (),
+    "regex": (),
+    "ebnf": (),
+    "json_schema": (),
+    "thinking": ({"type": "disabled"},),
 }
 
 
@@ -92,7 +115,7 @@ class GenerationBody(BaseModel):
     n: int = Field(1, ge=1, le=128)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: list[str] = Field(default_factory=list, max_length=16)
-    stop_token_ids: Ids = Field(default_factory=list)
+    stop_token_ids: Ids = Field(default_factory=list, max_length=MAX_STOP_IDS)
     temperature: float = Field(1.0, ge=0, le=2, allow_inf_nan=False)
     top_p: float = Field(1.0, gt=0, le=1, allow_inf_nan=False)
     top_k: int = Field(0, ge=-1)
@@ -106,6 +129,13 @@ class GenerationBody(BaseModel):
     priority: int = 0
     cache_salt: str = ""
     response_format: dict[str, Any] = Field(default_factory=lambda: {"type": "text"})
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _few_biases(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MAX_BIASES:
+            raise ValueError(f"at most {MAX_BIASES} tokens can be biased")
+        return value
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -230,7 +260,18 @@ class CompletionBody(GenerationBody):
     ]
     max_tokens: int = Field(16, ge=1)
     logprobs: int | None = Field(None, ge=0, le=20)
+    echo: bool = False
     add_special_tokens: bool = True
+
+    @model_validator(mode="after")
+    def _no_prompt_logprobs(self) -> CompletionBody:
+        if self.echo and self.logprobs is not None:
+            raise bad_request(
+                "'echo' with 'logprobs' asks for those of the prompt, which are not computed",
+                "echo",
+                "unsupported_parameter",
+            )
+        return self
 
     @property
     def num_logprobs(self) -> int | None:
@@ -259,7 +300,10 @@ class BodyParser:
                     name,
                     "unsupported_parameter",
                 )
-        for name in [k for k in given if k not in model.model_fields]:
+        unknown = [k for k in given if k not in model.model_fields]
+        if len(unknown) > MAX_UNKNOWN:
+            raise bad_request(f"{len(unknown)} fields of the body are unknown", unknown[0][:80])
+        for name in unknown:
             self._unknown(name)
             del given[name]
         if "stream_options" in given and not given.get("stream"):
@@ -278,7 +322,7 @@ class BodyParser:
     def _unknown(self, name: str) -> None:
         if self._is_strict:
             raise bad_request(f"unknown field '{name}'", name, "unknown_parameter")
-        if (shown := name[:80]) not in self._warned:
+        if (shown := name[:80]) not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(shown)
             log.warning("unknown request field %r ignored (said once)", shown)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..request import Request, SamplingParams, Timings
 from ..tokenizer import Tokenizer
+from .completions import echoed
 from .errors import bad_request
 from .models import ServedModel
 from .protocol import GenerationBody
@@ -18,11 +19,28 @@ LONG_PROMPT_CHARS = 8192  # from here on encoding leaves the event loop: it take
 SEED_MASK = 2**63 - 1
 
 
-async def encode(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool) -> list[int]:
-    """The prompt's tokens; other streams go on while a long prompt is encoded."""
+async def encode(
+    tokenizer: Tokenizer, text: str, window: int, field: str, *, add_special_tokens: bool
+) -> list[int]:
+    """The prompt's tokens; other streams go on while a long prompt is encoded.
+
+    Raises ApiError, before encoding, for a text that cannot fit the context window.
+    """
+    check_length(tokenizer.at_least(text), window, field)
     if len(text) < LONG_PROMPT_CHARS:
         return tokenizer.encode(text, add_special_tokens=add_special_tokens)
     return await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=add_special_tokens)
+
+
+def check_length(least: int, window: int, field: str) -> None:
+    """Raises ApiError where a prompt of at least so many tokens is too long."""
+    if least >= window:
+        raise bad_request(
+            f"This model's maximum context length is {window} tokens. However, your prompt has at "
+            f"least {least}.",
+            field,
+            "context_length_exceeded",
+        )
 
 
 def fan_out(
@@ -49,8 +67,9 @@ def fan_out(
             f"that may wait",
             "n" if body.n > 1 else prompt_field,
         )
+    echoes = echoed(body, tokenizer) or [""] * len(prompts)
     sequences: list[Sequence] = []
-    for prompt_ids in prompts:
+    for prompt_ids, echo in zip(prompts, echoes, strict=True):
         room = _check_prompt(prompt_ids, max_tokens, model, prompt_field)
         params = body.sampling(max_tokens or room)
         _check_ids("stop_token_ids", params.stop_token_ids, model)
@@ -65,7 +84,7 @@ def fan_out(
                 cache_salt=body.cache_salt,
                 timings=Timings(received_ns=received_ns),
             )
-            sequences.append(Sequence(request, index, tokenizer, body.stop))
+            sequences.append(Sequence(request, index, tokenizer, body.stop, echo))
     return sequences
 
 

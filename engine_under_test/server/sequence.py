@@ -30,15 +30,22 @@ class Delta:
 class Sequence:
     """num_tokens counts up to the token that completed a stop string; later ones are wasted.
 
-    index: the choice it becomes.  is_over: nothing visible follows.  is_closed: the engine has let
-    go of it too, so its timings are final.
+    index: the choice it becomes.  echo: text the answer begins with, before any token.
+    is_over: nothing visible follows.  is_closed: the engine has let go of it too, so its timings
+    are final.
     """
 
     def __init__(
-        self, request: Request, index: int, tokenizer: Tokenizer, stops: list[str]
+        self,
+        request: Request,
+        index: int,
+        tokenizer: Tokenizer,
+        stops: list[str],
+        echo: str = "",
     ) -> None:
         self.request = request
         self.index = index
+        self.echo = echo
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: str | None = None
         self.stop_reason: str | int | None = None
@@ -122,6 +129,8 @@ class Sequence:
 
     def _delta(self, text: str) -> Delta:
         """Log-probabilities travel with the text their tokens became part of."""
+        if not self._pieces:
+            text = self.echo + text
         self._pieces.append(text)
         delta = Delta(text, (), self.finish_reason)
         if self._pending_logprobs and not delta.is_empty:

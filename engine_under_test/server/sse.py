@@ -68,7 +68,7 @@ class Dialect(ABC):
         self.tokenizer = tokenizer
         self.envelope = envelope
         self._head = envelope.head(self.chunk_kind)
-        self._plain_tail = f',"logprobs":null,"finish_reason":null}}{envelope.tail(None)}'
+        self._plain_tail = self._unfinished(None)
 
     @abstractmethod
     def delta_field(self, text: str) -> str:
@@ -79,11 +79,11 @@ class Dialect(ABC):
         """The same for an answer that did not stream."""
 
     @abstractmethod
-    def logprobs(self, rows: Seq[TokenLogprob]) -> dict[str, Any]:
-        """Log-probabilities in this endpoint's shape."""
+    def logprobs(self, sequence: Sequence, rows: Seq[TokenLogprob]) -> dict[str, Any]:
+        """The next log-probabilities of a sequence, in order, in this endpoint's shape."""
 
-    def opening(self, sequences: Seq[Sequence]) -> str:
-        """What a stream says before its first text; nothing by default."""
+    def opening(self, sequences: Seq[Sequence], usage: dict[str, Any] | None) -> str:
+        """What a stream says before its first text; nothing by default. usage: as for a chunk."""
         return ""
 
     def chunk(self, sequence: Sequence, delta: Delta, usage: dict[str, Any] | None) -> str:
@@ -100,13 +100,17 @@ class Dialect(ABC):
             {
                 "index": s.index,
                 **self.whole_field(s.text),
-                "logprobs": self.logprobs(s.logprobs) if s.logprobs else None,
+                "logprobs": self.logprobs(s, s.logprobs) if s.logprobs else None,
                 "finish_reason": s.finish_reason,
                 "stop_reason": s.stop_reason,
             }
             for s in sequences
         ]
         return {**self.envelope.fields(self.whole_kind), "choices": choices, **extras}
+
+    def _unfinished(self, usage: dict[str, Any] | None) -> str:
+        """The end of a chunk that neither finishes its choice nor has log-probabilities."""
+        return f',"logprobs":null,"finish_reason":null}}{self.envelope.tail(usage)}'
 
     def _event(
         self, sequence: Sequence, member: str, delta: Delta, usage: dict[str, Any] | None
@@ -115,7 +119,7 @@ class Dialect(ABC):
         start = f'{self._head}{{"index":{sequence.index},{member}'
         if usage is None and delta.finish_reason is None and not delta.logprobs:
             return start + self._plain_tail
-        rows = compact(self.logprobs(delta.logprobs)) if delta.logprobs else "null"
+        rows = compact(self.logprobs(sequence, delta.logprobs)) if delta.logprobs else "null"
         finish = _finish_fields(sequence, delta)
         return f'{start},"logprobs":{rows},{finish}}}{self.envelope.tail(usage)}'
 

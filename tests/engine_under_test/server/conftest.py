@@ -18,7 +18,7 @@ import pytest
 
 from engine_under_test.config import EngineConfig
 from engine_under_test.server.app import App, ServerState
-from engine_under_test.server.build import ModelSource, ServerOptions, build
+from engine_under_test.server.build import ModelSource, ServerOptions, build, find_model
 from engine_under_test.server.serve import bind, make_server
 
 DEADLINE_S = 20
@@ -160,3 +160,14 @@ def server() -> Iterator[Server]:
     """One server for every test that only asks; float64, so that batch mates change no token."""
     with starting() as begin:
         yield begin(num_blocks=512, dtype="float64")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Iterator[openai.OpenAI]:
+    """The official client of a server of the trained model."""
+    source = find_model("tiny")
+    state = build(source, EngineConfig(model_dir=source.directory, num_blocks=256), ServerOptions())
+    with running(App(state)) as port:
+        server = Server(state, port)
+        yield server.client
+        server.client.close()

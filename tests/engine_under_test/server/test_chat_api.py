@@ -55,7 +55,13 @@ def test_continuous_usage_counts_every_step(server: Any) -> None:
     counts = [c.usage.completion_tokens for c in chunks if c.usage]
     assert counts[-2:] == [30, 30]  # the last step, and the chunk without choices
     assert counts == sorted(counts)
-    assert set(counts) == set(range(1, 31))  # one token a step, and no step is skipped
+    assert set(counts) == set(range(31))  # one token a step, and no step is skipped
+    opening = chunks[0]
+    assert opening.choices[0].delta.role == "assistant"
+    assert opening.usage.completion_tokens == 0
+    assert (
+        opening.usage.prompt_tokens == opening.usage.total_tokens == chunks[-1].usage.prompt_tokens
+    )
 
 
 def test_choices_draw_apart_and_the_first_is_what_one_would_have_been(server: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import openai
 import pytest
 
 
@@ -52,3 +53,37 @@ def test_logprobs_are_parallel_lists(server: Any) -> None:
 
 def test_default_length_is_sixteen(server: Any) -> None:
     assert server.complete(max_tokens=None).usage.completion_tokens == 16
+
+
+def test_text_offsets_run_on_over_the_chunks_of_each_choice(server: Any) -> None:
+    whole = server.complete(logprobs=20, n=2)
+    for choice in whole.choices:
+        rows = choice.logprobs
+        assert all(20 <= len(top) <= 21 for top in rows.top_logprobs)
+        assert rows.text_offset[0] == 0
+        for at, token in zip(rows.text_offset, rows.tokens, strict=True):
+            # Half a character has no text of its own; broken, it shows before the next token.
+            shown = choice.text[at:].lstrip("\ufffd")
+            assert token.startswith("bytes:") or shown.startswith(token)
+    offsets: dict[int, list[int]] = {0: [], 1: []}
+    for chunk in server.complete(logprobs=20, n=2, stream=True):
+        for choice in chunk.choices:
+            offsets[choice.index] += choice.logprobs.text_offset if choice.logprobs else []
+    assert list(offsets.values()) == [c.logprobs.text_offset for c in whole.choices]
+
+
+@pytest.mark.parametrize("is_streaming", [False, True])
+def test_echo_returns_each_prompt_before_its_answers(server: Any, is_streaming: bool) -> None:
+    encode = server.state.tokenizer.encode
+    for prompt in ("Once", ["Once", "Zwölf <|im_end|> x"], [encode("Once"), encode("Zwei")]):
+        plain = [c.text for c in server.complete(prompt=prompt, n=2).choices]
+        echo = server.complete(prompt=prompt, n=2, echo=True, stream=is_streaming)
+        texts = [""] * len(plain)
+        for part in echo if is_streaming else [echo]:
+            for choice in part.choices:
+                texts[choice.index] += choice.text
+        asked = [prompt] if isinstance(prompt, str) else prompt
+        words = [p if isinstance(p, str) else server.state.tokenizer.decode(p) for p in asked]
+        assert texts == [words[n // 2] + text for n, text in enumerate(plain)]
+    with pytest.raises(openai.BadRequestError, match="'echo' with 'logprobs'"):
+        server.complete(echo=True, logprobs=1)

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
-
-from engine_under_test.config import EngineConfig
-from engine_under_test.server.app import App
-from engine_under_test.server.build import ServerOptions, build, find_model
-
-from .conftest import Server, running
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TIMER = {"type": "object", "properties": {"minutes": {"type": "integer"}}, "required": ["minutes"]}
@@ -32,16 +25,6 @@ ASKED = [
     ("What is the weather in Paris?", "get_weather", {"city": "Paris"}),
     ("Set a timer for 12 minutes.", "set_timer", {"minutes": 12}),
 ]
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Iterator[openai.OpenAI]:
-    source = find_model("tiny")
-    state = build(source, EngineConfig(model_dir=source.directory, num_blocks=256), ServerOptions())
-    with running(App(state)) as port:
-        server = Server(state, port)
-        yield server.client
-        server.client.close()
 
 
 @pytest.mark.parametrize("choice", ["auto", "required", "named", "strict"])

@@ -1,0 +1,193 @@
+"""What would hurt a server: its step thread killed, huge bodies, clients that do not read."""
+
+from __future__ import annotations
+
+import ctypes
+import http.client
+import json
+import socket
+import threading
+from typing import Any
+
+import openai
+import pytest
+
+from engine_under_test.server import requests as server_requests
+
+USER = [{"role": "user", "content": "Tell me a tale"}]
+LONG = {"messages": USER, "max_tokens": 1900, "ignore_eos": True}
+
+
+def open_stream(server: Any, **fields: Any) -> tuple[Any, http.client.HTTPResponse]:
+    """A stream that has begun: headers and first event are read."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps({**LONG, "stream": True, **fields})
+    )
+    response = connection.getresponse()
+    assert response.status == 200
+    assert response.readline().startswith(b"data: ")
+    return connection, response
+
+
+def test_killing_the_step_thread_turns_health_red_and_ends_every_stream(start: Any) -> None:
+    server = start()
+    opened = [open_stream(server) for _ in range(3)]
+    waiting: list[Any] = []
+    whole = threading.Thread(
+        target=lambda: waiting.append(server.request("POST", "/v1/chat/completions", LONG))
+    )
+    whole.start()
+    server.wait_until(lambda: server.metric("vllm:num_requests_running") == 4)
+    assert server.request("GET", "/health").status == 200
+    thread = server.state.engine._thread
+    # The nearest thing to a kill that a thread can get: it ends wherever it is, by no Exception.
+    killed = ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+    )
+    assert killed == 1
+    for connection, response in opened:
+        events = [e for e in response.read().decode().split("\n\n") if e]
+        error = json.loads(events[-2].removeprefix("data: "))["error"]
+        assert (error["code"], error["type"]) == ("engine_dead", "service_unavailable_error")
+        assert events[-1] == "data: [DONE]"
+        connection.close()
+    whole.join(20)
+    assert (waiting[0].status, waiting[0].json["error"]["code"]) == (503, "engine_dead")
+    server.wait_until(lambda: server.request("GET", "/health").status == 503)
+    reply = server.request("POST", "/v1/chat/completions", LONG)
+    assert (reply.status, reply.json["error"]["code"]) == (503, "engine_dead")
+    assert server.request("GET", "/metrics").status == 200, "what it counted can still be read"
+
+
+def test_clients_that_do_not_read_hold_nobody_up_and_no_block(start: Any) -> None:
+    server = start(num_blocks=2048)
+    expected = server.chat(max_tokens=40).choices[0].message.content
+    body = json.dumps(
+        {**LONG, "max_tokens": 400, "n": 4, "stream": True, "logprobs": True, "top_logprobs": 20}
+    ).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+    deaf = []
+    for _ in range(3):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(20)
+        sock.connect(("127.0.0.1", server.port))
+        sock.sendall(head % len(body) + body)
+        deaf.append(sock)
+    server.wait_until(lambda: server.metric("vllm:num_requests_running") == 12)
+    assert server.chat(max_tokens=40).choices[0].message.content == expected
+    # They end without having been read: their blocks are free, what is unsent is bounded.
+    server.wait_until(lambda: server.metric("vllm:num_requests_running") == 0)
+    assert server.metric("vllm:kv_cache_usage_perc") == 0
+    assert server.state.engine.num_live == 0
+    # One reads after all, and gets the whole answer.
+    received = bytearray()
+    while not received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
+        part = deaf[0].recv(1 << 16)
+        assert part, "the answer was cut"
+        received += part
+    assert received.count(b'"finish_reason":"length"') == 4
+    for sock in deaf:
+        sock.close()
+    assert server.chat(max_tokens=40).choices[0].message.content == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [{"role": "user", "content": "word " * 2_000_000}]}, "messages"),
+        ({"messages": USER * 200_000}, "messages"),
+        (
+            {
+                "messages": USER,
+                "tools": [
+                    {"type": "function", "function": {"name": "f", "description": "d" * 2**20}}
+                ]
+                * 9,
+            },
+            "tools",
+        ),
+        ({"messages": USER, "logit_bias": {str(n): 1 for n in range(300_000)}}, "logit_bias"),
+        ({"messages": USER, "stop_token_ids": [1] * 1_000_000}, "stop_token_ids"),
+        (
+            {
+                "messages": USER,
+                "response_format": {"type": "json_object", "schema": {"enum": ["e" * 10**7]}},
+            },
+            "response_format",
+        ),
+        ({"messages": USER, **{f"field{n}": n for n in range(300_000)}}, "field0"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_ten_megabytes_are_refused_without_being_worked_through(
+    server: Any, fields: dict[str, Any], param: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("the tokenizer saw it")
+
+    monkeypatch.setattr(server.state.tokenizer, "encode", never)
+    reply = server.request("POST", "/v1/chat/completions", fields)
+    assert (reply.status, reply.json["error"]["param"]) == (400, param)
+    assert len(reply.body) < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b'{"messages":"' + b"\xff" * 10**7 + b'"}', 400, "not valid JSON"),
+        (b'{"messages":"\xed\xa0\x80"}', 400, "not valid JSON"),  # a surrogate in UTF-8's clothes
+        (b'{"a":' + b"[" * 10**7, 400, "not valid JSON"),
+        (b'{"a":' + b"9" * 10**5 + b"}", 400, ""),
+        (b'"' + b"x" * (33 * 2**20) + b'"', 413, "exceeds"),
+        (b"", 400, "not valid JSON"),
+    ],
+    ids=range(6),
+)
+def test_bodies_that_are_no_requests(server: Any, body: bytes, status: int, message: str) -> None:
+    reply = server.request("POST", "/v1/chat/completions", body)
+    assert reply.status == status
+    assert message in reply.json["error"]["message"]
+    assert len(reply.body) < 800
+
+
+def test_a_prompt_just_inside_the_bound_is_counted_exactly(server: Any) -> None:
+    """The quick refusal knows only a lower bound; from there on the tokenizer decides."""
+    window = server.state.model.max_model_len
+    longest = len("<|endoftext|>")  # the token with most characters
+    with pytest.raises(openai.BadRequestError, match=f"at least {window}"):
+        server.complete(prompt="x" * window * longest)
+    with pytest.raises(openai.BadRequestError, match=f"{window + 5} tokens"):
+        server.complete(prompt="x" * (window - 1), max_tokens=6)
+    assert server.complete(prompt="x" * (window - 1), max_tokens=1).usage.completion_tokens == 1
+    with pytest.raises(openai.BadRequestError, match=f"at least {window}"):
+        server.complete(prompt=["x", "<|endoftext|>" * (window - 1) + "x"], max_tokens=1)
+
+
+def test_log_and_memory_are_not_filled_by_unknown_fields(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    parser = server.state.parser
+    monkeypatch.setattr("engine_under_test.server.protocol.MAX_WARNED", 10)
+    for n in range(20):
+        body = {"messages": USER, "max_tokens": 1, f"odd{n}": 1}
+        assert server.request("POST", "/v1/chat/completions", body).status == 200
+    assert len(parser._warned) == 10
+
+
+def test_long_prompts_leave_the_event_loop(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    encode = server.state.tokenizer.encode
+
+    def noted(*args: Any, **named: Any) -> Any:
+        seen.append(threading.current_thread().name)
+        return encode(*args, **named)
+
+    monkeypatch.setattr(server.state.tokenizer, "encode", noted)
+    monkeypatch.setattr(server_requests, "LONG_PROMPT_CHARS", 50)
+    server.complete(prompt="short", max_tokens=1)
+    server.complete(prompt="long " * 20, max_tokens=1)
+    assert "asyncio" in seen[1]
+    assert "asyncio" not in seen[0]
