@@ -1,4 +1,4 @@
-"""A flush ends, however many requests end while it is at work; and a backlog of answers goes first."""
+"""A flush ends, however many requests end while it is at work; a backlog of answers goes first."""
 
 from __future__ import annotations
 
