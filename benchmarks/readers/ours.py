@@ -17,7 +17,8 @@ from benchmarks.readers.job import Job, Stream
 from harness.load.clock import Axis
 from harness.load.faults import WireFault
 from harness.load.opening import open_connection
-from harness.load.wire import NUM_STAMPS, Connection, Polls, hold_kernel_stamps
+from harness.load.polls import Polls
+from harness.load.wire import NUM_STAMPS, Connection, hold_kernel_stamps
 
 
 class Ending:

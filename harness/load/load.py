@@ -18,8 +18,9 @@ from gevent.event import AsyncResult, Event
 
 from harness.load.bodies import request_bytes
 from harness.load.counters import Counters
+from harness.load.deadlines import Deadlines
 from harness.load.drivers import DRIVERS, Driver
-from harness.load.exchange import Arrival, Deadlines, Exchange
+from harness.load.exchange import Arrival, Exchange
 from harness.load.faults import CutFault
 from harness.load.recorder import Recorder
 from harness.load.retry import retry_wait_ns

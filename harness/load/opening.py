@@ -15,13 +15,13 @@ from time import monotonic_ns
 from typing import Any
 
 from harness.load.faults import ClientFault, ConnectFault, TlsFault
+from harness.load.polls import Polls
 from harness.load.tls import TlsStream
 from harness.load.wire import (
     OURS,
     RECV_BYTES,
     SO_TIMESTAMPNS,
     Connection,
-    Polls,
     Socket,
     errno_name,
     wait_ready,

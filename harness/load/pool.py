@@ -15,8 +15,9 @@ import gevent
 
 from harness.load.faults import DnsFault, WireFault
 from harness.load.opening import open_connection
+from harness.load.polls import Polls
 from harness.load.sockets import SOCKETS
-from harness.load.wire import Connection, Polls
+from harness.load.wire import Connection
 
 IDLE_NS = 4_000_000_000
 MAX_WARM_AT_ONCE = 64

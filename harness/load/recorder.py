@@ -24,9 +24,10 @@ from harness.load.counters import Counters
 from harness.load.exchange import Exchange
 from harness.load.faults import ClientFault
 from harness.load.http1 import ResponseReader
+from harness.load.polls import Polls
 from harness.load.record import Record, RecordContext, absorb, make_records
 from harness.load.rows import request_batch, to_bytes
-from harness.load.wire import NUM_STAMPS, Polls
+from harness.load.wire import NUM_STAMPS
 
 SLICE_NS = 150_000  # what a request that falls due may have to wait for, and a read
 RESEND_NS = 10_000_000_000

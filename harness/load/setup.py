@@ -19,8 +19,8 @@ from harness.load.bodies import Bodies, ClassPlan, opening_sha256, request_head
 from harness.load.dialects import DIALECTS
 from harness.load.exchange import Limits
 from harness.load.plan import PointPlan
+from harness.load.polls import Polls
 from harness.load.pool import Pool
-from harness.load.wire import Polls
 from harness.scenario import Point, expand, load_resolved, read_materials
 from harness.scenario.document import EnvValue, OpenAITarget, Target, Timeouts
 from harness.traffic import ContentMaker, Schedule, build_schedule

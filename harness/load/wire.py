@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 import gevent
 from gevent import monkey
-from gevent.hub import Waiter
 
 from harness.load.faults import (
     ClientFault,
@@ -29,6 +28,7 @@ from harness.load.faults import (
     WireFault,
 )  # fmt: skip
 from harness.load.http1 import ResponseReader
+from harness.load.polls import Polls
 from harness.load.sockets import SOCKETS
 from harness.load.tls import TlsStream
 
@@ -42,39 +42,6 @@ _timespec = struct.Struct("qq").unpack
 # errors that are our own: too few descriptors, ports, memory
 OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 Socket: Any = monkey.get_original("socket", "socket")
-
-
-class Polls:
-    """When the hub last looked at its sockets. One a process; kept by a `check` watcher."""
-
-    __slots__ = ("_loop", "_resting", "_watcher", "current_ns", "num", "previous_ns")
-
-    def __init__(self) -> None:
-        self.previous_ns = self.current_ns = monotonic_ns()
-        self._resting: list[Waiter] = []
-        self._loop = gevent.get_hub().loop
-        self._watcher = self._loop.check()
-        self._watcher.start(self._on_poll)
-
-    def rest(self) -> None:
-        """Block this greenlet until the hub has looked at its sockets and served them.
-
-        `gevent.sleep(0)` does not do that: callbacks that sleep again and again run up to fifty in
-        a row before the next poll, which at a millisecond each keeps every receive waiting.
-        """
-        waiter = Waiter()
-        self._resting.append(waiter)
-        waiter.get()
-
-    def _on_poll(self) -> None:
-        self.previous_ns, self.current_ns = self.current_ns, monotonic_ns()
-        if self._resting:
-            resting, self._resting = self._resting, []
-            for waiter in resting:  # callbacks run after what this poll reported
-                self._loop.run_callback(waiter.switch, None)
-
-    def close(self) -> None:
-        self._watcher.stop()
 
 
 def hold_kernel_stamps() -> Any:

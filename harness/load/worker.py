@@ -27,12 +27,13 @@ from harness.load.membership import Membership
 from harness.load.messages import TO_WORKER, wire_name
 from harness.load.parcel import Item, Store
 from harness.load.plan import PointPlan
+from harness.load.polls import Polls
 from harness.load.pulse import Health, Ticker
 from harness.load.record import RecordContext
 from harness.load.recorder import Breather, Recorder, Tell
 from harness.load.setup import Shard, prepare
 from harness.load.tokens import CountTokens
-from harness.load.wire import NUM_STAMPS, Polls, hold_kernel_stamps
+from harness.load.wire import NUM_STAMPS, hold_kernel_stamps
 
 PULSE_S = 1.0
 PART_WAIT_S = 60.0

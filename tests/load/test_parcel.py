@@ -12,8 +12,8 @@ from harness.errors import MeasurementError, UsageError
 from harness.load import PointPlan
 from harness.load.addresses import is_loopback, split_address
 from harness.load.parcel import PART_BYTES, Item, Parcel, Store
+from harness.load.polls import Polls
 from harness.load.setup import prepare
-from harness.load.wire import Polls
 from harness.scenario import expand, load_resolved, read_materials
 from harness.traffic import TokenPlan, build_schedule
 

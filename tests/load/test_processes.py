@@ -70,7 +70,7 @@ def test_bodies_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
 import hashlib, json, sys
 from harness.load.plan import PointPlan
 from harness.load.setup import prepare
-from harness.load.wire import Polls
+from harness.load.polls import Polls
 plan = PointPlan.from_json(json.loads(sys.argv[1]))
 for count in (1, 2, 4):
     found = {}

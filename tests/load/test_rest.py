@@ -9,7 +9,7 @@ PROGRAM = """
 import gevent, socket
 from time import monotonic_ns
 from harness.load.recorder import SLICE_NS, Breather
-from harness.load.wire import Polls
+from harness.load.polls import Polls
 
 polls, served = Polls(), 0
 left, right = socket.socketpair()

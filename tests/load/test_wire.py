@@ -11,12 +11,12 @@ from time import monotonic_ns
 import pytest
 
 from harness.load.faults import StaleFault, TruncatedFault, WireFault
+from harness.load.polls import Polls
 from harness.load.wire import (
     NUM_STAMPS,
     SO_TIMESTAMPNS,
     STALE_IDLE_NS,
     Connection,
-    Polls,
     hold_kernel_stamps,
 )
 
