@@ -62,14 +62,14 @@ def build_view(
     found = [
         _capacity(summaries), _latency(summaries), _time(summaries), _engine(summaries),
         _errors(summaries),
-        _method(summaries, facts.client_check), _provenance(facts),
+        _method(summaries, facts.client_check), provenance_section(facts),
     ]  # fmt: skip
     lead, sections = _lead([s for s in found if s is not None])
     return View(
         title=facts.scenario,
         run_id=facts.run_id,
         description=facts.description,
-        facts=_header(facts, summaries),
+        facts=header_of(facts, summaries),
         outcome=outcome.value,
         status=facts.status,
         sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
@@ -77,18 +77,18 @@ def build_view(
         lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
         headline=_key_tables(summaries, verdicts),
-        notices=_notices(summaries, notices),
+        notices=notices_of(summaries, notices),
         sections=sections,
         verdicts=tuple(verdicts),
         scenario=facts.scenario,
         duration_s=facts.duration_s,
-        commit=_commit(facts.provenance),
+        commit=commit_of(facts.provenance),
         reproduce=facts.reproduce,
         data=_data(facts, summaries, verdicts, outcome),
     )
 
 
-def _commit(provenance: Mapping[str, Any]) -> str:
+def commit_of(provenance: Mapping[str, Any]) -> str:
     git = provenance.get("git")
     return str(git.get("sha") or "") if isinstance(git, Mapping) else ""
 
@@ -102,7 +102,7 @@ def _lead(sections: Sequence[Section]) -> tuple[Chart | None, tuple[Section, ...
     return (replace(lead, is_wide=False) if lead else None), kept
 
 
-def _header(facts: RunFacts, summaries: Sequence[PointSummary]) -> tuple[tuple[str, str], ...]:
+def header_of(facts: RunFacts, summaries: Sequence[PointSummary]) -> tuple[tuple[str, str], ...]:
     targets = listed([name for name, _, _ in facts.targets])
     models = listed(sorted({model for _, model, _ in facts.targets}))
     urls = listed(sorted({url for _, _, url in facts.targets}))
@@ -158,7 +158,7 @@ def _latency(summaries: Sequence[PointSummary]) -> Section | None:
         first = [tables.latency_table(s, suffix), tables.rate_table(s, suffix)] if suffix else []
         return [*first, tables.class_table(s, suffix)]
 
-    return _section("latency", "Latency", "", [*blocks, *_by_point(summaries, "latency", own)])
+    return section_of("latency", "Latency", "", [*blocks, *_by_point(summaries, "latency", own)])
 
 
 def _time(summaries: Sequence[PointSummary]) -> Section | None:
@@ -168,7 +168,7 @@ def _time(summaries: Sequence[PointSummary]) -> Section | None:
         return [*cold, charts.strips_chart(s, suffix)]
 
     blocks = [*uptime_blocks(summaries), *_by_point(summaries, "time", own)]
-    return _section("time", "Over time", "", blocks)
+    return section_of("time", "Over time", "", blocks)
 
 
 def _engine(summaries: Sequence[PointSummary]) -> Section | None:
@@ -179,7 +179,7 @@ def _engine(summaries: Sequence[PointSummary]) -> Section | None:
         return [*first, server.server_chart(s, suffix), server.limits_table(s, suffix)]
 
     lead = "What the target says of itself, beside what the client saw."
-    return _section("engine", "The server", lead, _by_point(summaries, "engine", own))
+    return section_of("engine", "The server", lead, _by_point(summaries, "engine", own))
 
 
 def _errors(summaries: Sequence[PointSummary]) -> Section | None:
@@ -187,7 +187,7 @@ def _errors(summaries: Sequence[PointSummary]) -> Section | None:
         return [tables.error_table(s, suffix), errors_chart(s, suffix)]
 
     lead = "What went wrong, by class. Every failure counts against every latency rule."
-    return _section("errors", "Errors", lead, _by_point(summaries, "errors", own))
+    return section_of("errors", "Errors", lead, _by_point(summaries, "errors", own))
 
 
 def _by_point(
@@ -229,7 +229,7 @@ def _method(summaries: Sequence[PointSummary], check: ClientCheck | None) -> Sec
         "The load generator checks itself; a check that fails withholds a metric or voids the"
         " measurement. Read intervals as: 95 of 100 such runs would cover the true value."
     )
-    return _section("method", "Method", lead, blocks)
+    return section_of("method", "Method", lead, blocks)
 
 
 def _term(metric: str) -> str:
@@ -238,7 +238,7 @@ def _term(metric: str) -> str:
     return name if name.lower() == metric else f"{name} ({metric})"
 
 
-def _provenance(facts: RunFacts) -> Section:
+def provenance_section(facts: RunFacts) -> Section:
     rows = tuple(sorted(_flat(facts.provenance)))
     blocks: list[Block] = [
         Definitions("environment", "Where and with what", rows),
@@ -254,7 +254,9 @@ def _provenance(facts: RunFacts) -> Section:
     return Section("provenance", "Provenance", lead, tuple(blocks))
 
 
-def _section(anchor: str, title: str, lead: str, blocks: Sequence[Block | None]) -> Section | None:
+def section_of(
+    anchor: str, title: str, lead: str, blocks: Sequence[Block | None]
+) -> Section | None:
     kept = tuple(b for b in blocks if b is not None)
     return Section(anchor, title, lead, kept) if kept else None
 
@@ -266,7 +268,7 @@ def _suffix(summary: PointSummary, summaries: Sequence[PointSummary]) -> str:
     return f"-{summary.meta.index}-{summary.meta.stage_index}"
 
 
-def _notices(
+def notices_of(
     summaries: Sequence[PointSummary], notices: Sequence[Notice]
 ) -> tuple[tuple[str, str], ...]:
     found: list[tuple[str, str]] = [(n.severity, n.sentence) for n in notices]

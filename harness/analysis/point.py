@@ -48,7 +48,7 @@ def analyse_point(
     both = reconcile(frame, read_server(server), meta)
     checks = (*run_checks(Evidence(frame, health, meta, steady)), *both.checks)
     times = token_times(frame)
-    goodness = judge_requests(frame, _request_values(frame, times), meta.slo, meta.class_slos)
+    goodness = judge_requests(frame, request_values(frame, times), meta.slo, meta.class_slos)
     windows = availability.uptime_windows(frame, meta.slo.uptime)
     scopes = ("all", *(meta.classes if len(meta.classes) > 1 else ()))
     samples = {scope: _samples(frame, times, both, scope) for scope in scopes}
@@ -104,7 +104,7 @@ def _pairs(
         yield from availability.rate_pairs(frame, scope)
 
 
-def _request_values(frame: Frame, times: TokenTimes) -> dict[str, FloatArray]:
+def request_values(frame: Frame, times: TokenTimes) -> dict[str, FloatArray]:
     """What the limits of a good request are held against."""
     return {
         "ttft": elapsed_s(frame.first_token_s, frame.intended_s),

@@ -22,6 +22,10 @@ from harness.errors import ExitCode, HarnessError
 VERBS = {
     "run": "Run a scenario: measure, judge, report.",
     "worker": "Send a share of the load of a run on another host.",
+    "gate": "Judge a stored gate again, or against another baseline.",
+    "compare": "Set two stored runs side by side, with intervals.",
+    "calibrate": "Measure how much two runs of the same thing differ here.",
+    "baseline": "List stored baselines, or take a session out of use.",
     "report": "Render runs again from their records.",
     "init": "Write a commented scenario from the library.",
     "validate": "Check scenarios; every fault with line and column.",

@@ -51,10 +51,19 @@ class Endpoints:
         self._materials, self._voice = materials, voice
         self._stack = stack
         self._open: dict[str, Endpoint] = {}
+        self._plan: TokenPlan | None = None
         self._own: dict[str, tuple[str, ExitStack]] = {}  # target -> its key, and what ends it
         for point in points:
             if isinstance(point.target, OpenAITarget) or point.target_name not in self._own:
                 self.of(point)
+
+    def fresh(self, point: Point) -> Endpoint:
+        """As of, in a new process that shares the machine with no other of ours."""
+        for key, running in self._own.values():
+            running.close()
+            del self._open[key]
+        self._own.clear()
+        return self.of(point)
 
     def of(self, point: Point) -> Endpoint:
         """The endpoint a point is to be measured on. Raises as open_endpoint."""
@@ -65,8 +74,12 @@ class Endpoints:
                 running.close()
                 del self._open[former]
             stack = self._stack.enter_context(ExitStack())
-            found = open_endpoint(name, point.document, self._materials, stack, self._voice)
+            found = open_endpoint(
+                name, point.document, self._materials, stack, self._voice, self._plan
+            )
             self._open[key] = found
+            if point.document.gate is not None:  # one calibration, of the first arm, for both
+                self._plan = self._plan or found.token_plan
             if found.child:
                 self._own[name] = (key, stack)
         return self._open[key]
@@ -78,9 +91,16 @@ def _identity(point: Point) -> str:
 
 
 def open_endpoint(
-    name: str, document: Scenario, materials: Materials, stack: ExitStack, voice: Voice
+    name: str,
+    document: Scenario,
+    materials: Materials,
+    stack: ExitStack,
+    voice: Voice,
+    plan: TokenPlan | None = None,
 ) -> Endpoint:
     """Start (if ours), probe and calibrate one target. Children end with the stack.
+
+    plan: lengths as calibrated before, where both arms are to be sent the same.
 
     Raises TargetError (unreachable, refused) and UsageError (key missing, engine not installed).
     """
@@ -95,7 +115,7 @@ def open_endpoint(
     api = document.traffic[0].api
     try:
         facts = probe_target(base_url, model, key, headers, target.timeout, api)
-        plan = calibrate(
+        plan = plan or calibrate(
             base_url, key, headers, target.timeout, facts, document.tokens, materials
         )  # fmt: skip
     except TargetError as error:

@@ -79,9 +79,15 @@ def make_view(
         client_check=check,
     )
     stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
+    said = (*notices, *stored, *(check.notices if check else ()))
+    if judgement.comparison is not None:
+        return reports.build_gate_view(
+            facts, judgement.comparison, judgement.summaries, judgement.verdicts,
+            judgement.outcome, judgement.headlines, said,
+        )  # fmt: skip
     return reports.build_view(
         facts, judgement.summaries, judgement.verdicts, judgement.outcome, judgement.headlines,
-        (*notices, *stored, *(check.notices if check else ())),
+        said,
     )  # fmt: skip
 
 
@@ -192,21 +198,27 @@ def print_result(run: Run, view: View, judgement: Judgement, voice: Voice) -> No
     if voice.as_json:
         voice.result("", result_data(run, view, judgement))
         return
-    console = plain_console(voice, PIPE_WIDTH)
-    for sentence in view.sentences:
-        text = Text(sentence.answer, style=f"bold {STYLES.get(sentence.outcome, '')}".strip())
-        console.print(text.append(f" {sentence.detail}", style="not bold default"))
-    tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
-    for table in tables:
-        console.print(_rich_table(_without(table, NOT_ON_CONSOLE)))
-    for severity, notice in view.notices:
-        console.print(Text(f"{severity}: {notice}", style="yellow"))
+    console = print_view(view, voice)
     report = run.path / FILES["html"]
     if report.exists():
         console.print(f"report   {_short(report)}", soft_wrap=True)
     console.print(f"records  {_short(run.path)}", soft_wrap=True)
     if advice := what_next(run.path, view, judgement):
         console.print(f"next     {advice}", soft_wrap=True)
+
+
+def print_view(view: View, voice: Voice) -> Console:
+    """Sentences, tables and notices; the console they went to."""
+    console = plain_console(voice, PIPE_WIDTH)
+    for sentence in view.sentences:
+        text = Text(sentence.answer, style=f"bold {STYLES.get(sentence.outcome, '')}".strip())
+        console.print(text.append(f" {sentence.detail}", style="not bold default"))
+    tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
+    for table in tables:
+        console.print(rich_table(_without(table, NOT_ON_CONSOLE)))
+    for severity, notice in view.notices:
+        console.print(Text(f"{severity}: {notice}", style="yellow"))
+    return console
 
 
 def what_next(run_path: Path, view: View, judgement: Judgement) -> str:
@@ -225,7 +237,7 @@ def _without(table: Table, dropped: tuple[str, ...]) -> Table:
     return Table(table.id, table.caption, tuple(table.columns[i] for i in keep), rows)
 
 
-def _rich_table(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
     shape = RichTable(
         title=table.caption, title_justify="left", title_style="bold", box=None, pad_edge=False,
         padding=(0, 2, 0, 0), header_style="dim",

@@ -8,6 +8,7 @@ from typing import Any
 from harness.analysis import PointMeta, PointSummary, analyse_point
 from harness.cli._unfinished import no_verdict, refusal_of
 from harness.decisions import (
+    Comparison,
     Headline,
     exit_code,
     headlines,
@@ -23,7 +24,10 @@ from harness.scenario import Point
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a run came to. refusal: told where no request of the whole run was answered."""
+    """What a run came to. refusal: told where no request of the whole run was answered.
+
+    comparison: of a gate.
+    """
 
     summaries: tuple[PointSummary, ...]
     verdicts: tuple[Verdict, ...]
@@ -31,6 +35,7 @@ class Judgement:
     outcome: Outcome
     status: str
     refusal: TargetError | None = None
+    comparison: Comparison | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -49,6 +54,10 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
 
     points: the scenario's, in order; a point without records has no verdict and is left out.
     """
+    if points and points[0].document.gate is not None:
+        from harness.cli._gate_judge import judge_gate_run
+
+        return judge_gate_run(run, points)
     summaries: list[PointSummary] = []
     verdicts: list[Verdict] = []
     for records in run.points:

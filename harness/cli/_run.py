@@ -49,6 +49,18 @@ class Team:
 
 
 @dataclass(frozen=True, slots=True)
+class GateWishes:
+    """What the command line asks of a gate. baseline: a stored name or a run, else its own.
+
+    on_inconclusive: changes the exit code of an open question, never its verdict.
+    """
+
+    baseline: str | None = None
+    save_baseline: str | None = None
+    on_inconclusive: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What is to be measured. directory: an earlier run that is continued, else None.
 
@@ -83,7 +95,7 @@ def new_job(
         env=os.environ,
     )  # fmt: skip
     require_folder(_out(out))
-    return _job(loaded, out)
+    return job_of(loaded, out)
 
 
 def resumed_job(run: str, out: Path | None) -> Job:
@@ -93,7 +105,7 @@ def resumed_job(run: str, out: Path | None) -> Job:
     directory.lock()
     loaded = load_resolved(directory.path / "scenario.resolved.yaml")
     loaded = replace(loaded, notices=tuple(unknown_variables(os.environ)))
-    job = _job(loaded, root, directory)
+    job = job_of(loaded, root, directory)
     _require_same_traffic(job, directory)
     return job
 
@@ -112,6 +124,31 @@ def _require_same_traffic(job: Job, directory: RunDirectory) -> None:
                 why=f"point {folder.label} would now be sent other requests than it was",
                 do="restore the files, or begin a new run",
             )
+
+
+def gated_job(job: Job, wishes: GateWishes, voice: Voice) -> Job:
+    """The job with the gate as the command line asks, its design told, its limits checked.
+
+    Raises UsageError where gate flags meet no gate, or a limit lies below this machine's noise.
+    """
+    if job.loaded.document.gate is None:
+        if wishes != GateWishes():
+            raise UsageError(
+                f"scenario {job.loaded.name} has no gate",
+                why="--baseline, --save-baseline and --on-inconclusive belong to one",
+                do="add a gate block, or leave them out",
+            )
+        return job
+    from harness.cli._gate_judge import baseline_of, with_baseline
+    from harness.cli._gate_plan import gate_plan, require_above_floor
+
+    if wishes.baseline and job.directory is None:
+        document = with_baseline(job.loaded.document, baseline_of(wishes.baseline, job.out))
+        job = job_of(replace(job.loaded, document=document), job.out)
+    plan = gate_plan(job.loaded.document, job.materials, job.out)
+    require_above_floor(plan)
+    voice.say("\n".join(plan.lines))
+    return job
 
 
 def open_endpoints(job: Job, stack: ExitStack, voice: Voice) -> Endpoints:
@@ -178,10 +215,14 @@ def _measure_missing(
             with interruption.reaching(load, voice.say):
                 load.gather()
         _check_client(job, directory, load, team, checks_client, interruption, voice)
+        if job.loaded.document.gate is not None:
+            from harness.cli._gate_run import measure_gate  # statistics take a second to import
+
+            return measure_gate(job, directory, endpoints, load, interruption, voice)
         for position, point in enumerate(job.missing):
             if position:
                 _pause(job, interruption)
-            endpoint = _endpoint_of(point, endpoints, interruption)
+            endpoint = endpoint_of(point, endpoints, interruption)
             if endpoint is None or interruption.is_asked:
                 voice.say(f"stopped before point {point.label}")
                 return "interrupted"
@@ -196,12 +237,16 @@ def _measure_missing(
     return status
 
 
-def _endpoint_of(point: Point, endpoints: Endpoints, interruption: Interruption) -> Endpoint | None:
+def endpoint_of(
+    point: Point, endpoints: Endpoints, interruption: Interruption, *, is_fresh: bool = False
+) -> Endpoint | None:
     """None where the user wants to end. Starting an engine takes long: a signal is not made to
-    wait for it."""
+    wait for it. is_fresh: in a new process, the only one of ours, where it is ours."""
     try:
         with interruption.raising():
-            return None if interruption.is_asked else endpoints.of(point)
+            if interruption.is_asked:
+                return None
+            return endpoints.fresh(point) if is_fresh else endpoints.of(point)
     except KeyboardInterrupt:
         return None
 
@@ -261,11 +306,18 @@ def _pause(job: Job, interruption: Interruption) -> None:
         time.sleep(0.05)
 
 
-def conclude(run: Run, job: Job, has_reports: bool, voice: Voice) -> int:
+def conclude(
+    run: Run, job: Job, has_reports: bool, voice: Voice, wishes: GateWishes | None = None
+) -> int:
     """Judge, write, print; the exit code."""
     # statistics and pictures take seconds to import: a refusal before any load need not wait
     from harness.cli import _finish
     from harness.cli._judge import judge
+
+    if job.loaded.document.gate is not None:
+        from harness.cli._gate_finish import conclude_gate
+
+        return conclude_gate(run, job.loaded.document, has_reports, voice, job.notices, wishes)
 
     document = job.loaded.document
     judgement = judge(run, job.points)
@@ -283,10 +335,13 @@ def conclude(run: Run, job: Job, has_reports: bool, voice: Voice) -> int:
     return int(judgement.exit_code)
 
 
-def _job(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | None = None) -> Job:
+def job_of(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | None = None) -> Job:
     materials = read_materials(loaded.document, loaded.search_paths)
     points = expand(loaded.document)
     done = {p.index for p in directory.whole_points} if directory else set()
+    if loaded.document.gate is not None:  # a block of which one run is missing has none
+        halves = {p.repeat for p in points if p.index not in done}
+        done = {p.index for p in points if p.repeat not in halves}
     missing = tuple(p for p in points if p.index not in done)
     return Job(loaded, points, materials, _out(out), directory, missing)
 

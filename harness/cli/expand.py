@@ -13,7 +13,9 @@ from harness.units import format_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.cli._gate_plan import GatePlan
     from harness.notices import Notice
+    from harness.scenario import Materials, Scenario
     from harness.scenario.budget import PointBudget
     from harness.scenario.expand import Point
 
@@ -38,18 +40,24 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
     loaded = load_scenario(scenario, overrides=overrides, **flags)
     points = expand(loaded.document)
     materials = read_materials(loaded.document, loaded.search_paths)
+    plan = _plan(loaded.document, materials)
+    if plan is not None:  # the runs of all blocks are alike
+        points = tuple(p for p in points if p.repeat == 0)
     sized = [(p, point_budget(p, materials)) for p in points]
     notices = _distinct(loaded.notices, [n for _, budget in sized for n in budget.notices])
     voice.notices(notices)
     pause_s = loaded.document.sweep.cooldown if loaded.document.sweep else 0.0
     total_s = _total_s([budget.load_s for _, budget in sized], pause_s)
+    if plan is not None and total_s is not None:
+        total_s *= plan.gate.most_blocks
     data = {
         "scenario": loaded.name,
         "points": [_row(point, budget) for point, budget in sized],
         "total_s": total_s,
         "notices": [{**n.to_json(), "sentence": n.sentence} for n in notices],
+        **({"gate": plan.to_json()} if plan else {}),
     }
-    voice.result(_text(sized, total_s), data)
+    voice.result(_text(sized, total_s, plan), data)
     return 0
 
 
@@ -71,7 +79,18 @@ def _row(point: Point, budget: PointBudget) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _text(sized: list[tuple[Point, PointBudget]], total_s: float | None) -> str:
+def _plan(document: Scenario, materials: Materials) -> GatePlan | None:
+    if document.gate is None:
+        return None
+    from harness.cli._gate_judge import out_root
+    from harness.cli._gate_plan import gate_plan
+
+    return gate_plan(document, materials, out_root())
+
+
+def _text(
+    sized: list[tuple[Point, PointBudget]], total_s: float | None, plan: GatePlan | None
+) -> str:
     from harness.scenario.budget import describe_load
 
     rows: list[tuple[str, ...]] = [_HEADER]
@@ -82,6 +101,8 @@ def _text(sized: list[tuple[Point, PointBudget]], total_s: float | None) -> str:
         rows.append((str(point.index), point.label, point.target_name, describe_load(point),
                      time, *shown))  # fmt: skip
     lines = _table(rows)
+    if plan is not None:
+        return "\n".join([*lines, *plan.lines])
     num = f"{len(sized)} point{'' if len(sized) == 1 else 's'}"
     least = f"at least {format_seconds(total_s)}" if total_s is not None else "time unknown"
     return "\n".join([*lines, f"{num}, {least} of load"])

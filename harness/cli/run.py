@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
+from harness.cli._gate_options import gate_options
 from harness.cli._options import Voice, set_option, voice_options
 
 
@@ -31,6 +33,7 @@ from harness.cli._options import Voice, set_option, voice_options
     " 128 users on.",
 )  # fmt: skip
 @click.option("--resume", metavar="RUN", help="Measure the points that RUN still misses.")
+@gate_options
 @click.option("--no-report", is_flag=True, help="Records and summary only.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
 @set_option
@@ -39,7 +42,7 @@ def command(
     scenario: str | None, url: str | None, model: str | None, api_key_env: str | None,
     seed: int | None, workers: int | None, remote_workers: int | None, bind: str,
     checks_client: bool | None, resume: str | None, no_report: bool, out: Path | None,
-    overrides: tuple[str, ...], voice: Voice,
+    overrides: tuple[str, ...], gate_flags: dict[str, Any], voice: Voice,
 ) -> int:  # fmt: skip
     """Run SCENARIO: a file, or a name from the library such as `quickstart`.
 
@@ -54,6 +57,7 @@ def command(
         raise click.UsageError("--resume repeats the stored scenario; give it alone")
     from harness.cli import _run  # slow: after the flags were checked
 
+    wishes = _run.GateWishes(**gate_flags)
     team = _run.Team.of(workers, remote_workers, bind)
     with ExitStack() as stack:
         job = (
@@ -64,7 +68,8 @@ def command(
                 seed=seed, out=out,
             )
         )  # fmt: skip
+        job = _run.gated_job(job, wishes, voice)
         voice.notices(job.notices)
         endpoints = _run.open_endpoints(job, stack, voice)
         run = _run.measure(job, endpoints, team, stack, voice, checks_client)
-    return _run.conclude(run, job, not no_report, voice)
+    return _run.conclude(run, job, not no_report, voice, wishes)

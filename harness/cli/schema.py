@@ -17,12 +17,20 @@ _SETTINGS = Path(".vscode") / "settings.json"
 
 @click.command()
 @click.option("--install", is_flag=True, help=f"Write {_FILE} and editor settings here.")
+@click.option("--gate", "of_gate", is_flag=True, help="Of gate.json, version harness/gate/v1.")
 @voice_options
-def command(install: bool, voice: Voice) -> int:
-    """Print the JSON Schema of scenarios, version harness/v1."""
+def command(install: bool, of_gate: bool, voice: Voice) -> int:
+    """Print the JSON Schema of scenarios, version harness/v1; with --gate that of gate.json."""
     from harness.scenario import json_schema
 
-    schema = json_schema()
+    if install and of_gate:
+        raise click.UsageError("--install is for scenarios; redirect: harness schema --gate > FILE")
+    if of_gate:
+        from harness.decisions.gate_document import gate_schema
+
+        schema = gate_schema()
+    else:
+        schema = json_schema()
     text = json.dumps(schema, indent=2, ensure_ascii=False)
     if not install:
         voice.result(text, schema)

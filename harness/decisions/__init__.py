@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from harness.decisions.comparison import Comparison
 from harness.decisions.headlines import Headline, headlines
 from harness.decisions.slo import judge_slo
 from harness.decisions.uptime import judge_uptime
 from harness.decisions.verdict import exit_code, verdict_of_run
 
 __all__ = [
-    "Headline", "exit_code", "headlines", "judge_slo", "judge_uptime", "verdict_of_run",
+    "Comparison", "Headline", "exit_code", "headlines", "judge_slo", "judge_uptime",
+    "verdict_of_run",
 ]  # fmt: skip

@@ -48,6 +48,28 @@ def statistic(e: Estimate) -> str:
     return f"{name}{stat}" + (f" of {e.scope}" if e.scope != "all" else "")
 
 
+def percent_change(ratio: float | None) -> str:
+    """A ratio - 1 with its sign: `+4.1%`, `-0.35%`; "not reached" for infinity."""
+    if ratio is None:
+        return "none"
+    if math.isinf(ratio):
+        return "not reached"
+    percent = ratio * 100
+    if abs(percent) < 0.005:
+        return "0%"
+    return f"{percent:+.{1 if abs(percent) >= 1 else 2}f}%"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 block`, `8 blocks`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def metric_name(metric: str, stat: str = "") -> str:
+    """`TTFT p95`, `goodput`."""
+    return f"{_NAMES.get(metric, metric)}{f' {stat}' if stat in _QUANTILES else ''}"
+
+
 def _percent(value: float) -> str:
     """Three digits, and never a rounding up to 100 or down to 0 that was not reached."""
     if 99 < value < 100:

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from ._atomic import require_folder, write_bytes
+from .baselines import (
+    Session,
+    baseline_names,
+    baseline_path,
+    read_calibrations,
+    read_sessions,
+    save_calibration,
+    save_session,
+    set_quarantine,
+)
 from .conform import conform
 from .event_log import LOG, EventLog, read_log
 from .exposition import NotExposition, Sample, parse_exposition
@@ -43,9 +53,12 @@ __all__ = [
     "Sample",
     "ServerMetric",
     "ServerSpool",
+    "Session",
     "Spool",
     "SpoolWriter",
     "Telemetry",
+    "baseline_names",
+    "baseline_path",
     "conform",
     "find_run",
     "is_same_origin",
@@ -55,14 +68,19 @@ __all__ = [
     "open_gpus",
     "parse_exposition",
     "provenance",
+    "read_calibrations",
     "read_log",
     "read_manifest",
     "read_schedule",
+    "read_sessions",
     "read_spool",
     "read_workers",
     "recognise",
     "redact",
     "require_folder",
+    "save_calibration",
+    "save_session",
+    "set_quarantine",
     "to_batch",
     "write_bytes",
     "write_schedule",

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import Fault
 from harness.scenario import document as doc
 from harness.scenario._faults import Wrong, explain
+from harness.scenario._gate_check import gate_faults
 from harness.scenario._paths import PathError, get, resolve, show, show_plain
 from harness.scenario._rules import complaints
 from harness.scenario._shape import Shape, fields_of
@@ -112,6 +113,8 @@ def _rules_of(model: type[BaseModel], value: dict[str, Any], where: Where) -> It
 def _between(data: dict[str, Any]) -> Iterator[Wrong]:
     """Rules between blocks, on plain values: any block may be broken."""
     yield from _class_names(data.get("traffic"))
+    if isinstance(data.get("gate"), dict):
+        yield from gate_faults(data, data["gate"])
     sweep, targets = data.get("sweep"), data.get("targets")
     if isinstance(sweep, dict) and isinstance(targets, dict):
         names = sweep.get("targets")

@@ -54,7 +54,8 @@ def apply_overrides(
 
 
 def apply_flags(data: dict[str, Any], flags: Flags, origins: dict[Where, str]) -> list[Fault]:
-    """--url, --model and --api-key-env set the only target; --seed the seed."""
+    """--url, --model and --api-key-env set the only target, of a gate its candidate; --seed the
+    seed."""
     if flags.seed is not None:
         data["seed"] = flags.seed
         mark(origins, ("seed",), "--seed")
@@ -63,12 +64,15 @@ def apply_flags(data: dict[str, Any], flags: Flags, origins: dict[Where, str]) -
     targets = data.get("targets")
     if not given or not isinstance(targets, dict) or not targets:
         return []
-    if len(targets) > 1:
+    gate = data.get("gate")
+    chosen = gate.get("candidate") if isinstance(gate, dict) else None
+    if len(targets) > 1 and chosen not in targets:
         names = ", ".join(map(str, targets))
         first = next(iter(given))
         text = f"--{first.replace('_', '-')} sets the only target, but there are {names}"
         return [Fault("targets", f"{text}; use --set targets.{next(iter(targets))}.{first}=...")]
-    ((name, target),) = targets.items()
+    name = str(chosen if chosen in targets else next(iter(targets)))
+    target = targets[name]
     old = target if isinstance(target, dict) else {}
     if flags.url is not None:
         kept = (

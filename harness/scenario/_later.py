@@ -6,7 +6,7 @@ NOT_SERVED = "not served in this version"
 
 # model name -> keys
 _KEYS = {
-    "Scenario": {"gate", "cost", "stop"},
+    "Scenario": {"cost", "stop"},
     "OpenAITarget": {"preset"},
 }
 

@@ -53,7 +53,7 @@ def _key(data: Any, name: str) -> str | int | None:
         return name if name in data else None
     if isinstance(data, list):
         for index, item in enumerate(data):
-            if isinstance(item, dict) and item.get("name") == name:
+            if isinstance(item, dict) and _name(item) == name:
                 return index
         if name.isdecimal() and int(name) < len(data):
             return int(name)
@@ -84,13 +84,18 @@ def show(data: Any, where: Where) -> str:
     parts: list[str] = []
     for key in where:
         data = data[key] if _has(data, key) else None
-        name = data.get("name") if isinstance(key, int) and isinstance(data, dict) else None
+        name = _name(data) if isinstance(key, int) and isinstance(data, dict) else None
         parts.append(name if isinstance(name, str) and name else str(key))
     return ".".join(parts) or "(document)"
 
 
 def show_plain(where: Where) -> str:
     return ".".join(map(str, where)) or "(document)"
+
+
+def _name(item: dict[str, Any]) -> Any:
+    """What an item of a list is called: classes and stages by name, rules by id."""
+    return item.get("name", item.get("id"))
 
 
 def _has(data: Any, key: str | int) -> bool:
@@ -100,7 +105,7 @@ def _has(data: Any, key: str | int) -> bool:
 
 
 def _no_item(data: list[Any], name: str, place: str) -> str:
-    names = [str(item["name"]) for item in data if isinstance(item, dict) and "name" in item]
+    names = [str(own) for item in data if isinstance(item, dict) and (own := _name(item))]
     legal = ", ".join(names) or f"0 to {len(data) - 1}"
     return f"{place} has no item '{name}'{_hint(name, names)}; it has {legal}"
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from harness.scenario import document as doc
+from harness.scenario import gate as gates
 from harness.scenario.slo import UptimeLimit
 
 Complaint = tuple[str, str]  # field, message; "" is the block itself
@@ -228,6 +229,19 @@ def _prometheus(block: doc.Prometheus) -> Iterator[Complaint]:
         yield "url", "holds a secret; the target's own key is sent where the page is beside it"
 
 
+def _gate(block: gates.Gate) -> Iterator[Complaint]:
+    if block.max_blocks is not None and block.max_blocks < block.blocks:
+        yield "max_blocks", "is below blocks; leave it out for a single look"
+    if len(block.relative) > gates.MOST_RELATIVE:
+        most = gates.MOST_RELATIVE
+        yield "rules", f"holds {len(block.relative)} relative rules; {most} is the most (Holm)"
+    seen: set[str] = set()
+    for index, rule in enumerate(block.rules):
+        if rule.id in seen:
+            yield f"rules.{index}.id", f"'{rule.id}' is taken; every rule has its own id"
+        seen.add(rule.id)
+
+
 _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     ((doc.Uniform, doc.UniformTime), _uniform),
     ((doc.Lognormal, doc.LognormalTime), _lognormal),
@@ -245,6 +259,8 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (UptimeLimit, _uptime),
     (doc.Prometheus, _prometheus),
     (doc.StagedLoad, _stages),
+    (gates.Gate, _gate),
+    ((gates.AbsoluteRule, gates.RelativeRule), gates.rule_complaints),
     (doc.ListSweep, _list_sweep),
     (doc.RepeatSweep, _repeat),
     ((doc.ListSweep, doc.GridSweep, doc.RepeatSweep), _sweep),

@@ -25,6 +25,7 @@ from harness.scenario.distributions import Times as Times
 from harness.scenario.distributions import Uniform as Uniform
 from harness.scenario.distributions import UniformTime as UniformTime
 from harness.scenario.distributions import Zipf as Zipf
+from harness.scenario.gate import Gate as Gate
 from harness.scenario.patience import Cancel as Cancel
 from harness.scenario.patience import Retry as Retry
 from harness.scenario.slo import Slo
@@ -381,6 +382,7 @@ class Scenario(Document):
     load: Load = Field(description="How hard.")
     sweep: Sweep | None = Field(default=None, description="Several points from one document.")
     slo: Slo = Field(default_factory=Slo, description="What a good answer is, and the limits.")
+    gate: Gate | None = Field(default=None, description="What fails a change; two arms, in blocks.")
     validity: Validity = Field(default_factory=Validity, description="What voids a measurement.")
     telemetry: Telemetry = Field(
         default_factory=Telemetry, description="What the target is asked meanwhile."

@@ -20,6 +20,7 @@ from harness.errors import Fault, ScenarioError
 from harness.scenario import document as doc
 from harness.scenario._check import check
 from harness.scenario._paths import PathError, put, resolve
+from harness.scenario.gate import Gate
 from harness.scenario.resolved import as_written
 from harness.scenario.slo import Slo
 
@@ -80,6 +81,8 @@ def expand(document: doc.Scenario) -> tuple[Point, ...]:
 
     Raises ScenarioError with every swept path or value that is wrong.
     """
+    if document.gate is not None:
+        return gate_points(document, document.gate)
     sweep, levels = document.sweep, _levels(document)
     names = (sweep.targets if sweep else None) or tuple(document.targets)
     repeats = sweep.repeat if sweep else 1
@@ -97,6 +100,32 @@ def expand(document: doc.Scenario) -> tuple[Point, ...]:
         )
         for index, ((level, name, repeat), label) in enumerate(zip(rows, labels, strict=True))
     )  # fmt: skip
+
+
+def gate_points(document: doc.Scenario, gate: Gate) -> tuple[Point, ...]:
+    """The runs of a gate, block by block, AB BA AB ...: both of a block share seed and schedule.
+
+    A few more blocks than it may count, since one that is not valid is replaced. Against a stored
+    baseline a block is the candidate's run alone.
+    """
+    baseline = gate.baseline.target if gate.baseline.kind == "target" else None
+    rows = []
+    for block in range(gate.most_blocks + spare_blocks(gate)):
+        pair = [name for name in (baseline, gate.candidate) if name is not None]
+        rows += [(block, name) for name in (pair if block % 2 == 0 else pair[::-1])]
+    return tuple(
+        Point(
+            index=index, label=f"b{block + 1:02d}-{name}"[:60], target_name=name,
+            target=document.targets[name], document=document, swept={}, repeat=block,
+            seed=_seed(document.seed, block),
+        )
+        for index, (block, name) in enumerate(rows)
+    )  # fmt: skip
+
+
+def spare_blocks(gate: Gate) -> int:
+    """Blocks that may be discarded: more than one in five of all makes the gate invalid."""
+    return gate.most_blocks // 4
 
 
 def _seed(seed: int, repeat: int) -> int:

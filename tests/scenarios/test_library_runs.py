@@ -32,6 +32,10 @@ CASES = {
         THREE_SECONDS, "load.rate=12/s",
         "traffic.leaving.cancel.after={kind: fixed, value: 100ms}",
     ],
+    "gate-reference": [
+        "load.requests=10", "load.rate=20/s", "gate.blocks=1",
+        "targets.baseline={kind: openai, url: URL}",
+    ],
     "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],
 }  # fmt: skip
 
@@ -57,7 +61,8 @@ def test_every_scenario_is_run() -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", CASES)
 def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
-    sets = [word for item in (*SHORT, *LENIENT, *CASES[name]) for word in ("--set", item)]
+    items = [item.replace("URL", url) for item in (*SHORT, *LENIENT, *CASES[name])]
+    sets = [word for item in items for word in ("--set", item)]
     harness = [sys.executable, "-c", "from harness.cli import main; main()"]
     flags = ["--url", url, "--json", "--progress", "none", "-o", str(tmp_path)]
     ran = subprocess.run(
@@ -68,8 +73,12 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
     # 0 pass, 1 a limit failed on a slow machine, 3 too few requests to say: all are answers.
     assert ran.returncode in (0, 1, 3), ran.stderr[-2000:] + ran.stdout[-2000:]
     result = json.loads(ran.stdout)
+    assert (Path(result["run_dir"]) / "report.html").exists()
+    if "gate" in name:
+        assert result["num_blocks"] == 1
+        assert ran.returncode == 3
+        return
     assert len(result["points"]) == (2 if "sweep." in " ".join(CASES[name]) else 1)
     for point in result["points"]:
         assert point["counts"]["success"] > 0
         assert point["counts"]["success"] == point["counts"]["valid"]
-    assert (Path(result["run_dir"]) / "report.html").exists()

@@ -1,0 +1,169 @@
+"""Two stored runs, or two targets of one, made into pairs that replay one schedule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.cli._gate import ArmRun, both_curves, print_of, read_arm, summaries_of
+from harness.cli._judge import Judgement
+from harness.decisions.comparable import FIELDS, differences
+from harness.decisions.comparison import (
+    Comparison,
+    lone_rows,
+    outcome_of,
+    paired_rows,
+    unpaired,
+)
+from harness.decisions.gate import Block
+from harness.decisions.gate_words import comparison_headline
+from harness.errors import MeasurementError, UsageError
+from harness.records import Run
+from harness.scenario import Scenario, expand, load_resolved
+
+APART = (
+    "measured in two sessions, one after the other: drift between them looks like a change; measure"
+    " both in interleaved blocks (a scenario with a gate)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One target of one run. name: as reports print it."""
+
+    name: str
+    run: Run
+    document: Scenario
+    arms: tuple[ArmRun, ...]
+
+
+def open_side(text: str, root: Path) -> Side:
+    """`RUN` or `RUN@TARGET`: a directory, a name below root, or `latest`.
+
+    Raises UsageError where the target is not told and the run has several.
+    """
+    name, _, target = text.partition("@")
+    run = Run.open(name, out_root=root)
+    run.require_whole()
+    document = load_resolved(run.path / "scenario.resolved.yaml").document
+    chosen = target or _only_target(document, run)
+    points = expand(document)
+    arms = tuple(
+        read_arm(points[p.index], p)
+        for p in run.points
+        if not p.is_partial and points[p.index].target_name == chosen
+    )
+    if not arms:
+        legal = ", ".join(document.targets)
+        raise UsageError(
+            f"run {run.manifest.run_id} holds no whole point of target '{chosen}'",
+            why=f"its targets are {legal}; it is {run.manifest.status}",
+        )
+    return Side(f"{run.manifest.run_id}@{chosen}", run, document, arms)
+
+
+def _only_target(document: Scenario, run: Run) -> str:
+    if document.gate is not None:
+        return document.gate.candidate
+    if len(document.targets) > 1:
+        raise UsageError(
+            f"run {run.manifest.run_id} has several targets",
+            why=", ".join(document.targets), do="say which: RUN@TARGET",
+        )  # fmt: skip
+    return next(iter(document.targets))
+
+
+def compare_sides(base: Side, other: Side, allowed: Sequence[str]) -> Comparison:
+    """Every usual metric of both. Raises MeasurementError naming each field that differs.
+
+    allowed: fields of comparability that may differ; what differs is then shown, not refused.
+    """
+    prints = [print_of(s.arms, s.document, s.run.manifest.provenance) for s in (base, other)]
+    checked = tuple(name for name in FIELDS if name not in allowed)
+    found = differences(prints[0], prints[1], checked)
+    if found:
+        fields = sorted({d.partition(".")[0].partition(" ")[0] for d in found})
+        raise MeasurementError(
+            "these two runs cannot be compared",
+            where=f"{base.name} against {other.name}",
+            why="\n         ".join(found),
+            do=f"measure both alike; or say which may differ: --allow {' --allow '.join(fields)}",
+        )
+    pairs = _pairs(base, other)
+    if not pairs:
+        raise MeasurementError(
+            "these two runs cannot be compared",
+            where=f"{base.name} against {other.name}",
+            why="no point of the one replays the schedule of a point of the other",
+            do="run the same scenario with the same seed on both",
+        )
+    names = (base.name, other.name)
+    levels = {json.dumps(dict(a.point.swept), default=str, sort_keys=True) for a, _ in pairs}
+    if len(pairs) > 1 and len(levels) == 1:
+        return _in_blocks(names, pairs, checked, is_one_run=base.run.path == other.run.path)
+    rows = lone_rows(*([s for arm in side for s in summaries_of([arm])] for side in _alike(pairs)))
+    blocks = _as_blocks(pairs)
+    curves = both_curves(blocks) if len(pairs) == 1 else ()
+    return Comparison(*names, checked, (), rows, curves)
+
+
+def _in_blocks(
+    names: tuple[str, str], pairs: Sequence[tuple[ArmRun, ArmRun]], checked: Sequence[str],
+    *, is_one_run: bool,
+) -> Comparison:  # fmt: skip
+    """Repeats of one load pair up; only within one run were they interleaved."""
+    blocks = [b for b in _as_blocks(pairs) if not b.fault]
+    rows = paired_rows(blocks)
+    if not is_one_run:
+        rows = unpaired(rows, APART)
+    return Comparison(*names, tuple(checked), (), rows, both_curves(blocks), num_blocks=len(blocks))
+
+
+def _pairs(base: Side, other: Side) -> list[tuple[ArmRun, ArmRun]]:
+    """Points that sent the same schedule at the same load, in order."""
+
+    def key(arm: ArmRun) -> tuple[str, int, str]:
+        swept = json.dumps(dict(arm.point.swept), default=str, sort_keys=True)
+        return swept, arm.point.repeat, str(arm.records.meta.get("schedule_sha256"))
+
+    twins = {key(arm): arm for arm in other.arms}
+    return [(arm, twins[key(arm)]) for arm in base.arms if key(arm) in twins]
+
+
+def _alike(
+    pairs: Sequence[tuple[ArmRun, ArmRun]],
+) -> tuple[list[ArmRun], list[ArmRun]]:
+    """Both sides of the pairs under the base's labels, which name the target where it has two."""
+    others = []
+    for base, other in pairs:
+        stages = {
+            name: replace(
+                run, summary=replace(
+                    run.summary, meta=replace(run.summary.meta, label=base.point.label)
+                ),
+            )
+            for name, run in other.stages.items()
+        }  # fmt: skip
+        others.append(replace(other, stages=stages))
+    return [base for base, _ in pairs], others
+
+
+def _as_blocks(pairs: Sequence[tuple[ArmRun, ArmRun]]) -> list[Block]:
+    return [
+        Block(
+            i, "AB" if a.point.index <= b.point.index else "BA", a.stages, b.stages,
+            str(a.records.meta.get("schedule_sha256", "")),
+        )
+        for i, (a, b) in enumerate(pairs)
+    ]  # fmt: skip
+
+
+def judgement_of(comparison: Comparison, base: Side, other: Side) -> Judgement:
+    """As of a run, for the renderers."""
+    summaries = (*summaries_of(base.arms), *summaries_of(other.arms))
+    lines = (comparison_headline(comparison),)
+    return Judgement(
+        summaries, (), lines, outcome_of(comparison), "complete", None, comparison
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""A gate being measured: block after block until a look decides, the blocks run out, or the user
+ends it. Each run of an endpoint that is ours gets a fresh process, alone on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from harness.cli._endpoints import Endpoints
+from harness.cli._gate import ArmRun, as_blocks, read_arm
+from harness.cli._interruption import Interruption
+from harness.cli._measure import measure_point
+from harness.cli._options import Voice
+from harness.cli._run import Job, endpoint_of
+from harness.decisions.gate import has_too_many_faults, is_decided, judge_gate
+from harness.decisions.looks import plan_looks
+from harness.decisions.wording import counted
+from harness.load import LoadProcess
+from harness.records import PointDirectory, PointRecords, RunDirectory, RunStatus
+from harness.scenario import Point
+from harness.scenario.gate import Gate
+
+
+class _Watch:
+    """The blocks so far, and whether more would change anything."""
+
+    def __init__(self, job: Job, gate: Gate, voice: Voice) -> None:
+        self._slo, self._gate, self._voice = job.loaded.document.slo, gate, voice
+        self._arms: list[ArmRun] = []
+        self._num_runs = 0
+        self.is_over = False
+
+    def add(self, points: Sequence[Point], folders: Sequence[PointDirectory]) -> None:
+        """One more block: both of its runs, or the candidate's alone."""
+        for point, folder in zip(points, folders, strict=True):
+            records = PointRecords(folder.path, folder.index, folder.label)
+            self._arms.append(read_arm(point, records))
+        if self._gate.baseline.kind != "target":
+            self._num_runs += all(
+                s.summary.is_valid for s in self._arms[-1].stages.values()
+            )  # fmt: skip
+            self.is_over = self._num_runs >= self._gate.blocks
+            return
+        self._look()
+
+    def _look(self) -> None:
+        blocks = as_blocks(self._gate, self._arms)
+        sound = [b for b in blocks if not b.fault]
+        if blocks and blocks[-1].fault:
+            self._voice.say(f"block {blocks[-1].index + 1} does not count: {blocks[-1].fault}")
+        looks = plan_looks(self._gate)
+        look = next((look for look in looks if look.k == len(sound)), None)
+        if has_too_many_faults(len(sound), len(blocks) - len(sound)):
+            self.is_over = True
+        elif look is not None and not blocks[-1].fault:
+            result = judge_gate(self._gate, self._slo, blocks, look)
+            self._voice.say(
+                f"look after {counted(look.k, 'block')} at alpha {look.alpha:.3g}: {result.outcome}"
+            )
+            self.is_over = is_decided(result) or look is looks[-1]
+
+
+def measure_gate(
+    job: Job,
+    directory: RunDirectory,
+    endpoints: Endpoints,
+    load: LoadProcess,
+    interruption: Interruption,
+    voice: Voice,
+) -> RunStatus:
+    """Blocks in order; a block of which only one run stands is measured again as a whole."""
+    gate = job.loaded.document.gate
+    assert gate is not None
+    watch = _Watch(job, gate, voice)
+    missing = {point.index for point in job.missing}
+    for _, group in groupby(job.points, key=lambda point: point.repeat):
+        block = list(group)
+        if watch.is_over:
+            break
+        for point in block if any(p.index in missing for p in block) else ():
+            endpoint = endpoint_of(point, endpoints, interruption, is_fresh=True)
+            if endpoint is None or interruption.is_asked:
+                voice.say(f"stopped before {point.label}")
+                return "interrupted"
+            done = measure_point(
+                load, directory, point, endpoint, job.materials, interruption, voice
+            )  # fmt: skip
+            if done.status != "complete":
+                voice.say(f"{point.label}: {done.status}, {done.reason}")
+            if done.status == "interrupted":
+                return "interrupted"
+        watch.add(block, [directory.add_point(p.index, p.label) for p in block])
+    return "complete"

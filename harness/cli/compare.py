@@ -1,0 +1,59 @@
+"""`harness compare`: two stored runs side by side, metric by metric, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli._options import Voice, voice_options
+
+_FIELDS = ("scenario", "model", "hardware", "client", "engine_flags", "realised_lengths")
+
+
+@click.command()
+@click.argument("base")
+@click.argument("candidate")
+@click.option(
+    "--allow", "allowed", multiple=True, type=click.Choice(_FIELDS),
+    help="Compare although this field differs; repeatable. By default a difference is refused.",
+)  # fmt: skip
+@click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default=None)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write --format there; - is stdout."
+)
+@voice_options
+def command(
+    base: str, candidate: str, allowed: tuple[str, ...], kind: str | None, output: Path | None,
+    voice: Voice,
+) -> int:  # fmt: skip
+    """Set CANDIDATE beside BASE: each RUN or RUN@TARGET, a directory, a name or `latest`.
+
+    \b
+      harness compare runs/A runs/B
+      harness compare latest@baseline latest@candidate     the two arms of a gate
+
+    Repeats of one load within one run are paired blocks and carry verdicts; one run against one is
+    inconclusive, and says why. It informs: exit 0 whatever the change, 4 where the two cannot be
+    compared, naming each field that differs.
+    """
+    if (kind is None) != (output is None):
+        raise click.UsageError("--format and -o belong together")
+    from harness.cli import _compare
+    from harness.cli._gate_judge import out_root
+
+    root = out_root()
+    sides = (_compare.open_side(base, root), _compare.open_side(candidate, root))
+    comparison = _compare.compare_sides(*sides, allowed)
+    from harness.cli import _finish
+
+    judgement = _compare.judgement_of(comparison, *sides)
+    view = _finish.make_view(sides[1].run, sides[1].document, judgement, ())
+    if kind is not None and output is not None:
+        _finish.write_one(sides[1].run, view, judgement, kind, output)
+        return 0
+    if voice.as_json:
+        voice.result("", view.data)
+        return 0
+    _finish.print_view(view, voice)
+    return 0

@@ -1,0 +1,121 @@
+"""A judged gate or comparison -> its View: verdict, comparison second, then method and provenance.
+
+Points of a gate are runs of one load, dozens of them: they are told as blocks, never as a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.analysis import PointSummary
+from harness.decisions import Comparison, Headline
+from harness.estimate import Outcome, Verdict
+from harness.notices import Notice
+from reports import _comparison as own
+from reports import _quality as quality
+from reports.build import (
+    RunFacts,
+    commit_of,
+    header_of,
+    notices_of,
+    provenance_section,
+    section_of,
+)
+from reports.view import Chart, Section, Sentence, View
+
+
+def build_gate_view(
+    facts: RunFacts,
+    comparison: Comparison,
+    summaries: Sequence[PointSummary],
+    verdicts: Sequence[Verdict],
+    outcome: Outcome,
+    headlines: Sequence[Headline],
+    notices: Sequence[Notice] = (),
+) -> View:
+    """Everything the renderers print. summaries: of every run, for the measurement's checks."""
+    blocks = own.comparison_blocks(comparison)
+    lead = next((b for b in blocks if isinstance(b, Chart)), None)
+    rest = tuple(b for b in blocks if b is not lead)
+    told = f"{comparison.candidate} against {comparison.baseline}."
+    sections = [
+        section_of("comparison", "Comparison", told, rest),
+        _method(summaries),
+        provenance_section(facts),
+    ]
+    result = comparison.result
+    return View(
+        title=facts.scenario,
+        run_id=facts.run_id,
+        description=facts.description,
+        facts=header_of(facts, summaries),
+        outcome=outcome.value,
+        status=facts.status,
+        sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
+        next_step=_next(comparison, outcome, facts),
+        lead=lead,
+        verdict_table=own.rule_table(result) if result else own.observation_table(comparison),
+        headline=(),
+        notices=notices_of(summaries, notices),
+        sections=tuple(s for s in sections if s is not None),
+        verdicts=tuple(verdicts),
+        scenario=facts.scenario,
+        duration_s=facts.duration_s,
+        commit=commit_of(facts.provenance),
+        reproduce=facts.reproduce,
+        data=_data(facts, comparison, verdicts, outcome),
+    )
+
+
+def _method(summaries: Sequence[PointSummary]) -> Section | None:
+    lead = (
+        "Requests are no replicates: each run gives one number a metric, blocks of two runs of one"
+        " schedule are compared, and the exact test over means of subsets of blocks decides. A run"
+        " that fails a check of the measurement takes its block out."
+    )
+    return section_of("method", "Method", lead, [quality.raised_table(summaries)])
+
+
+def _next(comparison: Comparison, outcome: Outcome, facts: RunFacts) -> str:
+    if facts.status != "complete":
+        return f"`harness run --resume {facts.run_id}` measures what is missing."
+    if outcome is Outcome.INVALID:
+        return (
+            "make the arms agree, then run again."
+            if comparison.differences
+            else "mend that, then run again; Method in the report has the checks."
+        )
+    if outcome is Outcome.INCONCLUSIVE:
+        if comparison.result is None:
+            return "measure both in paired blocks: a scenario with a gate."
+        if not comparison.result.is_paired:
+            return "save more sessions of the baseline: `--save-baseline NAME`."
+        return "buy blocks, not requests: raise gate.max_blocks, or gate a larger change."
+    if outcome is Outcome.FAIL:
+        return "Comparison in the report shows the blocks and both distributions."
+    return ""
+
+
+def _data(
+    facts: RunFacts, comparison: Comparison, verdicts: Sequence[Verdict], outcome: Outcome
+) -> dict[str, Any]:
+    return {
+        "run_id": facts.run_id,
+        "outcome": outcome.value,
+        "status": facts.status,
+        "baseline": comparison.baseline,
+        "candidate": comparison.candidate,
+        "differences": list(comparison.differences),
+        "num_blocks": comparison.num_blocks,
+        "verdicts": [v.to_json() for v in verdicts],
+        "metrics": [
+            {
+                "metric": r.metric, "stat": r.stat, "stage": r.stage, "unit": r.unit,
+                "baseline": r.baseline, "candidate": r.candidate, "change_ratio": r.effect,
+                "ci_ratio": list(r.ci), "p": r.p, "verdict": r.outcome.value, "reason": r.reason,
+                "limit_ratio": r.limit, "mde_ratio": r.mde, "is_flagged": r.is_flagged,
+            }
+            for r in comparison.rows
+        ],
+    }  # fmt: skip
