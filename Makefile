@@ -3,16 +3,19 @@
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
 # make bench   CPU microseconds a chunk of our reader beside other clients, in one run
+# make bench-engine  the reference engine beside transformers and llama.cpp; where its steps' time goes (10 min)
 # make bench-load  the same, then whole tools on one endpoint: PEERS="aiperf=VENV guidellm=VENV"
 
 PYTHON ?= python3
 # virtual environments of other load generators, NAME=VENV; python -m benchmarks.peers --help
 PEERS ?=
 LEVELS ?= 1,64,256,1024
+# such as "--engines tiny --levels 1,16 --json FILE"; python -m benchmarks.engine --help
+ENGINE_FLAGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-real check bench bench-load clean
+.PHONY: setup demo test test-real check bench bench-engine bench-load clean
 
 setup: $(READY)
 
@@ -46,6 +49,10 @@ test-real: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.reader
+
+# what is not installed is left out, and said
+bench-engine: $(READY)
+	$(BIN)/python -m benchmarks.engine $(ENGINE_FLAGS)
 
 bench-load: bench
 	$(if $(PEERS),$(BIN)/python -m benchmarks.peers --levels $(LEVELS) $(addprefix --tool ,$(PEERS)))

@@ -82,12 +82,17 @@ def test_mixed_batches_match_the_naive_version(heads: tuple[int, int], seed: int
 def test_decodes_are_grouped_so_that_padding_stays_small() -> None:
     rng = random.Random(0)
     batch, _ = layout([(n - 1, 1) for n in (5, 6, 7, 900, 905, 1500)], rng)
-    assert _group_bounds(batch) == [(0, 3), (3, 5), (5, 6)]
+    assert _group_bounds(batch, 10**9) == [(0, 3), (3, 5), (5, 6)]
     for _ in range(50):
         batch, _ = layout([(rng.randint(0, 700), 1) for _ in range(rng.randint(1, 30))], rng)
-        bounds = _group_bounds(batch)
+        bounds = _group_bounds(batch, 10**9)
         assert [a for a, _ in bounds] == [0, *(b for _, b in bounds[:-1])]
         assert bounds[-1][1] == batch.num_decodes
         for a, b in bounds:
             lens = batch.seq_lens[a:b]
             assert int((lens[-1] - lens).sum()) <= MAX_PADDING_TOKENS
+
+
+def test_no_group_gathers_more_than_the_buffer_may_hold() -> None:
+    batch, _ = layout([(99, 1)] * 10 + [(399, 1)], random.Random(0))
+    assert _group_bounds(batch, 300) == [(0, 1), (1, 4), (4, 7), (7, 10), (10, 11)]

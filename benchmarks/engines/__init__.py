@@ -1,0 +1,1 @@
+"""Engines side by side: what each is asked, who answers, and how it is told."""

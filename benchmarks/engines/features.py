@@ -1,0 +1,128 @@
+"""python -m benchmarks.engines.features [--model tiny]
+
+What two features are worth, each on and off in turn on one engine: the prefix cache, where many
+prompts share a beginning; chunked prefill, where a long prompt arrives while others generate.
+Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from statistics import median
+from typing import Any
+
+from engine_under_test.config import EngineConfig
+from engine_under_test.core import EngineCore
+from engine_under_test.generate import generate
+from engine_under_test.request import Request, SamplingParams
+from engine_under_test.server.build import find_model
+
+SHARED, OWN, NUM_PROMPTS, NUM_OUT = 768, 32, 16, 8
+LONG_PROMPT, NUM_DECODING, CHUNK = 2048, 8, 128
+
+
+def engine(model: str, **settings: Any) -> EngineCore:
+    source = find_model(model)
+    return EngineCore(
+        EngineConfig(
+            model_dir=source.directory,
+            shape=source.shape,
+            dtype="float32",
+            max_model_len=4096,
+            **settings,
+        )
+    )
+
+
+def ids(rng: random.Random, vocab: int, number: int) -> list[int]:
+    return [rng.randrange(3, vocab) for _ in range(number)]
+
+
+def prefix_cache(model: str, turns: int = 3) -> dict[str, Any]:
+    """Seconds for prompts that share SHARED of their tokens, one after another as chats come in."""
+    cores = {on: engine(model, enable_prefix_caching=on) for on in (True, False)}
+    params = SamplingParams(max_tokens=NUM_OUT, temperature=0.0, ignore_eos=True)
+    spent: dict[bool, list[float]] = {True: [], False: []}
+    answers: dict[bool, list[list[int]]] = {}
+    for turn in range(turns):
+        rng = random.Random(turn)
+        vocab = cores[True].model_config.vocab_size
+        shared = ids(rng, vocab, SHARED)
+        prompts = [shared + ids(rng, vocab, OWN) for _ in range(NUM_PROMPTS)]
+        for on, core in cores.items():
+            start_s = time.perf_counter()
+            answers[on] = [generate(core, [p], params)[0] for p in prompts]
+            spent[on].append(time.perf_counter() - start_s)
+    stats = cores[True].stats()
+    return {
+        "on_s": median(spent[True]), "off_s": median(spent[False]),
+        "speed_up": median(spent[False]) / median(spent[True]),
+        "hit_ratio": stats.num_prefix_hit_tokens / stats.num_prefix_query_tokens,
+        "same_answers_ratio": sum(
+            a == b for a, b in zip(answers[True], answers[False], strict=True)
+        ) / NUM_PROMPTS,
+    }  # fmt: skip
+
+
+def chunked_prefill(model: str, turns: int = 3) -> dict[str, Any]:
+    """The longest step that NUM_DECODING streams wait for while a long prompt is read."""
+    budgets = {"chunked": CHUNK, "whole": LONG_PROMPT + NUM_DECODING}
+    cores = {
+        name: engine(model, max_num_batched_tokens=budget, enable_prefix_caching=False)
+        for name, budget in budgets.items()
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in cores}
+    for turn in range(turns):
+        for name, core in cores.items():
+            found[name].append(_interrupted(core, turn))
+    return {
+        name: {key: median(run[key] for run in runs) for key in runs[0]}
+        for name, runs in found.items()
+    }
+
+
+def _interrupted(core: EngineCore, turn: int) -> dict[str, float]:
+    rng, vocab = random.Random(turn), core.model_config.vocab_size
+    params = SamplingParams(max_tokens=400, temperature=0.0, ignore_eos=True)
+    decoding = [Request(f"d{turn}-{i}", ids(rng, vocab, 32), params) for i in range(NUM_DECODING)]
+    for r in decoding:
+        core.add(r)
+    for _ in range(20):
+        core.step()
+    usual_s = median(_timed_step(core) for _ in range(10))
+    late = Request(f"late{turn}", ids(rng, vocab, LONG_PROMPT), SamplingParams(max_tokens=1))
+    core.add(late)
+    gaps_s = []
+    while late.request_id in core._scheduler:
+        gaps_s.append(_timed_step(core))
+    for r in decoding:
+        core.abort(r.request_id)
+    core.step()
+    return {
+        "usual_gap_ms": usual_s * 1e3,
+        "longest_gap_ms": max(gaps_s) * 1e3,
+        "first_token_of_long_prompt_ms": sum(gaps_s) * 1e3,
+    }
+
+
+def _timed_step(core: EngineCore) -> float:
+    start_s = time.perf_counter()
+    core.step()
+    return time.perf_counter() - start_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="tiny")
+    args = parser.parse_args()
+    found = {
+        "prefix_cache": prefix_cache(args.model), "chunked_prefill": chunked_prefill(args.model),
+    }  # fmt: skip
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
