@@ -181,7 +181,9 @@ class EngineMetrics(Collector):
             "Draft tokens accepted, by place behind the last known token.",
             labels=("model_name", "engine", "position"),
         )
-        for place, count in enumerate(s.num_accepted_per_pos):
+        counts = s.num_accepted_per_pos
+        for place in range(spec.most_drafts):  # from the start: a counter that appears late is lost
+            count = counts[place] if place < len(counts) else 0
             places.add_metric((*self._labels, str(place)), count)
         yield places
         synthetic = GaugeMetricFamily(

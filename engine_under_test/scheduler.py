@@ -30,8 +30,8 @@ class DraftLengths(Protocol):
     def num_drafts(self, r: Request, num_seqs: int) -> int:
         """For r in a step of num_seqs sequences."""
 
-    def observe(self, r: Request, num_drafts: int, num_accepted: int) -> None:
-        """What became of r's last drafts."""
+    def observe(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
+        """Of max_drafts that were granted, num_drafts were made and num_accepted accepted."""
 
 
 @dataclass(slots=True)
@@ -161,10 +161,10 @@ class Scheduler:
                 timings.prefill_steps += 1
             num_before = num_after = r.num_computed
             num_after += num_new
-            if tokens and num_drafts:
+            if tokens and seq.max_drafts:
                 # A rejected draft is a token that was not computed after all.
                 num_after -= num_drafts + 1 - len(tokens)
-                self._book_drafts(r, num_drafts, len(tokens) - 1)
+                self._book_drafts(r, seq.max_drafts, num_drafts, len(tokens) - 1)
             r.num_computed = num_after
             if tokens:
                 output = self._extend(r, tokens, token_logprobs, now_ns)
@@ -289,7 +289,11 @@ class Scheduler:
             seq.max_drafts = num
             step.budget -= num
 
-    def _book_drafts(self, r: Request, num_drafts: int, num_accepted: int) -> None:
+    def _book_drafts(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
+        if self._draft_lengths is not None:
+            self._draft_lengths.observe(r, max_drafts, num_drafts, num_accepted)
+        if not num_drafts:
+            return
         counters, timings = self.counters, r.timings
         counters.num_drafts += 1
         for book in (counters.num_accepted_per_pos, timings.accepted_per_pos):
@@ -301,8 +305,6 @@ class Scheduler:
         timings.drafted_tokens += num_drafts
         timings.accepted_tokens += num_accepted
         r.draft_ids = []
-        if self._draft_lengths is not None:
-            self._draft_lengths.observe(r, num_drafts, num_accepted)
 
     def _schedule(self, r: Request, num_new: int, is_last: bool, step: _Step) -> None:
         step.budget -= num_new

@@ -11,6 +11,7 @@ from .errors import ConfigError
 SpecMethod = Literal["ngram", "draft"]
 SpecMode = Literal["match", "ratio"]
 MAX_DRAFTS = 15  # a step of one request; verifying more never paid anywhere
+ADAPTIVE_DRAFTS = (0, 1, 3, 5, 7)  # the lengths an adaptive policy chooses from
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class SpecConfig:
     draft_dir: Path | None = None
     draft_shape: str | None = None
     draft_layers: int | None = None
-    ngram_min: int = 2
-    ngram_max: int = 4
+    ngram_min: int = 1
+    ngram_max: int = 3
     synthetic_rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -76,6 +77,11 @@ class SpecConfig:
     def judged_by(self) -> SpecMode:
         """The mode, with the default put in."""
         return self.mode or ("ratio" if self.method == "draft" else "match")
+
+    @property
+    def most_drafts(self) -> int:
+        """Drafts of a request and step, at most."""
+        return self.num_drafts or max(ADAPTIVE_DRAFTS)
 
     @property
     def synthetic_label(self) -> str:

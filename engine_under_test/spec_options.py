@@ -43,7 +43,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--spec-draft-model", metavar="NAME", help="named as --model is; tiny brings its own"
     )
     group.add_argument(
-        "--spec-ngram", metavar="MIN:MAX", help="lengths of the looked-up suffix; 2:4"
+        "--spec-ngram", metavar="MIN:MAX", help="lengths of the looked-up suffix; 1:3"
     )
     group.add_argument(
         "--spec-synthetic",
@@ -102,7 +102,7 @@ def _sizes(text: str | None) -> tuple[int, int]:
     if text is None:
         return SpecConfig("ngram").ngram_min, SpecConfig("ngram").ngram_max
     low, _, high = text.partition(":")
-    wanted = "two lengths like 2:4"
+    wanted = "two lengths like 1:3"
     return _int(low, "--spec-ngram", wanted), _int(high, "--spec-ngram", wanted)
 
 

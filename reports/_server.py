@@ -57,6 +57,35 @@ def _signed(ratio: float) -> str:
     return "0%" if ratio == 0 else f"{'+' if ratio > 0 else '-'}{percent(abs(ratio))}"
 
 
+def speculation_table(summary: PointSummary, suffix: str) -> Table | None:
+    """Which drafts the target accepted, by place; None where the server tried none."""
+    spec = summary.server.speculation
+    if spec is None:
+        return None
+    columns = (("draft", LEFT), ("accepted", RIGHT), ("of verifications", RIGHT))
+    rows = tuple(
+        Row(
+            (
+                Cell(f"number {place + 1}"),
+                Cell(f"{count:,.0f}", count),
+                Cell(percent(count / spec.num_drafts), count / spec.num_drafts),
+            ),
+            f"accepted-{place + 1}{suffix}",
+        )
+        for place, count in enumerate(spec.accepted_per_pos)
+    )
+    share = spec.num_accepted_tok / spec.num_draft_tok if spec.num_draft_tok else 0.0
+    note = (
+        f"{spec.num_drafts:,.0f} verifications gave {spec.mean_length_tok:.2f} tokens each, the"
+        f" target's own included; {percent(share)} of {spec.num_draft_tok:,.0f} drafts were"
+        " accepted. Over the whole point. Whether that pays, tokens/s beside a run without"
+        " speculation says."
+    )
+    if spec.is_synthetic:
+        note = f"Synthetic: drafts were accepted by a coin, the text means nothing. {note}"
+    return Table(f"speculation{suffix}", "Speculation", columns, rows, note)
+
+
 def limits_table(summary: PointSummary, suffix: str) -> Table | None:
     """The least a provider's headers said was left; None where none did."""
     limits = summary.server.rate_limits

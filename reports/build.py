@@ -176,7 +176,8 @@ def _engine(summaries: Sequence[PointSummary]) -> Section | None:
 
     def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
         first = [server.comparison_table(s, suffix)] if suffix else []
-        return [*first, server.server_chart(s, suffix), server.limits_table(s, suffix)]
+        rest = server.speculation_table(s, suffix), server.limits_table(s, suffix)
+        return [*first, server.server_chart(s, suffix), *rest]
 
     lead = "What the target says of itself, beside what the client saw."
     return section_of("engine", "The server", lead, _by_point(summaries, "engine", own))

@@ -69,3 +69,28 @@ def test_engine_load_and_report(tmp_path: Path) -> None:
     assert {p["name"] for p in result["points"]} == {"main"}
     for name in ("report.html", "summary.md", "junit.xml", "summary.json"):
         assert (run_dir / name).stat().st_size > 0
+
+
+@pytest.mark.e2e
+def test_the_library_scenario_on_speculation_shows_acceptance(tmp_path: Path) -> None:
+    """`harness run spec-decode`, shortened: requests, server and report agree on drafts."""
+    harness = [sys.executable, "-c", "from harness.cli import main; main()"]
+    settings = ["load.requests=12", "load.duration=null", "load.warmup=500ms",
+                "validity.max_send_lag.p99=60s", "validity.max_client_cpu=100%"]  # fmt: skip
+    sets = [word for setting in settings for word in ("--set", setting)]
+    ran = subprocess.run(
+        [*harness, "run", "spec-decode", "--json", "--progress", "none", *sets],
+        capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert ran.returncode in (0, 1, 3, 4), ran.stderr
+    run_dir = (tmp_path / "runs" / "latest").resolve()
+    (summary,) = run_dir.glob("points/*/summary.json")
+    told = json.loads(summary.read_text())["server"]["speculation"]
+    table = pq.read_table(next(run_dir.glob("points/*/requests.parquet"))).to_pylist()
+    timings = [json.loads(row["timings"]) for row in table if row["timings"]]
+    assert told["num_accepted_tok"] == sum(t["accepted_tokens"] for t in timings) > 0
+    assert told["num_draft_tok"] == sum(t["drafted_tokens"] for t in timings)
+    assert sum(told["accepted_per_pos"]) == told["num_accepted_tok"]
+    assert told["is_synthetic"] is False
+    assert "**Speculation**" in (run_dir / "summary.md").read_text()

@@ -2,7 +2,9 @@
 
 k drafts, each accepted with rate a, give (1 - a^(k+1)) / (1 - a) tokens, the target's own included,
 for one step of the target over 1 + k tokens and k passes of the drafter. a is a moving rate of each
-request's own drafts; costs come from the models' shapes (cost.py). Beyond the ridge, where
+request's own drafts, and begins where those of the others stand; a draft that a model was asked for
+and was not sure of counts as rejected, for its pass was paid. Costs come from the models' shapes
+(cost.py). Beyond the ridge, where
 arithmetic costs as much as memory traffic, a trial is no longer nearly free: there k stays at most
 ridge / num_seqs - 1.
 
@@ -14,13 +16,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 from engine_under_test.request import Request
+from engine_under_test.spec_config import ADAPTIVE_DRAFTS
 
 from .cost import StepCost
 
-CHOICES = (0, 1, 3, 5, 7)
 MIN_CONFIDENCE = 0.75  # a draft model stops where its likeliest token is less likely
+MIN_GAIN = 1.1  # less than this promised is not worth what the formula leaves out
 FIRST_GUESS = 0.7
-WEIGHT = 0.1  # of one judged draft in the moving rate
+WEIGHT = 0.1  # of one judged draft in a request's rate
+SHARED_WEIGHT = 0.01  # and in that of all requests
 PROBE_EVERY_TOK = 32  # a request whose drafts fail is tried again with one draft this often
 _RATE_STEPS = 20  # rates and contexts are rounded, so that few decisions are computed
 _CONTEXT_STEP_TOK = 128
@@ -35,7 +39,7 @@ class FixedLength:
     def num_drafts(self, r: Request, num_seqs: int) -> int:
         return self._num_drafts
 
-    def observe(self, r: Request, num_drafts: int, num_accepted: int) -> None:
+    def observe(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
         """A fixed length learns nothing."""
 
 
@@ -45,22 +49,25 @@ class AdaptiveLength:
     def __init__(self, target: StepCost, drafter: StepCost | None) -> None:
         self._target = target
         self._drafter = drafter
+        self._shared_rate = FIRST_GUESS
         self._best = lru_cache(maxsize=4096)(self._search)
 
     def num_drafts(self, r: Request, num_seqs: int) -> int:
-        rate = FIRST_GUESS if r.acceptance_ratio is None else r.acceptance_ratio
+        rate = self._shared_rate if r.acceptance_ratio is None else r.acceptance_ratio
         best = self._best(round(rate * _RATE_STEPS), num_seqs, r.num_computed // _CONTEXT_STEP_TOK)
         if best == 0 and r.num_tokens % PROBE_EVERY_TOK == 0:
             return min(1, self._most(num_seqs, r.num_computed))
         return best
 
-    def observe(self, r: Request, num_drafts: int, num_accepted: int) -> None:
+    def observe(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
         """Drafts behind the first rejected one were not judged and teach nothing."""
-        rate = FIRST_GUESS if r.acceptance_ratio is None else r.acceptance_ratio
-        for _ in range(num_accepted):
-            rate += WEIGHT * (1 - rate)
-        if num_accepted < num_drafts:
-            rate -= WEIGHT * rate
+        # A look-up that finds nothing has cost nothing: only a model's silence counts.
+        num_paid = num_drafts if self._drafter is None else max_drafts
+        rate = self._shared_rate if r.acceptance_ratio is None else r.acceptance_ratio
+        outcomes = [1.0] * num_accepted + [0.0] * (num_accepted < num_paid)
+        for outcome in outcomes:
+            rate += WEIGHT * (outcome - rate)
+            self._shared_rate += SHARED_WEIGHT * (outcome - self._shared_rate)
         r.acceptance_ratio = rate
 
     def _most(self, num_seqs: int, context_tok: int) -> int:
@@ -71,8 +78,13 @@ class AdaptiveLength:
         rate = rate_step / _RATE_STEPS
         context_tok = context_step * _CONTEXT_STEP_TOK + _CONTEXT_STEP_TOK // 2
         most = self._most(num_seqs, context_tok)
-        allowed = [k for k in CHOICES if k <= most] or [0]
-        return max(allowed, key=lambda k: self._tokens_per_s(k, rate, num_seqs, context_tok))
+        speeds = {
+            k: self._tokens_per_s(k, rate, num_seqs, context_tok)
+            for k in ADAPTIVE_DRAFTS
+            if k <= max(most, 0)
+        }
+        best = max(speeds, key=speeds.__getitem__)
+        return best if speeds[best] >= MIN_GAIN * speeds[0] else 0
 
     def _tokens_per_s(self, k: int, rate: float, num_seqs: int, context_tok: int) -> float:
         gained = 1.0 + k if rate == 1 else (1 - rate ** (k + 1)) / (1 - rate)

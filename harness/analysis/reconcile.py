@@ -47,6 +47,7 @@ def reconcile(frame: Frame, server: Readings, meta: PointMeta) -> Reconciled:
         comparisons=tuple(comparisons),
         series=server.shown(meta.t0_ns),
         rate_limits=rate_limits(told, frame.is_measured),
+        speculation=server.speculation(),
     )
     checks = [_agreement(c) for c in comparisons if c.status != "shown"]
     return Reconciled(side, (*checks, *_overhead_check(frame, theirs_s, meta)), theirs_s)

@@ -6,6 +6,7 @@ says. A counter that falls was restarted: what it shows then is counted from zer
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,30 +14,48 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.analysis.frame import FloatArray, IntArray
-from harness.analysis.server_summary import ServerSeries
-from harness.records.server_metrics import METRICS, NOT_SUCCESS, names_of, recognise
+from harness.analysis.server_summary import ServerSeries, Speculation
+from harness.records.server_metrics import (
+    ACCEPTED_PER_POS,
+    METRICS,
+    NOT_SUCCESS,
+    names_of,
+    recognise,
+)
 
 SHOWN = ("running", "waiting", "kv_usage", "gpu_usage")
 _MOST_POINTS = 200
+_MOST_PLACES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Each series as (t_ns, value), [k] ascending, by its id in METRICS. server: empty: unknown."""
+    """Each series as (t_ns, value), [k] ascending, by its id in METRICS. server: empty: unknown.
+
+    accepted_per_pos: how far the counter of each place of accepted drafts rose.
+    """
 
     server: str
     num_readings: int
     series: dict[str, tuple[IntArray, FloatArray]]
+    accepted_per_pos: tuple[float, ...] = ()
 
     def increase(self, metric: str) -> float | None:
         """How far a counter rose from the first reading to the last; None without two."""
-        if metric not in self.series:
+        if metric not in self.series or len(self.series[metric][1]) < 2:
             return None
-        _, value = self.series[metric]
-        if len(value) < 2:
+        return _increase(self.series[metric][1])
+
+    def speculation(self) -> Speculation | None:
+        """None where the server put no draft on trial, or does not tell."""
+        drafts, drafted, accepted = map(
+            self.increase, ("spec_drafts", "spec_draft_tok", "spec_accepted_tok")
+        )
+        if not drafts or drafted is None or accepted is None:
             return None
-        steps = np.diff(value)
-        return float(np.where(steps < 0, value[1:], steps).sum())
+        coin = self.series.get("spec_is_synthetic")
+        is_synthetic = coin is not None and bool(coin[1].max() > 0)
+        return Speculation(drafts, drafted, accepted, self.accepted_per_pos, is_synthetic)
 
     def mean(self, metric: str, begin_ns: int, end_ns: int) -> float | None:
         """Mean of a gauge's readings in [begin, end); None without one."""
@@ -78,7 +97,28 @@ def read_server(table: pa.Table | None) -> Readings:
             series[metric] = _one(table.filter(pc.equal(table["name"], name)), metric)
     of_server = table.filter(pc.invert(pc.starts_with(table["name"], "gpu_")))
     num = len(pc.unique(of_server["t_ns"])) if of_server.num_rows else 0
-    return Readings(server, num, {k: v for k, v in series.items() if len(v[0])})
+    places = _per_position(table.filter(pc.equal(table["name"], ACCEPTED_PER_POS)))
+    return Readings(server, num, {k: v for k, v in series.items() if len(v[0])}, places)
+
+
+def _increase(value: FloatArray) -> float:
+    """How far a counter rose; where it fell it had been restarted from zero."""
+    steps = np.diff(value)
+    return float(np.where(steps < 0, value[1:], steps).sum())
+
+
+def _per_position(rows: pa.Table) -> tuple[float, ...]:
+    """The increase of each place, replicas added up; empty without a reading."""
+    labels = rows["labels"].to_pylist()
+    found = [re.search(r'position="(\d+)"', text) for text in labels]
+    places = [int(match[1]) if match else -1 for match in found]
+    if not places or min(places) < 0 or max(places) >= _MOST_PLACES:
+        return ()
+    of_place = np.array(places)
+    return tuple(
+        _increase(_one(rows.filter(pa.array(of_place == place)), "spec_accepted_tok")[1])
+        for place in range(max(places) + 1)
+    )
 
 
 def _one(rows: pa.Table, metric: str) -> tuple[IntArray, FloatArray]:

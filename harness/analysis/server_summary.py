@@ -47,10 +47,30 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Speculation:
+    """Drafts over the whole point. accepted_per_pos: of each place behind the last known token.
+
+    num_drafts: verifications, each of one request in one step.  is_synthetic: the server accepted
+    drafts by a coin, for a speed study, and its text means nothing.
+    """
+
+    num_drafts: float
+    num_draft_tok: float
+    num_accepted_tok: float
+    accepted_per_pos: tuple[float, ...] = ()
+    is_synthetic: bool = False
+
+    @property
+    def mean_length_tok(self) -> float:
+        """Tokens a verification gives, the target's own included (vLLM's acceptance length)."""
+        return 1 + self.num_accepted_tok / self.num_drafts
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSide:
     """name: the server as known by its metric names, empty where none is known.
 
-    num_readings: of `/metrics` over the point.
+    num_readings: of `/metrics` over the point.  speculation: None where no draft was on trial.
     """
 
     name: str = ""
@@ -58,6 +78,7 @@ class ServerSide:
     comparisons: tuple[Comparison, ...] = ()
     series: tuple[ServerSeries, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
+    speculation: Speculation | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +86,7 @@ class ServerSide:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> ServerSide:
         """Empty for a summary that is older than this block."""
+        told = row.get("speculation")
         return cls(
             name=row.get("name", ""),
             num_readings=row.get("num_readings", 0),
@@ -74,4 +96,6 @@ class ServerSide:
                 for s in row.get("series", ())
             ),
             rate_limits=tuple(RateLimit(**r) for r in row.get("rate_limits", ())),
+            speculation=told
+            and Speculation(**{**told, "accepted_per_pos": tuple(told["accepted_per_pos"])}),
         )

@@ -35,6 +35,8 @@ METRICS: dict[str, ServerMetric] = {
     "preemptions": ServerMetric("preemptions", "count", "counter"),
     "spec_accepted_tok": ServerMetric("draft tokens accepted", "tok", "counter"),
     "spec_draft_tok": ServerMetric("draft tokens proposed", "tok", "counter"),
+    "spec_drafts": ServerMetric("verifications of drafts", "count", "counter"),
+    "spec_is_synthetic": ServerMetric("drafts accepted by a coin", "count", "gauge", "max"),
     "gpu_usage": ServerMetric("GPU busy", "ratio", "gauge", "max"),
     "gpu_memory_bytes": ServerMetric("GPU memory in use", "bytes", "gauge"),
     "gpu_power_w": ServerMetric("GPU power", "W", "gauge"),
@@ -54,7 +56,11 @@ _VLLM: dict[str, tuple[str, ...]] = {
     "preemptions": ("vllm:num_preemptions_total",),
     "spec_accepted_tok": ("vllm:spec_decode_num_accepted_tokens_total",),
     "spec_draft_tok": ("vllm:spec_decode_num_draft_tokens_total",),
+    "spec_drafts": ("vllm:spec_decode_num_drafts_total",),
+    "spec_is_synthetic": ("engine:synthetic_acceptance_active",),
 }
+# a counter a place behind the last known token, told apart by the label `position`
+ACCEPTED_PER_POS = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
 _NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "reference engine": _VLLM,
     "vllm": _VLLM,

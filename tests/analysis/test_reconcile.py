@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from harness.analysis import PointSummary, analyse_point
+from harness.analysis.server_summary import ServerSide
 from harness.records.schema import SERVER_SCHEMA
 
 MS = 1_000_000
@@ -196,6 +197,32 @@ def test_speculation_cache_and_preemptions_are_shown(rows) -> None:
     assert (cached.client, cached.server) == (0.2, 0.25)  # 2 of 10 each; 100 of 400
     assert comparison(found, "accepted").server == 0.75
     assert comparison(found, "preemptions").server == 3
+
+
+def test_drafts_are_told_by_place_over_replicas(rows) -> None:
+    """Drafts of places, two engines added up; absent where no draft was tried."""
+
+    def page(drafts: float, drafted: float, accepted: float, places: list[float]) -> dict:
+        told = {"drafts": drafts, "draft_tokens": drafted, "accepted_tokens": accepted}
+        found = {f'vllm:spec_decode_num_{k}_total{{engine="0"}}': v for k, v in told.items()}
+        for engine in ("0", "1"):
+            for place, value in enumerate(places):
+                name = "vllm:spec_decode_num_accepted_tokens_per_pos_total"
+                found[f'{name}{{engine="{engine}",position="{place}"}}'] = value
+        return found
+
+    pages = page(10, 30, 12, [6, 4, 2]), page(110, 330, 162, [66, 54, 42])
+    spec = analysed(rows, steady(rows), readings(rows, *pages)).server.speculation
+    assert (spec.num_drafts, spec.num_draft_tok, spec.num_accepted_tok) == (100, 300, 150)
+    assert spec.accepted_per_pos == (120, 100, 80)  # both engines
+    assert spec.mean_length_tok == 2.5
+    assert not spec.is_synthetic
+    side = analysed(rows, steady(rows), readings(rows, *pages)).server
+    assert ServerSide.from_json(json.loads(json.dumps(side.to_json()))) == side
+    marked = [p | {"engine:synthetic_acceptance_active{}": 1.0} for p in pages]
+    assert analysed(rows, steady(rows), readings(rows, *marked)).server.speculation.is_synthetic
+    idle = page(10, 30, 12, [6, 4, 2])
+    assert analysed(rows, steady(rows), readings(rows, idle, idle)).server.speculation is None
 
 
 # -- time to first token -----------------------------------------------------------------------

@@ -40,13 +40,13 @@ class Wish:
 
     def __init__(self, num_drafts: int) -> None:
         self.wanted = num_drafts
-        self.told: list[tuple[str, int, int]] = []
+        self.told: list[tuple[str, int, int, int]] = []
 
     def num_drafts(self, r: Request, num_seqs: int) -> int:
         return self.wanted
 
-    def observe(self, r: Request, num_drafts: int, num_accepted: int) -> None:
-        self.told.append((r.request_id, num_drafts, num_accepted))
+    def observe(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
+        self.told.append((r.request_id, max_drafts, num_drafts, num_accepted))
 
 
 def scheduler(num_blocks: int = 100, wish: Wish | None = None, **settings: int) -> Scheduler:
@@ -218,7 +218,7 @@ def test_rejected_drafts_are_not_computed_and_their_blocks_not_published() -> No
     follower = Request("f", [*r.prompt_ids, 7, 1, 2, 3, 4, 5, 6], SamplingParams())
     assert s.kv.match_prefix(follower) == 8
     assert len(s.kv.pool.published) == 2
-    assert wish.told == [("a", 4, 1)]
+    assert wish.told == [("a", 4, 4, 1)]
 
 
 def test_drafts_are_counted_by_verification_token_and_place() -> None:

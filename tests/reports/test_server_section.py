@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.server_summary import Comparison, RateLimit, ServerSeries, ServerSide
+from harness.analysis.server_summary import (
+    Comparison,
+    RateLimit,
+    ServerSeries,
+    ServerSide,
+    Speculation,
+)
 from harness.estimate import Outcome
 from reports import View, build_view, render_html, render_markdown
 
@@ -111,3 +117,24 @@ def test_every_renderer_tells_it(sample) -> None:
     compared = view.data["points"][0]["client_against_server"]
     assert [row["server"] for row in compared] == [396.0, 51003.0, 3.0]
     assert view.data["points"][0]["rate_limits"][0]["remaining_min"] == 461.0
+
+
+def test_accepted_drafts_are_told_by_place(sample) -> None:
+    spec = Speculation(100.0, 300.0, 150.0, (80.0, 50.0, 20.0))
+    (section,) = [
+        s for s in view_of(sample, 1, replace(SIDE, speculation=spec)).sections if s.id == "engine"
+    ]
+    (table,) = [b for b in section.blocks if b.id == "speculation"]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["number 1", "80", "80%"], ["number 2", "50", "50%"], ["number 3", "20", "20%"],
+    ]  # fmt: skip
+    assert "100 verifications gave 2.50 tokens each" in table.note
+    assert "50% of 300 drafts were accepted" in table.note
+    assert "coin" not in table.note
+
+
+def test_a_report_of_synthetic_acceptance_says_so(sample) -> None:
+    spec = Speculation(100.0, 300.0, 150.0, (80.0, 50.0, 20.0), is_synthetic=True)
+    view = view_of(sample, 1, replace(SIDE, speculation=spec))
+    assert "the text means nothing" in render_html(view)
+    assert "the text means nothing" in render_markdown(view)

@@ -59,17 +59,35 @@ def test_the_ridge_of_a_long_context_is_higher() -> None:
 
 def test_only_judged_drafts_teach_and_a_failed_request_is_tried_again() -> None:
     lengths, r = AdaptiveLength(MILLISECOND, HALF), request(0.5)
-    lengths.observe(r, 7, 0)
+    lengths.observe(r, 7, 7, 0)
     assert r.acceptance_ratio == pytest.approx(0.45)  # one rejection; six were never judged
-    lengths.observe(r, 3, 3)
+    lengths.observe(r, 3, 3, 3)
     assert r.acceptance_ratio == pytest.approx(1 - 0.55 * 0.9**3)
     for _ in range(60):
-        lengths.observe(r, 1, 0)
+        lengths.observe(r, 1, 1, 0)
     tried = []
     for _ in range(64):
         tried.append(lengths.num_drafts(r, 1))
         r.token_ids.append(1)
     assert sum(tried) == 2
+
+
+def test_a_silent_model_has_failed_and_a_silent_look_up_has_not() -> None:
+    model, look_up = AdaptiveLength(MILLISECOND, HALF), AdaptiveLength(MILLISECOND, None)
+    a, b = request(0.5), request(0.5)
+    model.observe(a, 3, 0, 0)
+    look_up.observe(b, 3, 0, 0)
+    assert (a.acceptance_ratio, b.acceptance_ratio) == (pytest.approx(0.45), 0.5)
+    model.observe(a, 3, 2, 2)  # two accepted, and a third that it did not dare
+    assert a.acceptance_ratio == pytest.approx((1 - 0.55 * 0.9**2) * 0.9)
+
+
+def test_a_new_request_begins_where_the_others_stand() -> None:
+    lengths, r = AdaptiveLength(MILLISECOND, HALF), request()
+    assert lengths.num_drafts(request(), 1) > 0
+    for _ in range(200):
+        lengths.observe(r, 1, 1, 0)
+    assert lengths.num_drafts(request(), 1) == 0
 
 
 def engine(spec: SpecConfig, **settings: int) -> EngineCore:
