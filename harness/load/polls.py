@@ -11,7 +11,7 @@ from gevent.hub import Waiter
 class Polls:
     """When the hub last looked at its sockets. One a process; kept by a `check` watcher."""
 
-    __slots__ = ("_loop", "_resting", "_watcher", "current_ns", "num", "previous_ns")
+    __slots__ = ("_idle", "_loop", "_resting", "_watcher", "current_ns", "previous_ns")
 
     def __init__(self) -> None:
         self.previous_ns = self.current_ns = monotonic_ns()
@@ -19,6 +19,7 @@ class Polls:
         self._loop = gevent.get_hub().loop
         self._watcher = self._loop.check()
         self._watcher.start(self._on_poll)
+        self._idle = self._loop.idle()  # while it is active a poll waits for nothing
 
     def rest(self) -> None:
         """Block this greenlet until the hub has looked at its sockets and served them.
@@ -27,15 +28,23 @@ class Polls:
         a row before the next poll, which at a millisecond each keeps every receive waiting.
         """
         waiter = Waiter()
+        if not self._resting:
+            self._idle.start(_nothing)
         self._resting.append(waiter)
         waiter.get()
 
     def _on_poll(self) -> None:
         self.previous_ns, self.current_ns = self.current_ns, monotonic_ns()
         if self._resting:
+            self._idle.stop()
             resting, self._resting = self._resting, []
             for waiter in resting:  # callbacks run after what this poll reported
                 self._loop.run_callback(waiter.switch, None)
 
     def close(self) -> None:
         self._watcher.stop()
+        self._idle.stop()
+
+
+def _nothing() -> None:
+    """What an idle watcher calls."""

@@ -44,3 +44,21 @@ def test_every_slice_is_followed_by_a_poll() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.split() == ["120", "0"]
+
+
+ALONE = """
+import gevent
+from harness.load.polls import Polls
+
+polls = Polls()
+gevent.spawn(polls.rest).join()
+print("rested")
+"""
+
+
+def test_a_rest_waits_for_no_event() -> None:
+    """With no socket and no timer to come: a rest that waited for one would never end."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "rested\n", done.stderr
