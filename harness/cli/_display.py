@@ -81,7 +81,9 @@ def _can_redraw() -> bool:
 
 
 def lines(title: str, pulse: Pulse) -> list[str]:
-    """The four lines of the bar."""
+    """The four lines of the bar; one before there is a load."""
+    if pulse.phase == "preparing":
+        return [_prepared(title, pulse)]
     total = pulse.elapsed_s + pulse.remaining_s
     share = min(1.0, pulse.elapsed_s / total) if total > 0 else 1.0
     filled = round(share * BAR_WIDTH)
@@ -103,12 +105,18 @@ def lines(title: str, pulse: Pulse) -> list[str]:
 
 def plain(title: str, pulse: Pulse) -> str:
     """One line for logs."""
+    if pulse.phase == "preparing":
+        return _prepared(title, pulse)
     return (
         f"{title} {pulse.stage} {pulse.phase} {pulse.elapsed_s:.0f}s: sent {pulse.sent},"
         f" in flight {pulse.in_flight}, ok {pulse.ok}, 429 {pulse.throttled},"
         f" failed {pulse.failed}, TTFT p50 {_ms(pulse.ttft_p50_s)} ms,"
         f" TPOT p50 {_ms(pulse.tpot_p50_s)} ms, out {significant(pulse.out_tok_per_s)} tok/s"
     )
+
+
+def _prepared(title: str, pulse: Pulse) -> str:
+    return f"{title} preparing: {pulse.num_prepared:,} requests made"
 
 
 def _ms(value_s: float | None) -> str:

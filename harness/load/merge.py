@@ -20,6 +20,7 @@ class Merge:
         self.phase = "ready"
         self.last_error = ""
         self.num_ok_at_window_start = 0
+        self.num_prepared: dict[int, int] = {}  # by shard
 
     def begin(self, stage: dict[str, Any]) -> None:
         """A stage starts: its latencies are its own."""
@@ -36,7 +37,7 @@ class Merge:
         now_ns = monotonic_ns()
         stage = self._stage or {"name": "", "start_ns": now_ns, "t0_ns": now_ns, "t1_ns": None}
         end_ns = stage["t1_ns"]
-        if self.phase != "drain":
+        if self.phase not in ("preparing", "drain"):
             self.phase = self._phase_at(now_ns, stage)
         rows = [data["row"] for data in self._latest.values()]
         receives = sum(row["num_receives"] for row in rows)
@@ -64,6 +65,7 @@ class Merge:
             loop_lag_p99_s=max((row["hub_lag_p99_ns"] or 0 for row in rows), default=0) / 1e9,
             workers=num_alive,
             num_blocked=sum(row["num_blocked"] for row in rows),
+            num_prepared=sum(self.num_prepared.values()),
         )
 
     @staticmethod

@@ -6,7 +6,7 @@ keep strangers out, they do not hide what is said; across a network that others 
 
     hello w->m, challenge m->w, answer w->m, welcome or refuse m->w     once a worker
     ping m->w, pong w->m                                                clocks compared
-    plan m->w, want w->m, part m->w, ready w->m                         before a point
+    plan m->w, want w->m, part m->w, preparing and ready w->m           before a point
     go, load_end, drain m->w, measured, batch, pulse, done w->m, acknowledge m->w
     leave w->m, bye m->w                                                the end
 """
@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import os
 
-TO_MASTER = ("ready", "want", "batch", "pulse", "measured", "done")
+TO_MASTER = ("preparing", "ready", "want", "batch", "pulse", "measured", "done")
 TO_ROSTER = ("hello", "answer", "leave")  # about the worker itself, whatever point is being run
 TO_WORKER = ("plan", "part", "go", "load_end", "drain", "acknowledge")
 TOKEN_ENV = "HARNESS_TOKEN"

@@ -60,7 +60,7 @@ class Pulse:
     Latencies are seconds over the requests of this stage that have ended, None before the first.
     """
 
-    phase: str  # ready | warmup | measured | cooldown | drain
+    phase: str  # preparing | ready | warmup | measured | cooldown | drain
     stage: str
     elapsed_s: float
     remaining_s: float  # to the end of the window; 0 past it, or where it ends by count
@@ -78,6 +78,7 @@ class Pulse:
     loop_lag_p99_s: float
     workers: int
     num_blocked: int = 0
+    num_prepared: int = 0  # requests made before the first is sent
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

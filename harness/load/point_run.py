@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.load.conductor import Conductor
 
 LEAD_NS = 1_000_000_000  # between go and the first stage
-READY_TIMEOUT_S = 600.0
+SILENCE_NS = 600_000_000_000  # of all workers while they prepare; they tell of progress
 MIN_REFUSALS = 5
 
 
@@ -92,22 +92,33 @@ class PointRun:
             data = sent | {"shard": member.shard, "num_shards": len(self._members)}
             self._c.say("plan", data | {"round": self._c.round}, member.shard)
         ready: dict[int, dict[str, Any]] = {}
-        with gevent.Timeout(READY_TIMEOUT_S, PointLost("the load workers did not get ready")):
-            while len(ready) < len(self._members):
-                name, data = self._c.next_message(0.5)
-                if name == "ready":
-                    self._take_ready(data, ready)
-                elif name == "want":
-                    self._give_part(data)
-                elif name == "stop":
-                    raise PointLost("stopped before the first request", "interrupted")
-                elif lost := self._c.lost():  # asked only when nothing waits to be read: a worker
-                    # that cannot take part says why before it goes
-                    raise PointLost(f"lost {', '.join(map(self._c.roster.fate, lost))}")
+        silent_since_ns = monotonic_ns()
+        while len(ready) < len(self._members):
+            name, data = self._c.next_message(0.5)
+            if name != "nothing":
+                silent_since_ns = monotonic_ns()
+            if name == "ready":
+                self._take_ready(data, ready)
+            elif name == "want":
+                self._give_part(data)
+            elif name == "preparing":
+                self._show_preparation(data)
+            elif name == "stop":
+                raise PointLost("stopped before the first request", "interrupted")
+            elif lost := self._c.lost():  # asked only when nothing waits to be read: a worker
+                # that cannot take part says why before it goes
+                raise PointLost(f"lost {', '.join(map(self._c.roster.fate, lost))}")
+            elif monotonic_ns() - silent_since_ns > SILENCE_NS:
+                raise PointLost("the load workers did not get ready")
         self._compare(ready)
         only = self._plan.only_stage
         self._stages = [s for s in ready[0]["stages"] if only in (None, s["index"])]
         self._drain_ns = ready[0]["drain_ns"]
+
+    def _show_preparation(self, data: dict[str, Any]) -> None:
+        self._merge.phase = "preparing"
+        self._merge.num_prepared[data["shard"]] = data["count"]
+        self._c.emit(self._merge.pulse(len(self._members)))
 
     def _take_ready(self, data: dict[str, Any], ready: dict[int, dict[str, Any]]) -> None:
         shard = data["shard"]

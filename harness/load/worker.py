@@ -37,6 +37,24 @@ from harness.load.wire import NUM_STAMPS, hold_kernel_stamps
 
 PULSE_S = 1.0
 PART_WAIT_S = 60.0
+PREPARING_NS = 1_000_000_000
+
+
+class Preparation(Breather):
+    """Called once a request made; tells the master every second how many there are."""
+
+    def __init__(self, polls: Polls, tell: Tell, shard: int) -> None:
+        super().__init__(polls)
+        self._tell, self._shard = tell, shard
+        self._count, self._told_ns = 0, monotonic_ns()
+
+    def __call__(self) -> None:
+        self._count += 1
+        now_ns = monotonic_ns()
+        if now_ns - self._told_ns > PREPARING_NS:
+            self._told_ns = now_ns
+            self._tell("preparing", {"shard": self._shard, "count": self._count})
+        super().__call__()
 
 
 class Worker:
@@ -85,8 +103,9 @@ class Worker:
             self._load.start_once()
 
     def _on_plan(self, data: dict[str, Any]) -> None:
-        breathe, number = Breather(self._polls), data["round"]
+        number = data["round"]
         tell = self._teller(number)
+        breathe = Preparation(self._polls, tell, data["shard"])
         self._shard_index, self._num_shards = data["shard"], data["num_shards"]
         self._collector.release()
         try:

@@ -209,3 +209,15 @@ def test_without_colour_there_is_no_escape_at_all(monkeypatch: pytest.MonkeyPatc
     assert shown("never") == "bold\n"
     monkeypatch.setenv("NO_COLOR", "1")
     assert shown("auto") == "bold\n"
+
+
+def test_before_there_is_a_load_it_tells_what_is_made() -> None:
+    script = f"""
+from dataclasses import replace
+from harness.cli._display import lines, plain
+from harness.load import Pulse
+pulse = replace({PULSE.format(t="0.0")}, phase="preparing", num_prepared=430_000)
+assert lines("soak", pulse) == ["soak preparing: 430,000 requests made"] == [plain("soak", pulse)]
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -62,3 +62,27 @@ def test_a_rest_waits_for_no_event() -> None:
         [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "rested\n", done.stderr
+
+
+PREPARING = """
+from harness.load import worker
+from harness.load.polls import Polls
+
+told = []
+worker.PREPARING_NS = -1
+prepare = worker.Preparation(Polls(), lambda name, data: told.append((name, data)), 3)
+prepare()
+worker.PREPARING_NS = 10**18
+prepare()
+worker.PREPARING_NS = -1
+prepare()
+assert told == [("preparing", {"shard": 3, "count": n}) for n in (1, 3)], told
+print("told")
+"""
+
+
+def test_a_worker_tells_how_many_requests_it_has_made() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARING], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "told\n", done.stderr
