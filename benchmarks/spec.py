@@ -33,7 +33,9 @@ DRAFT = WEIGHTS / "tiny-draft"
 ARMS: dict[str, SpecConfig | None] = {
     "off": None,
     "ngram 3": SpecConfig("ngram", 3),
+    "ngram 7": SpecConfig("ngram", 7),
     "ngram adaptive": SpecConfig("ngram"),
+    "draft 1": SpecConfig("draft", 1, draft_dir=DRAFT),
     "draft 3": SpecConfig("draft", 3, draft_dir=DRAFT),
     "draft adaptive": SpecConfig("draft", draft_dir=DRAFT),
 }

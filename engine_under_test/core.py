@@ -19,7 +19,7 @@ from .errors import QueueFull, RequestRefused
 from .kv_cache import KVCacheManager
 from .models import AdapterSlots, load_model
 from .plan import SchedulerCounters, SchedulerOutput
-from .request import Request, RequestOutput
+from .request import Request, RequestOutput, per_position
 from .runner import ModelRunner
 from .scheduler import Scheduler
 from .speculative import set_up
@@ -150,7 +150,7 @@ class EngineCore:
             num_drafts=counters.num_drafts,
             num_draft_tokens=counters.num_draft_tokens,
             num_accepted_tokens=counters.num_accepted_tokens,
-            num_accepted_per_pos=tuple(counters.num_accepted_per_pos),
+            num_accepted_per_pos=tuple(per_position(counters.accepted_lengths)),
             num_steps=self._num_steps,
             last_step_s=self._last_step_s,
             last_scheduler_s=self._last_scheduler_s,

@@ -78,4 +78,4 @@ class SchedulerCounters:
     num_drafts: int = 0
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
-    num_accepted_per_pos: list[int] = field(default_factory=list)
+    accepted_lengths: list[int] = field(default_factory=list)  # see Timings

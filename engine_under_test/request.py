@@ -6,8 +6,10 @@ about one request; Timings is what a finished request knows of itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 
@@ -92,7 +94,17 @@ class Timings:
     cached_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
-    accepted_per_pos: list[int] = field(default_factory=list)
+    accepted_lengths: list[int] = field(default_factory=list)  # [n]: n drafts accepted, so often
+
+    @property
+    def accepted_per_pos(self) -> list[int]:
+        """How often the draft at each place was accepted, up to the longest trial."""
+        return per_position(self.accepted_lengths)
+
+
+def per_position(lengths: Sequence[int]) -> list[int]:
+    """From how often n were accepted to how often place p was: all of more than p."""
+    return list(accumulate(reversed(lengths[1:])))[::-1]
 
 
 @dataclass(slots=True, eq=False)

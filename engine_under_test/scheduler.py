@@ -296,10 +296,10 @@ class Scheduler:
             return
         counters, timings = self.counters, r.timings
         counters.num_drafts += 1
-        for book in (counters.num_accepted_per_pos, timings.accepted_per_pos):
-            book.extend([0] * (num_drafts - len(book)))
-            for place in range(num_accepted):
-                book[place] += 1
+        for lengths in (counters.accepted_lengths, timings.accepted_lengths):
+            if len(lengths) <= num_drafts:
+                lengths.extend([0] * (num_drafts + 1 - len(lengths)))
+            lengths[num_accepted] += 1
         counters.num_draft_tokens += num_drafts
         counters.num_accepted_tokens += num_accepted
         timings.drafted_tokens += num_drafts
@@ -345,6 +345,8 @@ class Scheduler:
         if len(tokens) == 1:
             r.token_ids.append(tokens[0])
             reason = self._finish_reason(r, tokens[0])
+        elif r.num_tokens + len(tokens) < r.max_num_tokens and r.end_ids.isdisjoint(tokens):
+            r.token_ids += tokens
         else:
             for num_kept, token in enumerate(tokens, start=1):
                 r.token_ids.append(token)

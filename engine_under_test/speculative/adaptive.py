@@ -64,10 +64,13 @@ class AdaptiveLength:
         # A look-up that finds nothing has cost nothing: only a model's silence counts.
         num_paid = num_drafts if self._drafter is None else max_drafts
         rate = self._shared_rate if r.acceptance_ratio is None else r.acceptance_ratio
-        outcomes = [1.0] * num_accepted + [0.0] * (num_accepted < num_paid)
-        for outcome in outcomes:
-            rate += WEIGHT * (outcome - rate)
-            self._shared_rate += SHARED_WEIGHT * (outcome - self._shared_rate)
+        shared = self._shared_rate
+        if num_accepted:
+            rate = 1 - (1 - rate) * (1 - WEIGHT) ** num_accepted
+            shared = 1 - (1 - shared) * (1 - SHARED_WEIGHT) ** num_accepted
+        if num_accepted < num_paid:
+            rate, shared = rate * (1 - WEIGHT), shared * (1 - SHARED_WEIGHT)
+        self._shared_rate = shared
         r.acceptance_ratio = rate
 
     def _most(self, num_seqs: int, context_tok: int) -> int:

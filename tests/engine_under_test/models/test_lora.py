@@ -18,6 +18,7 @@ from engine_under_test.errors import ModelError
 from engine_under_test.models import LoraAdapter, read_adapter
 from engine_under_test.models.checkpoint import read_config
 from engine_under_test.request import Request, SamplingParams
+from engine_under_test.spec_config import SpecConfig
 
 SMALL = {
     "vocab_size": 151,
@@ -151,6 +152,25 @@ def test_a_mixed_batch_equals_merged_weights_one_by_one(
             0
         ]
     assert len(set(map(tuple, answers.values()))) == 4, "an adapter that changes nothing"
+
+
+def test_adapters_and_speculation_go_together(base: Path, adapters: Path) -> None:
+    """Verifications of several tokens beside single ones, each with its own adapter."""
+    loaded = {name: load(base, adapters, name) for name in ADAPTERS}
+    names = [None, "whole", "attention", "stable", "whole", None]
+    looped = SamplingParams(max_tokens=24, temperature=0.3, seed=5)
+    told, stats = [], None
+    for spec in (None, SpecConfig("ngram", 3)):
+        engine = core(base, spec=spec)
+        requests = [
+            Request(f"r{i}", list(p) * 2, looped, adapter=loaded[n] if n else None)
+            for i, (n, p) in enumerate(zip(names, prompts(len(names)), strict=True))
+        ]
+        told.append(run(engine, requests))
+        stats = engine.stats()
+    assert told[0] == told[1]
+    assert stats is not None
+    assert stats.num_draft_tokens > stats.num_accepted_tokens > 0
 
 
 @pytest.mark.parametrize("max_loras", [1, 2])
