@@ -1,4 +1,6 @@
 # make demo    set everything up, run the quickstart against the reference engine, leave a report
+# make demo-gate  two engines, the candidate 20 % slower on purpose, gated in 8 minutes: exit 1
+#              FAULT= (the same engine twice): exit 0.  BLOCKS=2 (too few to tell): exit 3
 # make test    set everything up, pass every check and test (what CI runs)
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
@@ -12,10 +14,12 @@ PEERS ?=
 LEVELS ?= 1,64,256,1024
 # such as "--engines tiny --levels 1,16 --json FILE"; python -m benchmarks.engine --help
 ENGINE_FLAGS ?=
+FAULT ?= scenarios/faults/slow-steps.json
+BLOCKS ?= 8
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test test-real check bench bench-engine bench-load clean
+.PHONY: setup demo demo-gate test test-real check bench bench-engine bench-load clean
 
 setup: $(READY)
 
@@ -30,6 +34,11 @@ $(READY): pyproject.toml constraints.txt
 # a verdict other than pass (1, 3, 4) is an answer, not a failed demo
 demo: $(READY)
 	@$(BIN)/harness run quickstart || case $$? in 1|3|4) ;; *) exit $$?;; esac
+
+demo-gate: $(READY)
+	@$(BIN)/harness run gate-reference --set gate.blocks=$(BLOCKS) \
+		$(if $(FAULT),--set targets.candidate.flags.fault_plan=$(FAULT)); \
+		code=$$?; echo "exit $$code"; case $$code in 0|1|3) ;; *) exit $$code;; esac
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -57,6 +57,14 @@ SENTENCES: dict[str, str] = {
         " without a bad one ({time}), {missing} more: its rule can only fail or stay inconclusive;"
         " lengthen load.duration or sweep.repeat"
     ),
+    "gate_quantile": (
+        "about {requests} requests cannot carry {quantile} for the gate's rule {rule} (it needs"
+        " {needed}): the rule will be inconclusive; lengthen the runs, not their number"
+    ),
+    "gate_reach": (
+        "{blocks} blocks cannot fail any of {rules} relative rules: the least p they reach together"
+        " is {least}; raise gate.blocks, or ask fewer questions"
+    ),
     "unknown_environment": (
         "the environment variable {name} is not one the harness knows; did you mean {nearest}?"
     ),

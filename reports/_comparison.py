@@ -30,7 +30,7 @@ def rule_table(result: GateResult) -> Table:
     rows = tuple(_rule_row(rule) for rule in ordered)
     looks = ", ".join(str(look.k) for look in result.looks)
     note = (
-        f"Decided after {result.look.k} {'blocks' if result.is_paired else 'runs'}"
+        f"Decided after {wording.counted(result.look.k, 'block' if result.is_paired else 'run')}"
         f" (looks at {looks}), alpha {result.look.alpha:.3g} here."
         " A relative rule fails when its change is significant (Holm) and at or beyond the limit,"
         " passes when it is shown to stay within it, else it is inconclusive. smallest visible:"
@@ -178,9 +178,18 @@ def _rule_row(rule: RuleResult) -> view.Row:
             _cell(rule.candidate, unit), _change(j.effect, False), Cell(_span(j.ci)),
             _size(j.mde_after),
         ]  # fmt: skip
-    told = rule.reason if rule.outcome in (Outcome.INCONCLUSIVE, Outcome.FAIL) else ""
+    told = _why(rule)
     head = [Cell(rule.id), Cell(rule.outcome.value, outcome=rule.outcome.value)]
     return view.Row((*head, *cells), rule.id, told)
+
+
+def _why(rule: RuleResult) -> str:
+    """What the row's own numbers do not say already."""
+    if rule.outcome not in (Outcome.INCONCLUSIVE, Outcome.FAIL):
+        return ""
+    if rule.judged is not None and rule.judged.effect is not None:
+        return rule.reason.partition(": ")[2]
+    return rule.reason
 
 
 def _row(row: Row, columns: Sequence[tuple[str, Align]], has_rules: bool) -> view.Row:

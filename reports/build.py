@@ -109,16 +109,16 @@ def header_of(facts: RunFacts, summaries: Sequence[PointSummary]) -> tuple[tuple
     created = facts.created_utc.replace("T", " ").replace("+00:00", " UTC")
     rows = [("target", targets), ("model", models), ("at", urls), ("date", created)]
     if facts.duration_s:  # a run that was killed does not know
-        rows.append(("took", _round_time(facts.duration_s)))
+        rows.append(("took", round_time(facts.duration_s)))
     if len(summaries) == 1:
-        window = _round_time(summaries[0].meta.window_s)
+        window = round_time(summaries[0].meta.window_s)
         rows += [("load", tables.load_text(summaries[0])), ("measured window", window)]
     elif summaries:
         rows.append(("points", str(len(summaries))))
     return tuple((name, value) for name, value in rows if value)
 
 
-def _round_time(value_s: float) -> str:
+def round_time(value_s: float) -> str:
     """`50 s`, not `50.0 s`: nobody judges by it."""
     return format_seconds(round(value_s) if value_s >= 10 else value_s, 2)
 

@@ -14,15 +14,34 @@ from harness.estimate import Outcome, Verdict
 from harness.notices import Notice
 from reports import _comparison as own
 from reports import _quality as quality
+from reports._text import listed
 from reports.build import (
     RunFacts,
     commit_of,
-    header_of,
     notices_of,
     provenance_section,
+    round_time,
     section_of,
 )
-from reports.view import Chart, Section, Sentence, View
+from reports.view import Definitions, Section, Sentence, View
+
+TERMS = (
+    (
+        "block",
+        "One run of either arm replaying one schedule: the same times, texts and lengths. AB, BA,"
+        " AB in turn, so that drift cancels.",
+    ),
+    (
+        "p, interval",
+        "Exact, from the means of all subsets of the blocks' log ratios (the sign-flip test); only"
+        " symmetry is assumed.",
+    ),
+    ("Holm", "p is raised for the number of relative rules, so that any false alarm is at alpha."),
+    ("fail", "p after Holm is below alpha, and the mean change is at or beyond the limit."),
+    ("pass", "The change is shown to lie below the limit; every rule must be."),
+    ("inconclusive", "Neither. The smallest visible change says what this design could have seen."),
+    ("invalid", "The measurement cannot be trusted, or the arms cannot be compared."),
+)
 
 
 def build_gate_view(
@@ -35,12 +54,9 @@ def build_gate_view(
     notices: Sequence[Notice] = (),
 ) -> View:
     """Everything the renderers print. summaries: of every run, for the measurement's checks."""
-    blocks = own.comparison_blocks(comparison)
-    lead = next((b for b in blocks if isinstance(b, Chart)), None)
-    rest = tuple(b for b in blocks if b is not lead)
     told = f"{comparison.candidate} against {comparison.baseline}."
     sections = [
-        section_of("comparison", "Comparison", told, rest),
+        section_of("comparison", "Comparison", told, own.comparison_blocks(comparison)),
         _method(summaries),
         provenance_section(facts),
     ]
@@ -49,12 +65,12 @@ def build_gate_view(
         title=facts.scenario,
         run_id=facts.run_id,
         description=facts.description,
-        facts=header_of(facts, summaries),
+        facts=_header(facts, comparison),
         outcome=outcome.value,
         status=facts.status,
         sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
         next_step=_next(comparison, outcome, facts),
-        lead=lead,
+        lead=None,  # the table of rules takes the whole width
         verdict_table=own.rule_table(result) if result else own.observation_table(comparison),
         headline=(),
         notices=notices_of(summaries, notices),
@@ -68,13 +84,26 @@ def build_gate_view(
     )
 
 
+def _header(facts: RunFacts, comparison: Comparison) -> tuple[tuple[str, str], ...]:
+    """Arms and design; of its processes only the model: each run had a port of its own."""
+    created = facts.created_utc.replace("T", " ").replace("+00:00", " UTC")
+    blocks = f"{comparison.num_blocks} counted" if comparison.num_blocks else ""
+    rows = [
+        ("candidate", comparison.candidate), ("baseline", comparison.baseline),
+        ("model", listed(sorted({model for _, model, _ in facts.targets}))),
+        ("blocks", blocks), ("date", created),
+        ("took", round_time(facts.duration_s) if facts.duration_s else ""),
+    ]  # fmt: skip
+    return tuple((name, value) for name, value in rows if value)
+
+
 def _method(summaries: Sequence[PointSummary]) -> Section | None:
     lead = (
-        "Requests are no replicates: each run gives one number a metric, blocks of two runs of one"
-        " schedule are compared, and the exact test over means of subsets of blocks decides. A run"
-        " that fails a check of the measurement takes its block out."
+        "Requests are no replicates: each run gives one number a metric, and runs are compared. A"
+        " run that fails a check of the measurement takes its block out."
     )
-    return section_of("method", "Method", lead, [quality.raised_table(summaries)])
+    terms = Definitions("gate-terms", "How it decides", TERMS)
+    return section_of("method", "Method", lead, [terms, quality.raised_table(summaries)])
 
 
 def _next(comparison: Comparison, outcome: Outcome, facts: RunFacts) -> str:

@@ -13,7 +13,7 @@ from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
 from harness.cli._run import Job, endpoint_of
-from harness.decisions.gate import has_too_many_faults, is_decided, judge_gate
+from harness.decisions.gate import has_too_many_faults, is_decided, judge_gate, sort_blocks
 from harness.decisions.looks import plan_looks
 from harness.decisions.wording import counted
 from harness.load import LoadProcess
@@ -46,18 +46,17 @@ class _Watch:
 
     def _look(self) -> None:
         blocks = as_blocks(self._gate, self._arms)
-        sound = [b for b in blocks if not b.fault]
-        if blocks and blocks[-1].fault:
-            self._voice.say(f"block {blocks[-1].index + 1} does not count: {blocks[-1].fault}")
+        sound, discarded = sort_blocks(self._gate, blocks)
+        if discarded and discarded[-1][0] == blocks[-1].index:
+            self._voice.say(f"block {blocks[-1].index + 1} does not count: {discarded[-1][1]}")
+            self.is_over = has_too_many_faults(len(sound), len(discarded))
+            return
         looks = plan_looks(self._gate)
         look = next((look for look in looks if look.k == len(sound)), None)
-        if has_too_many_faults(len(sound), len(blocks) - len(sound)):
-            self.is_over = True
-        elif look is not None and not blocks[-1].fault:
+        if look is not None:
             result = judge_gate(self._gate, self._slo, blocks, look)
-            self._voice.say(
-                f"look after {counted(look.k, 'block')} at alpha {look.alpha:.3g}: {result.outcome}"
-            )
+            after = counted(look.k, "block")
+            self._voice.say(f"look after {after} at alpha {look.alpha:.3g}: {result.outcome}")
             self.is_over = is_decided(result) or look is looks[-1]
 
 

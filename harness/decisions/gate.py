@@ -114,7 +114,7 @@ def judge_gate(
     slo: of the scenario.  sigma_of: rule id -> SD of d from a calibration.  differences: fields in
     which the arms cannot be compared; any makes the gate invalid.
     """
-    sound, discarded = _sort(gate, blocks)
+    sound, discarded = sort_blocks(gate, blocks)
     looks = plan_looks(gate)
     look = look or _reached(looks, len(sound))
     reason = _invalid(sound, discarded, differences)
@@ -148,7 +148,8 @@ def has_too_many_faults(num_valid: int, num_discarded: int) -> bool:
     return num_discarded > max(1, MOST_DISCARDED * total)
 
 
-def _sort(gate: Gate, blocks: Sequence[Block]) -> tuple[list[Block], list[tuple[int, str]]]:
+def sort_blocks(gate: Gate, blocks: Sequence[Block]) -> tuple[list[Block], list[tuple[int, str]]]:
+    """The blocks that count, and those that do not with the reason."""
     sound, discarded = [], []
     for block in blocks:
         why = block.fault or _unreached(gate, block)

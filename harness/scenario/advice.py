@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from harness.notices import Notice
 from harness.scenario import document as doc
+from harness.scenario.gate import RelativeRule, SloRule
 from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
 from harness.units import format_seconds, write_seconds
 
@@ -68,7 +69,7 @@ def advise(document: doc.Scenario, env: Mapping[str, str]) -> list[Notice]:
     """Notices about a valid document; of alike ones about its stages that of the smallest."""
     return [
         *_warmup(document), *_limits(document), *_least("requests", _samples(document)),
-        *_least("planned", _uptime(document)),
+        *_least("planned", _uptime(document)), *_gate(document),
         *unknown_variables(env, tuple(_named_keys(document))),
     ]  # fmt: skip
 
@@ -136,6 +137,29 @@ def _uptime(document: doc.Scenario) -> Iterator[Notice]:
                 "time": format_seconds(needed * limit.window),
             }  # fmt: skip
             yield Notice("too_few_windows", "warning", facts)
+
+
+def _gate(document: doc.Scenario) -> Iterator[Notice]:
+    """Rules of a gate whose runs are too short for their quantile; blocks too few to fail any."""
+    gate = document.gate
+    if gate is None:
+        return
+    sizes = {s.name: stage_budget(s, document.load).num_measured for s in stages_of(document.load)}
+    for rule in gate.rules:
+        if isinstance(rule, SloRule) or rule.stat is None:
+            continue
+        num = sizes.get(rule.stage) if rule.stage else next(iter(sizes.values()), None)
+        # an absolute rule pools the candidate's runs
+        pooled = 1 if isinstance(rule, RelativeRule) else gate.blocks
+        if num is not None and num * pooled < FLOORS[rule.stat]:
+            facts = {"rule": rule.id, "requests": round(num * pooled), "quantile": rule.stat,
+                     "needed": FLOORS[rule.stat]}  # fmt: skip
+            yield Notice("gate_quantile", "warning", facts)
+    m, k = len(gate.relative), gate.most_blocks
+    share = gate.alpha if k == gate.blocks else gate.alpha / 2
+    if gate.baseline.kind == "target" and m and m * 2.0 ** (1 - k) > share:
+        facts = {"blocks": k, "rules": m, "least": f"{min(1.0, m * 2.0 ** (1 - k)):.2g}"}
+        yield Notice("gate_reach", "warning", facts)
 
 
 def _mean_rate(stage: doc.Stage) -> float | None:

@@ -141,3 +141,12 @@ def test_absolute_limits_become_slo_limits(metric, stat, given, limit) -> None: 
     assert limit_of(rule) == pytest.approx(limit)
     dumped = str(as_slo(rule).model_dump(exclude_none=True))
     assert dumped.count("{") == (1 if metric == "slo_attainment" else 2)
+
+
+def test_what_a_gate_cannot_show_is_said_before(tmp_path: Path) -> None:
+    assert load(tmp_path).notices == ()
+    said = load(tmp_path, "stat: p50", "stat: p99").notices
+    assert [n.code for n in said] == ["gate_quantile"]
+    assert said[0].args == {"rule": "ttft", "requests": 240, "quantile": "p99", "needed": 1000}
+    (few,) = load(tmp_path, "candidate: new", "candidate: new\n  blocks: 5").notices
+    assert "5 blocks cannot fail any of 1 relative rules" in few.sentence
