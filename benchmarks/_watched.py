@@ -26,10 +26,12 @@ LOOK_S = 0.5
 
 @dataclass
 class Seen:
-    """One process: its kind, and what was seen of it over time."""
+    """One process: its kind, and what was seen of it over time. anon_mib: of its resident memory
+    what is not a file's; 0 where the system does not tell them apart."""
 
     kind: str
     rss_mib: list[float] = field(default_factory=list)
+    anon_mib: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
 
 
@@ -94,6 +96,9 @@ def _look(pid: int, seen: dict[int, Seen]) -> None:
                 is_load = "harness.load" in words
                 kind = words[words.index("harness.load") + 1] if is_load else "command"
                 one = seen.setdefault(process.pid, Seen(kind))
-                one.rss_mib.append(process.memory_info().rss / 2**20)
+                memory = process.memory_info()
+                one.rss_mib.append(memory.rss / 2**20)
+                shared = getattr(memory, "shared", None)
+                one.anon_mib.append((memory.rss - shared) / 2**20 if shared is not None else 0.0)
                 times = process.cpu_times()
                 one.cpu_s = times.user + times.system

@@ -49,6 +49,8 @@ def report(watched: Watched, num_requests: int, parquet_bytes: int) -> dict[str,
                 "kind": one.kind,
                 "peak_rss_mib": round(max(one.rss_mib), 1),
                 "last_over_second_quarter": growth(one.rss_mib),
+                "peak_without_files_mib": round(max(one.anon_mib), 1),
+                "last_over_second_quarter_without_files": growth(one.anon_mib),
                 "cpu_s": round(one.cpu_s, 1),
             }
             for one in watched.seen.values()
@@ -56,12 +58,12 @@ def report(watched: Watched, num_requests: int, parquet_bytes: int) -> dict[str,
     }
 
 
-def growth(rss_mib: list[float]) -> float | None:
+def growth(mib: list[float]) -> float | None:
     """Median of the last quarter over that of the second; None for a life too short to say."""
-    quarter = len(rss_mib) // 4
-    if quarter < MARGIN_S:
+    quarter = len(mib) // 4
+    if quarter < MARGIN_S or not sum(mib):
         return None
-    second, last = rss_mib[quarter : 2 * quarter], rss_mib[-quarter:]
+    second, last = mib[quarter : 2 * quarter], mib[-quarter:]
     return round(statistics.median(last) / statistics.median(second), 3)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import mmap
 import tempfile
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from harness.load.facts import TargetFacts
 from harness.traffic import ContentMaker, Schedule, StageSchedule
 
 NUM_HASHED = 256
+MOST_MAPPED = 32 * 1024 * 1024  # bytes of bodies that may lie in our memory
 _NO_TAIL = -1
 
 
@@ -64,27 +66,34 @@ class Bodies:
         num_workers: int,
         breathe: Callable[[], None],
     ) -> None:
-        self._places: list[dict[int, tuple[int, int, int]]] = []
+        # by stage and row: where its body begins, its size, where its salt goes
+        self._places: list[tuple[array[int], array[int], array[int]]] = []
+        self._num_bytes_read = 0
         with tempfile.TemporaryFile(prefix="harness-bodies-") as file:
             at = 0
             for index, stage in enumerate(schedule.stages):
-                places: dict[int, tuple[int, int, int]] = {}
+                begins, sizes, cuts = (array("q", bytes(8 * len(stage))) for _ in range(3))
                 for row in shard_rows(stage, worker, num_workers):
                     body = _encode(maker, classes, facts, index, row)
                     tail = body.tail or b""
-                    cut = _NO_TAIL if body.tail is None else len(body.head)
-                    places[row] = (at, len(body.head) + len(tail), cut)
+                    begins[row], sizes[row] = at, len(body.head) + len(tail)
+                    cuts[row] = _NO_TAIL if body.tail is None else len(body.head)
                     at += file.write(body.head) + file.write(tail)
                     breathe()
-                self._places.append(places)
+                self._places.append((begins, sizes, cuts))
             file.flush()
             self._map = mmap.mmap(file.fileno(), max(at, 1)) if at else None
 
     def body(self, stage: int, row: int, salt: str) -> bytes:
-        """The JSON body of a row, salted where it asks for it."""
-        at, size, cut = self._places[stage][row]
-        assert self._map is not None
+        """The JSON body of a row, salted where it asks for it. KeyError where another worker's."""
+        at, size, cut = (column[row] for column in self._places[stage])
+        if self._map is None or not size:
+            raise KeyError(f"row {row} of stage {stage}")
         raw = self._map[at : at + size]
+        self._num_bytes_read += size
+        if self._num_bytes_read > MOST_MAPPED and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # what was read stays in the file, not in us
+            self._num_bytes_read = 0
         return raw if cut == _NO_TAIL else raw[:cut] + salt.encode() + raw[cut:]
 
     def close(self) -> None:

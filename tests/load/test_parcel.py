@@ -124,3 +124,17 @@ def test_a_worker_needs_a_port() -> None:
 )  # fmt: skip
 def test_what_other_hosts_can_reach(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_bodies_of_a_shard_are_its_own_and_stay_right_when_their_pages_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = with_files(tmp_path / "here")
+    whole, part = (prepare(plan, 0, count, Polls(), lambda: None).bodies for count in (1, 2))
+    before = [whole.body(0, row, "salt") for row in range(40)]
+    assert len(set(before)) == 40
+    monkeypatch.setattr("harness.load.bodies.MOST_MAPPED", 0)
+    assert [whole.body(0, row, "salt") for row in range(40)] == before
+    assert [part.body(0, row, "salt") for row in range(0, 40, 2)] == before[::2]
+    with pytest.raises(KeyError):
+        part.body(0, 1, "salt")
