@@ -129,7 +129,8 @@ def test_what_other_hosts_can_reach(host: str, expected: bool) -> None:
 def test_bodies_of_a_shard_are_its_own_and_stay_right_when_their_pages_are_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = with_files(tmp_path / "here")
+    scenario = scenario_of("http://127.0.0.1:1/v1", open_load(40, 60))
+    plan = make_plan(tmp_path / "here", scenario)
     whole, part = (prepare(plan, 0, count, Polls(), lambda: None).bodies for count in (1, 2))
     before = [whole.body(0, row, "salt") for row in range(40)]
     assert len(set(before)) == 40
