@@ -147,11 +147,12 @@ def render(report: dict[str, Any]) -> str:
     )  # fmt: skip
     for model, rows in report.get("steps", {}).items():
         lines = [
-            [r["level"], r["num_steps"], *(f"{r['us'].get(c, 0):,.0f}" for c in columns)]
+            [r["level"], kind, *(f"{r[key].get(c, 0):,.0f}" for c in columns)]
             for r in rows
+            for key, kind in (("cpu_us", "CPU"), ("us", "wall"))
         ]
         title = f"Where a step of {model} goes, us, in the running server"
-        parts.append(tables.plain(title, ["requests", "steps", *columns], lines))
+        parts.append(tables.plain(title, ["requests", "time", *columns], lines))
     for model, found in report.get("features", {}).items():
         parts.append(_features(model, found))
     m = report["machine"]

@@ -67,6 +67,7 @@ def serve(args: argparse.Namespace) -> None:
         enable_prefix_caching=not args.no_prefix_cache,
         max_waiting=args.max_waiting,
         num_threads=args.num_threads,
+        merged_adapter=args.merge_adapter,
         max_loras=args.max_loras,
         max_lora_rank=args.max_lora_rank,
         spec=spec_of(args, source, find_model),
@@ -105,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
 
     model.add_argument(
         "--adapters", type=Path, metavar="DIR", help="LoRA adapters (PEFT), one a subfolder"
+    )
+    model.add_argument(
+        "--merge-adapter", type=Path, metavar="DIR", help="add one adapter to the weights for good"
     )
     model.add_argument("--max-loras", type=int, default=default.max_loras, metavar="N")
     model.add_argument("--max-lora-rank", type=int, default=default.max_lora_rank, metavar="R")

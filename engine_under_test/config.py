@@ -155,6 +155,7 @@ class EngineConfig:
     model_dir: Path | None = None
     shape: str | None = None
     num_layers: int | None = None  # of a named shape: fewer or more layers than it has
+    merged_adapter: Path | None = None  # a PEFT directory added to the weights for good, at load
     seed: int = 0
     dtype: DTypeName = "auto"
     max_model_len: int | None = None
@@ -174,6 +175,8 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if (self.model_dir is None) == (self.shape is None):
             raise ConfigError("give either a model directory or a named shape", do="--model DIR")
+        if self.merged_adapter is not None and self.model_dir is None:
+            raise ConfigError("an adapter merges into weights from disk, not into random ones")
         if self.num_layers is not None and self.shape is None:
             raise ConfigError("num_layers changes a named shape only, not weights from disk")
         if self.dtype != "auto" and self.dtype not in DTYPE_BYTES:

@@ -224,6 +224,8 @@ class Scheduler:
         One whose adapter finds no slot is passed over by those that need none, and by nobody
         with an adapter: the adapters in use run out and it gets the first slot that falls free.
         """
+        if not self._waiting:
+            return
         held: list[tuple[int, int, Request]] = []
         adapters = {r.adapter.key for r in self.running if r.adapter is not None}
         while self._waiting and step.budget and len(self.running) < self._max_num_seqs:

@@ -19,11 +19,13 @@ from engine_under_test.errors import ConfigError, ModelError
 from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
 from .gguf_file import GgufFile
 from .llama import Llama
+from .peft import digest_adapter, read_adapter
 from .shapes import SHAPES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 BF16_MIN_PARAMS = 50_000_000  # below it float32 is faster even with bf16 matrix units
 MAX_NAMED_TENSORS = 5
+MAX_MERGED_RANK = 4096  # merged, an adapter costs nothing at any rank
 Tensors = Iterable[tuple[str, Path, torch.Tensor]]
 
 
@@ -53,12 +55,19 @@ def resolve_dtype(requested: str, num_params: int) -> str:
 
 
 def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
+    loaded = _read(config, model_dir)
+    if config.merged_adapter is not None:
+        loaded = _merge(loaded, config.merged_adapter)
+    loaded.model.pack()
+    return loaded
+
+
+def _read(config: EngineConfig, model_dir: Path) -> LoadedModel:
     if model_dir.is_file():
         file = GgufFile(model_dir)
         shape = ModelConfig.from_hf_dict(file.config())
         loaded = _empty(config, shape, lambda: digest_files([model_dir]))
         _fill(loaded.model, file.tensors(), model_dir)
-        loaded.model.pack()
         return loaded
     if not model_dir.is_dir():
         raise ModelError(f"model directory {model_dir} does not exist", do="check --model")
@@ -67,7 +76,6 @@ def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
     files = weight_files(model_dir)
     loaded = _empty(config, shape, lambda: digest_files([model_dir / "config.json", *files]))
     _fill(loaded.model, read_tensors(files), model_dir)
-    loaded.model.pack()
     return loaded
 
 
@@ -129,6 +137,24 @@ def _fill(model: Llama, tensors: Tensors, where: Path) -> None:
             why="; ".join(shown),
             do="check that the configuration belongs to these weights",
         )
+
+
+def _merge(loaded: LoadedModel, path: Path) -> LoadedModel:
+    """W += BA in every adapted module: the adapter at base speed, and the only one."""
+    model = loaded.model
+    adapter = read_adapter(path, path.name, model.config, max_rank=MAX_MERGED_RANK)
+    for name, slot in model.slots():
+        _, _, rest = name.partition("model.layers.")
+        layer, _, module = rest.removesuffix(".weight").partition(".")
+        if layer and (factors := adapter.layers[int(layer)].get(module)) is not None:
+            change = factors.b @ factors.a.double()
+            slot.view.copy_(slot.view.double() + change.view(slot.view.shape))
+
+    def digest() -> str:
+        parts = loaded.digest() + digest_adapter(path)
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    return replace(loaded, digest=digest)
 
 
 def _has_amx_bf16() -> bool:

@@ -64,7 +64,12 @@ def read_adapter(path: Path, name: str, config: ModelConfig, max_rank: int) -> L
         if len(pair) != 2:
             raise ModelError(f"{module} of layer {layer} has only one of A and B", where=str(path))
         layers[layer][module] = Factors(pair["A"], pair["B"].double() * scale)
-    return LoraAdapter(name, digest_files([path / CONFIG, *files])[:32], rank, tuple(layers))
+    return LoraAdapter(name, digest_adapter(path)[:32], rank, tuple(layers))
+
+
+def digest_adapter(path: Path) -> str:
+    """SHA-256 over both of its files."""
+    return digest_files([path / CONFIG, path / WEIGHTS])
 
 
 def _rank_and_scale(settings: dict[str, Any], path: Path) -> tuple[int, float]:

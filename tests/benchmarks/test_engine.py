@@ -95,9 +95,10 @@ def test_the_split_of_a_step_adds_up() -> None:
         command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=True
     )
     (found,) = json.loads(ended.stdout.strip().splitlines()[-1])
-    parts = found["us"]
     inside = ("scheduler", "build", "forward", "sample", "rest of step")
-    assert sum(parts[name] for name in inside) == pytest.approx(parts["step"])
-    assert min(parts.values()) > 0
-    assert {"detokenise", "word", "send"} <= parts.keys()
+    for parts in (found["us"], found["cpu_us"]):
+        assert sum(parts[name] for name in inside) == pytest.approx(parts["step"])
+        assert min(parts.values()) > 0
+        assert {"detokenise", "word", "send"} <= parts.keys()
+    assert found["cpu_us"]["step"] <= found["us"]["step"]
     assert 6 <= found["num_steps"] <= 12

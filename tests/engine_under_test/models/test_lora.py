@@ -173,6 +173,18 @@ def test_adapters_and_speculation_go_together(base: Path, adapters: Path) -> Non
     assert stats.num_draft_tokens > stats.num_accepted_tokens > 0
 
 
+def test_an_adapter_merged_at_load_equals_merged_weights(
+    base: Path, adapters: Path, tmp_path: Path
+) -> None:
+    (prompt,) = prompts(1)
+    for name in ADAPTERS:
+        home = merged(base, adapters, name, tmp_path / name)
+        (expected,) = run(core(home), [Request("a", list(prompt), PARAMS)])
+        engine = core(base, merged_adapter=adapters / name)
+        assert run(engine, [Request("a", list(prompt), PARAMS)]) == [expected]
+        assert engine.weights_digest != core(base).weights_digest
+
+
 @pytest.mark.parametrize("max_loras", [1, 2])
 def test_at_most_max_loras_adapters_run_in_a_step_and_all_end(
     base: Path, adapters: Path, max_loras: int
