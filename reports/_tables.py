@@ -13,11 +13,15 @@ from reports.view import Align, Cell, Row, Table
 
 LEFT: Align = "left"
 RIGHT: Align = "right"
-LATENCIES = ("ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall", "wire_overhead")
+LATENCIES = (
+    "ttft", "ttfv", "time_to_first_argument", "time_to_tool_call", "tpot", "itl", "icl",
+    "e2e_latency", "max_stall", "wire_overhead",
+)  # fmt: skip
 RATES = (
     ("request_per_s", "rate"), ("goodput_req_per_s", "rate"), ("output_tok_per_s", "rate"),
     ("output_tok_per_s", "peak"), ("output_tok_per_s_per_user", "p50"),
-    ("input_tok_per_s", "rate"), ("wasted_tok_per_s", "rate"), ("slo_attainment", "ratio"),
+    ("input_tok_per_s", "rate"), ("valid_tok_per_s", "rate"), ("wasted_tok_per_s", "rate"),
+    ("tool_valid", "ratio"), ("schema_valid", "ratio"), ("slo_attainment", "ratio"),
     ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
 NO_FAILURES = ("cancelled", "cut")

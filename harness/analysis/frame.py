@@ -64,6 +64,9 @@ class Frame:
     chunk_s: FloatArray
     chunk_tok: FloatArray
     chunk_is_uncertain: BoolArray
+    first_argument_s: FloatArray
+    call_done_s: FloatArray
+    fit: FloatArray  # [n] 1: the answer is what its class asks for, 0: it is not, NaN: not asked
     timings: tuple[str, ...] = ()  # [n] JSON of what the server told, empty for nothing
 
     def __len__(self) -> int:
@@ -148,6 +151,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         f"{name}_s": _stamp(table, f"{name}_ns", t0_ns)
         for name in (
             "intended", "released", "sent", "first_token", "first_visible", "last_token", "end",
+            "first_argument", "call_done",
         )
     }  # fmt: skip
     return Frame(
@@ -170,6 +174,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         chunk_s=(chunk_ns.astype(np.int64, copy=False) - t0_ns) / 1e9,
         chunk_tok=_match(*chunk_tok, offsets),
         chunk_is_uncertain=_match(*uncertain, offsets) == 1,
+        fit=_number(table, "is_fit"),
         timings=_texts(table, "timings"),
     )
 

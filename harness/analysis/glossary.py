@@ -38,6 +38,40 @@ GLOSSARY: dict[str, Entry] = {
         "s",
         f"{_REQUESTS} with visible text",
     ),
+    "time_to_first_argument": Entry(
+        "Time to first argument byte",
+        "From the intended send to the first chunk with a byte of a tool call's arguments.",
+        "s",
+        f"{_REQUESTS}, of classes that ask for calls, with one",
+    ),
+    "time_to_tool_call": Entry(
+        "Time to a valid tool call",
+        "From the intended send to the chunk that completes the first call whose arguments keep"
+        " their schema.",
+        "s",
+        f"{_REQUESTS}, of classes that ask for calls, with one",
+    ),
+    "tool_valid": Entry(
+        "Valid tool calls",
+        "Share of complete answers with at least one call, each of an offered function with"
+        " arguments that keep its schema; an answer cut by its length is not valid.",
+        "ratio",
+        "complete answers of classes that ask for calls",
+    ),
+    "schema_valid": Entry(
+        "Schema-valid answers",
+        "Share of complete answers that are JSON of the schema asked for; one cut by its length is"
+        " not valid.",
+        "ratio",
+        "complete answers of classes with a schema",
+    ),
+    "valid_tok_per_s": Entry(
+        "Valid tokens/s",
+        "Tokens stamped in the window that belong to fit answers (valid calls, valid documents),"
+        " divided by the window; tokens of all others are out.",
+        "tok/s",
+        "the system",
+    ),
     "e2e_latency": Entry(
         "End-to-end latency",
         "From the intended send to the end of the answer; requests cut by the end of the run enter"

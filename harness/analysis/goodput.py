@@ -20,7 +20,10 @@ from harness.analysis.throughput import Bins, rate_pair
 from harness.estimate import Estimate
 from harness.scenario.slo import GoodRequest, Slo
 
-REQUEST_METRICS = ("ttft", "ttfv", "tpot", "e2e_latency", "max_stall")
+REQUEST_METRICS = (
+    "ttft", "ttfv", "tpot", "e2e_latency", "max_stall", "time_to_first_argument",
+    "time_to_tool_call",
+)  # fmt: skip
 _HIGHEST_FIRST = ("max", "p99", "p95", "p90", "p50")
 NO_LIMIT = "the scenario sets no limit that a single request could keep"
 

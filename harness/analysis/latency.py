@@ -40,7 +40,9 @@ def latency_samples(frame: Frame, scope: str) -> list[Sample]:
     return [
         *_first_token("ttft", first_from_intended, frame, chosen, scope),
         *_first_token("ttft_service", first_from_sent, frame, chosen, scope),
-        *_two("ttfv", visible, frame, chosen & ~(frame.is_success & np.isnan(visible)), scope),
+        *failing_twice(
+            "ttfv", visible, frame, chosen & ~(frame.is_success & np.isnan(visible)), scope
+        ),
         Sample("send_lag", "s", lag[was_sent], scope, "sent"),
     ]
 
@@ -79,9 +81,10 @@ def _first_token(
     ]
 
 
-def _two(
+def failing_twice(
     metric: str, latency: FloatArray, frame: Frame, chosen: BoolArray, scope: str
 ) -> list[Sample]:
+    """Of the chosen requests over successes, and over `valid` with failures = infinity."""
     values = np.where(frame.is_failed, np.inf, latency)
     return [
         Sample(metric, "s", values[members & ~np.isnan(values)], scope, population)

@@ -18,6 +18,7 @@ from harness.analysis.censoring import estimate_censored
 from harness.analysis.client_health import ClientHealth, read_health
 from harness.analysis.cold import cold_pairs
 from harness.analysis.curves import NINES, cdf_curve, nines_curve
+from harness.analysis.fitness import call_samples, fitness_pairs
 from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
 from harness.analysis.goodput import Goodness, goodput_pairs, judge_requests
 from harness.analysis.latency import end_samples, latency_samples
@@ -51,7 +52,7 @@ def analyse_point(
     goodness = judge_requests(frame, request_values(frame, times), meta.slo, meta.class_slos)
     windows = availability.uptime_windows(frame, meta.slo.uptime)
     scopes = ("all", *(meta.classes if len(meta.classes) > 1 else ()))
-    samples = {scope: _samples(frame, times, both, scope) for scope in scopes}
+    samples = {scope: _samples(frame, times, both, meta, scope) for scope in scopes}
     pairs = [
         *_pairs(frame, times.gaps, goodness, samples, meta),
         *availability.uptime_pairs(frame, windows),
@@ -76,9 +77,12 @@ def analyse_point(
     )
 
 
-def _samples(frame: Frame, times: TokenTimes, both: Reconciled, scope: str) -> list[Sample]:
+def _samples(
+    frame: Frame, times: TokenTimes, both: Reconciled, meta: PointMeta, scope: str
+) -> list[Sample]:
     return [
         *latency_samples(frame, scope),
+        *call_samples(frame, meta, scope),
         *token_samples(frame, times, scope),
         *wire_overhead(frame, both.server_ttft_s, scope),
     ]
@@ -100,6 +104,7 @@ def _pairs(
             yield from estimate_censored(censored)
         yield from gap_pairs(frame, gaps, scope)
         yield from throughput_pairs(frame, scope, rng)
+        yield from fitness_pairs(frame, meta, scope, rng)
         yield from goodput_pairs(frame, goodness, scope, rng)
         yield from availability.rate_pairs(frame, scope)
 
@@ -112,6 +117,8 @@ def request_values(frame: Frame, times: TokenTimes) -> dict[str, FloatArray]:
         "tpot": times.tpot_s,
         "e2e_latency": elapsed_s(frame.end_s, frame.intended_s),
         "max_stall": times.max_stall_s,
+        "time_to_first_argument": elapsed_s(frame.first_argument_s, frame.intended_s),
+        "time_to_tool_call": elapsed_s(frame.call_done_s, frame.intended_s),
     }
 
 

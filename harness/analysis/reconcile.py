@@ -73,14 +73,20 @@ def _overhead_s(frame: Frame, theirs_s: FloatArray) -> FloatArray:
     return np.asarray(elapsed_s(frame.first_token_s, frame.sent_s) - theirs_s)
 
 
+def _ended(frame: Frame) -> BoolArray:
+    """[n] answers that came whole: to the server an unfit one is like any other."""
+    return np.asarray(frame.is_success | frame.is_class("invalid_output"))
+
+
 def _counters(frame: Frame, server: Readings) -> list[Comparison]:
     """Counts over the whole point; ours over every row that the server may have counted."""
-    n_in, unknown_in = _sum(frame.n_in, frame.is_success)
-    n_out, unknown_out = _sum(frame.n_out, frame.is_success)
+    ended = _ended(frame)
+    n_in, unknown_in = _sum(frame.n_in, ended)
+    n_out, unknown_out = _sum(frame.n_out, ended)
     # what a stream brought before it broke was counted by the server too
     broken = np.where(np.isfinite(frame.n_out), frame.n_out, 0.0)
     partial = np.bincount(frame.chunk_owner, frame.chunk_tok, len(frame))
-    n_out += float(np.maximum(broken, partial)[~frame.is_success].sum())
+    n_out += float(np.maximum(broken, partial)[~ended].sum())
     rows = [
         ("output_tok", "output tokens, whole point", "tok", n_out, unknown_out),
         ("prompt_tok", "prompt tokens, whole point", "tok", n_in, unknown_in),
@@ -92,22 +98,23 @@ def _counters(frame: Frame, server: Readings) -> list[Comparison]:
             continue
         note = f"{unknown} answers came without a count" if unknown else ""
         # broken streams leave prompts and half answers behind that only the server counts
-        is_clear = not unknown and bool(frame.is_success.all())
+        is_clear = not unknown and bool(ended.all())
         found.append(_compare(metric, title, unit, ours, theirs, note, is_judged=is_clear))
     found += _server_only(server, frame)
     return found
 
 
 def _finished(frame: Frame, server: Readings) -> list[Comparison]:
-    """Requests the server finished: every success of ours, and no more than we sent.
+    """Requests the server finished: every answer of ours that ended, and no more than we sent.
 
     What broke on its way, or whose user left, may be a success to the server: between the two
     bounds it is in agreement, and beyond them the difference is that from the nearer one.
     """
+    ended = _ended(frame)
     theirs = server.increase("requests_success")
     if theirs is None:
         return []
-    least, most = float(frame.is_success.sum()), float(np.isfinite(frame.sent_s).sum())
+    least, most = float(ended.sum()), float(np.isfinite(frame.sent_s).sum())
     found = _compare(
         "requests_success", "requests finished, whole point", "count", least, theirs, "",
         is_judged=True,

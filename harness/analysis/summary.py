@@ -33,7 +33,8 @@ class PointMeta:
     rtt_s: median round trip to the target.  stamp_source: kernel or user.  tokens_kind: tokenizer,
     calibrated or estimated.  template_tok: tokens the chat template adds to each prompt, as the
     length calibration found them; 0 where it is not known.  is_local_target: on this machine.
-    idle_s: the silences of an idle-burst load, empty for any other.
+    idle_s: the silences of an idle-burst load, empty for any other.  tool_classes, schema_classes:
+    those whose answers are held to tool calls, or to a JSON schema.
     """
 
     index: int
@@ -63,6 +64,8 @@ class PointMeta:
     template_tok: float = 0.0
     idle_s: tuple[float, ...] = ()
     is_local_target: bool = False
+    tool_classes: tuple[str, ...] = ()
+    schema_classes: tuple[str, ...] = ()
 
     @property
     def window_s(self) -> float:
@@ -84,7 +87,8 @@ class PointMeta:
         row["class_slos"] = {name: _dump(slo) for name, slo in self.class_slos.items()}
         row["validity"] = _dump(self.validity)
         row["classes"], row["unique_classes"] = list(self.classes), list(self.unique_classes)
-        row["idle_s"] = list(self.idle_s)
+        for name in ("idle_s", "tool_classes", "schema_classes"):
+            row[name] = list(row[name])
         return row
 
     @classmethod
@@ -96,7 +100,8 @@ class PointMeta:
         args["validity"] = Validity.model_validate(row["validity"])
         args["classes"] = tuple(row["classes"])
         args["unique_classes"] = tuple(row["unique_classes"])
-        args["idle_s"] = tuple(row.get("idle_s", ()))
+        for name in ("idle_s", "tool_classes", "schema_classes"):
+            args[name] = tuple(row.get(name, ()))
         return cls(**args)
 
 

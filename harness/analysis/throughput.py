@@ -65,8 +65,8 @@ def throughput_pairs(frame: Frame, scope: str, rng: np.random.Generator) -> list
     ended = chosen & frame.is_success & np.isfinite(frame.end_s)
     prompt_tok = np.nan_to_num(frame.n_in[ended])
     rates = [
-        ("output_tok_per_s", "tok/s", _tokens(frame, bins, delivered)),
-        ("wasted_tok_per_s", "tok/s", _tokens(frame, bins, wasted)),
+        ("output_tok_per_s", "tok/s", token_counts(frame, bins, delivered)),
+        ("wasted_tok_per_s", "tok/s", token_counts(frame, bins, wasted)),
         ("request_per_s", "req/s", bins.count(frame.end_s[ended])),
         ("input_tok_per_s", "tok/s", bins.count(frame.end_s[ended], prompt_tok)),
     ]
@@ -108,7 +108,8 @@ def rate_pair(
     return Pair(shown, bound)
 
 
-def _tokens(frame: Frame, bins: Bins, requests: BoolArray) -> FloatArray:
+def token_counts(frame: Frame, bins: Bins, requests: BoolArray) -> FloatArray:
+    """[bins.num] tokens of these requests by the bin of their chunk's stamp."""
     chosen = np.repeat(requests, frame.num_chunks)
     return bins.count(frame.chunk_s[chosen], frame.chunk_tok[chosen])
 
@@ -118,7 +119,7 @@ def _peak(frame: Frame, delivered: BoolArray, scope: str) -> Pair:
     steps, width = math.floor(frame.window_s / _PEAK_STEP_S), round(_PEAK_S / _PEAK_STEP_S)
     value: float | None = None
     if steps >= width:
-        tokens = _tokens(frame, Bins(steps, _PEAK_STEP_S), delivered)
+        tokens = token_counts(frame, Bins(steps, _PEAK_STEP_S), delivered)
         summed = np.concatenate([[0.0], np.cumsum(tokens)])
         value = float((summed[width:] - summed[:-width]).max() / _PEAK_S)
     row = Estimate(

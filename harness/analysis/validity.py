@@ -20,11 +20,14 @@ from harness.units import format_seconds, significant
 
 LATENCIES = (
     "ttft", "ttft_service", "ttfv", "e2e_latency", "e2e_latency_service", "tpot", "itl", "icl",
-    "max_stall", "output_tok_per_s_per_user",
+    "max_stall", "output_tok_per_s_per_user", "time_to_first_argument", "time_to_tool_call",
 )  # fmt: skip
 _TTFT = ("ttft", "ttft_service", "ttfv")
 _GAPS = ("icl", "itl", "max_stall")
-_COUNTED = ("output_tok_per_s", "wasted_tok_per_s", "tpot", "itl", "output_tok_per_s_per_user")
+_COUNTED = (
+    "output_tok_per_s", "valid_tok_per_s", "wasted_tok_per_s", "tpot", "itl",
+    "output_tok_per_s_per_user",
+)  # fmt: skip
 _END = ("e2e_latency", "e2e_latency_service")
 _TPOT = ("tpot", "output_tok_per_s_per_user")
 

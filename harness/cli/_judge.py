@@ -130,13 +130,16 @@ def _meta(
         tokens_kind=facts["token_plan"]["kind"],
         template_tok=max(0.0, facts["token_plan"]["fixed_tok"]),
         is_local_target=bool(facts.get("is_local_target")),
+        tool_classes=tuple(c.name for c in point.traffic if c.workload.kind == "tools"),
+        schema_classes=tuple(c.name for c in point.traffic if c.workload.kind == "json_schema"),
     )
 
 
 def _is_unique(traffic_class: Any) -> bool:
     """Whether each prompt opens with its own salt, so that a cache should not know it."""
     workload = traffic_class.workload
-    if workload.kind == "chat":
+    # a list of tools stands before every salt, so that a cache knows it by right
+    if workload.kind in ("chat", "json_schema"):
         return traffic_class.prefix is None
     return workload.kind == "dataset" and bool(workload.salt)
 

@@ -21,10 +21,14 @@ from harness.scenario.slo import LatencyLimits, Slo
 
 Direction = Literal["max", "min"]
 
-LATENCIES = ("ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall")
+LATENCIES = (
+    "ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall", "time_to_first_argument",
+    "time_to_tool_call",
+)  # fmt: skip
 GAPS = ("itl", "icl")
 _SHARES = ("error_rate", "throttle_rate")
-_RATES = ("output_tok_per_s", "goodput_req_per_s", "request_per_s")
+_FITNESS = ("tool_valid", "schema_valid")
+_RATES = ("output_tok_per_s", "valid_tok_per_s", "goodput_req_per_s", "request_per_s")
 # rules that a growing backlog breaks sooner or later, whatever this window shows
 _BROKEN_BY_OVERLOAD = (*LATENCIES, "slo_attainment", "goodput_req_per_s")
 _ENDS = {"max": ("at most", "above"), "min": ("at least", "below")}
@@ -75,6 +79,10 @@ def _rules(slo: Slo, scope: str) -> Iterator[_Rule]:
         block = getattr(slo, metric)
         if block is not None:
             yield _Rule(f"{start}{metric}", metric, "ratio", "valid", scope, block.max, "max")
+    for metric in _FITNESS:
+        block = getattr(slo, metric)
+        if block is not None:
+            yield _Rule(f"{start}{metric}", metric, "ratio", "complete", scope, block.min, "min")
     for metric in _RATES:
         block = getattr(slo, metric)
         if block is not None:

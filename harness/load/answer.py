@@ -52,6 +52,7 @@ class Answer:
         self.visible: list[str] = []
         self.hidden: list[str] = []
         self.calls: list[str] = []
+        self.call_events: list[tuple[int, dict[str, Any]]] = []  # (chunk, event), with the text
 
     @property
     def num_events(self) -> int:
@@ -160,8 +161,11 @@ class Answer:
             return
         if visible and self.first_visible < 0:
             self.first_visible = len(self.chunk_end)
-        if call and self.first_call < 0:
-            self.first_call = len(self.chunk_end)
+        if call:
+            if self.first_call < 0:
+                self.first_call = len(self.chunk_end)
+            if self._keep_text:
+                self.call_events.append((len(self.chunk_end), value))
         self.num_hidden_bytes += _num_bytes(hidden)
         self.chunk_end.append(end)
         self.chunk_bytes.append(_num_bytes(text))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.load.dialects import Body, Dialect
+from harness.load.expectations import Expectation
 from harness.load.facts import TargetFacts
 from harness.traffic import ContentMaker, Schedule, StageSchedule
 
@@ -30,6 +31,7 @@ class ClassPlan:
     """How one traffic class speaks. head: the request's fixed lines, up to `Content-Length: `.
 
     secrets: what the environment gave for its key and headers; no record holds any of it.
+    expectation: what its answers are held to, None for nothing.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ClassPlan:
     model: str
     head: bytes
     secrets: tuple[str, ...]
+    expectation: Expectation | None = None
 
 
 def shard_rows(stage: StageSchedule, worker: int, num_workers: int) -> Iterable[int]:

@@ -13,6 +13,7 @@ from harness.load.answer import Answer
 from harness.load.classify import classify, retry_after_s
 from harness.load.clock import Axis
 from harness.load.exchange import Exchange
+from harness.load.expectations import Fitness
 from harness.load.redact import conceal, redact
 from harness.load.server_timings import server_timings
 from harness.load.sse import read_events
@@ -29,6 +30,7 @@ from harness.load.usage import read_usage
 
 MOST_RECOUNTS = 1_000
 MOST_FINISH = 64  # characters of a finish reason
+_NOTHING_ASKED = Fitness()
 
 
 class Recounts:
@@ -78,7 +80,8 @@ def absorb(
     """Parse what the body holds so far and forget those bytes; `breathe` may switch greenlets."""
     answer = exchange.answer
     if answer is None:
-        keep = context.count_tokens is not None or context.keep_text(exchange)
+        expected = exchange.plan.expectation is not None
+        keep = expected or context.count_tokens is not None or context.keep_text(exchange)
         answer = exchange.answer = Answer(exchange.plan.dialect, keep)
     reader = exchange.reader
     kind = reader.headers.get("content-type", "text/event-stream")
@@ -123,6 +126,11 @@ def _record(
 ) -> Record:
     arrival, plan, reader = exchange.arrival, exchange.plan, exchange.reader
     error_class, detail = classify(exchange.fault, reader, answer)
+    fitness = _NOTHING_ASKED
+    if plan.expectation is not None and not error_class:
+        fitness = plan.expectation.judge(answer)
+        if plan.expectation.is_required and not fitness.is_fit:
+            error_class, detail = "invalid_output", fitness.reason
     usage, headers, secrets = read_usage(answer.usage or {}), reader.headers, plan.secrets
     tokens = count_tokens(
         answer, told, usage, exchange.asked_out, context.count_tokens, context.chars_per_token
@@ -156,6 +164,9 @@ def _record(
         "asked_out": exchange.asked_out if exchange.asked_out > 0 else None,
         "cached_tok": usage.cached_tok,
         "first_call_ns": int(chunk_ns[call]) if call >= 0 else None,
+        "first_argument_ns": _at(chunk_ns, fitness.first_argument),
+        "call_done_ns": _at(chunk_ns, fitness.call_done),
+        "is_fit": fitness.is_fit,
         "timings": server_timings(headers, answer.timings, answer.perf_metrics),
         "intended_ns": arrival.intended_ns,
         "released_ns": exchange.released_ns or None,
@@ -187,6 +198,10 @@ def _record(
         "fault": conceal(headers.get("x-harness-fault", ""), secrets) or None,
     }
     return Record(row, stamps.lag_ns, _sample(exchange, answer, context))
+
+
+def _at(chunk_ns: Int64Array, chunk: int) -> int | None:
+    return int(chunk_ns[chunk]) if chunk >= 0 else None
 
 
 def _recount(

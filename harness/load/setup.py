@@ -18,10 +18,11 @@ from harness.errors import UsageError
 from harness.load.bodies import Bodies, ClassPlan, opening_sha256, request_head
 from harness.load.dialects import DIALECTS
 from harness.load.exchange import Limits
+from harness.load.expectations import expectation_of
 from harness.load.plan import PointPlan
 from harness.load.polls import Polls
 from harness.load.pool import Pool
-from harness.scenario import Point, expand, load_resolved, read_materials
+from harness.scenario import Materials, Point, expand, load_resolved, read_materials
 from harness.scenario.document import EnvValue, OpenAITarget, Target, Timeouts
 from harness.traffic import ContentMaker, Schedule, build_schedule
 
@@ -58,7 +59,7 @@ def prepare(
     maker = ContentMaker(point, schedule, materials, plan.token_plan, plan.run_id)
     timeouts = point.target.timeout
     pool = Pool(plan.base_url, timeouts.connect, polls, plan.facts.keeps_connections)
-    classes = _classes(plan, point, pool)
+    classes = _classes(plan, point, pool, materials)
     bodies = Bodies(schedule, maker, classes, plan.facts, worker, num_workers, breathe)
     spare = descriptor_limit() - SPARE_DESCRIPTORS
     _check_descriptors(spare, schedule, point.load.max_in_flight, num_workers)
@@ -104,7 +105,9 @@ def _check_descriptors(
         )
 
 
-def _classes(plan: PointPlan, point: Point, pool: Pool) -> tuple[ClassPlan, ...]:
+def _classes(
+    plan: PointPlan, point: Point, pool: Pool, materials: Materials
+) -> tuple[ClassPlan, ...]:
     headers = target_headers(point.target)
     hidden = hidden_values(point.target)
     plans = []
@@ -113,7 +116,8 @@ def _classes(plan: PointPlan, point: Point, pool: Pool) -> tuple[ClassPlan, ...]
         secret = _secret(traffic.api_key_env or plan.api_key_env)
         head = request_head(pool.path + dialect.path, pool.authority, secret, headers)
         model, secrets = traffic.model or plan.model, (secret, *hidden)
-        plans.append(ClassPlan(traffic.name, dialect, model, head, secrets))
+        expected = expectation_of(traffic.workload, materials.tasks)
+        plans.append(ClassPlan(traffic.name, dialect, model, head, secrets, expected))
     return tuple(plans)
 
 

@@ -57,6 +57,9 @@ REQUEST_SCHEMA = pa.schema(
         ("asked_out", pa.int32()),
         ("cached_tok", pa.int32()),
         ("first_call_ns", pa.int64()),
+        ("first_argument_ns", pa.int64()),  # first byte of a call's arguments, where one is asked
+        ("call_done_ns", pa.int64()),  # the first complete and valid call
+        ("is_fit", pa.bool_()),  # a complete answer keeps its schema or calls; null: none asked
         ("audio_s", pa.float64()),
         ("image_count", pa.int32()),
         ("timings", pa.string()),  # what the server told of this request, JSON: server_timings.py
@@ -101,7 +104,7 @@ SERVER_SCHEMA = pa.schema(
 # column is a duration. Rows of another host are shifted by these when they are read from the spool.
 ABSOLUTE_NS = (
     *(f"{stamp}_ns" for stamp in STAMPS if stamp not in ("dns", "tcp", "tls")),
-    "first_call_ns", "chunk_ns", "chunk_user_ns", "t_ns",
+    "first_call_ns", "first_argument_ns", "call_done_ns", "chunk_ns", "chunk_user_ns", "t_ns",
 )  # fmt: skip
 
 # One row a second and worker: the load generator's own health.

@@ -12,7 +12,7 @@ _KEYS = {
 
 # Kinds are unique enough across the language that one set serves every choice.
 _KINDS = {
-    "multi_turn", "tools", "json_schema", "vision", "audio", "embeddings", "batch",  # workload
+    "multi_turn", "vision", "audio", "embeddings", "batch",  # workload
     "mmpp", "sine",  # load
     "search", "zip",  # sweep
     "responses",  # api

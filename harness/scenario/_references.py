@@ -12,26 +12,41 @@ from harness.scenario import document as doc
 from harness.scenario._tree import Where
 
 Owner = (
-    doc.Empirical | doc.TraceWorkload | doc.TraceArrival | doc.DatasetWorkload | doc.TokenizerTokens
+    doc.Empirical
+    | doc.TraceWorkload
+    | doc.TraceArrival
+    | doc.DatasetWorkload
+    | doc.TokenizerTokens
+    | doc.ToolsWorkload
+    | doc.JsonSchemaWorkload
 )
+FILE_KEYS = ("file", "tools_file", "schema_file")
+
+
+def file_key(owner: Owner) -> str:
+    """The owner's key that names its file."""
+    if isinstance(owner, doc.ToolsWorkload):
+        return "tools_file"
+    return "schema_file" if isinstance(owner, doc.JsonSchemaWorkload) else "file"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """where: the path of the `file` key.  owner: the block that holds it."""
+    """where: the path of the key that names the file.  owner: the block that holds it."""
 
     where: Where
     owner: Owner
 
     @property
     def name(self) -> str:
-        return self.owner.file
+        name: str = getattr(self.owner, file_key(self.owner))
+        return name
 
 
 def references(document: BaseModel, where: Where = ()) -> Iterator[Reference]:
     """All references of a document or of a block of it, in document order."""
     if isinstance(document, Owner):
-        yield Reference((*where, "file"), document)
+        yield Reference((*where, file_key(document)), document)
     for name, info in type(document).model_fields.items():
         yield from _below(getattr(document, name), (*where, info.alias or name))
 
@@ -41,7 +56,7 @@ def swept_files(over: Mapping[str, Any]) -> Iterator[Where]:
     a whole block that is swept."""
     for path, values in over.items():
         for index, value in enumerate(values):
-            if path.rpartition(".")[2] == "file":
+            if path.rpartition(".")[2] in FILE_KEYS:
                 yield (path, index)
             else:
                 yield from ((path, index, *inner) for inner in _files_in(value))
@@ -51,7 +66,7 @@ def _files_in(value: Any) -> Iterator[Where]:
     keyed = value.items() if isinstance(value, Mapping) else ()
     counted = enumerate(value) if isinstance(value, list | tuple) else ()
     for key, item in (*keyed, *counted):
-        if key == "file" and isinstance(item, str):
+        if key in FILE_KEYS and isinstance(item, str):
             yield (key,)
         else:
             yield from ((key, *inner) for inner in _files_in(item))

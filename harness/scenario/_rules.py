@@ -140,6 +140,25 @@ def _chat(block: doc.ChatWorkload) -> Iterator[Complaint]:
             yield name, "must be at least one token"
 
 
+def _task(block: doc.TrafficClass) -> Iterator[Complaint]:
+    work = block.workload
+    if not isinstance(work, doc.TaskWorkload):
+        return
+    if block.api != "chat":
+        yield "api", f"must be chat for a workload of kind {work.kind}"
+    for index, prompt in enumerate(work.prompts):
+        if not prompt.strip():
+            yield f"workload.prompts.{index}", "is empty"
+    if work.input_tokens is None and not work.prompts:
+        yield "workload.prompts", "missing; say what is asked (prompts), how long (input_tokens)"
+    if (
+        isinstance(work, doc.ToolsWorkload)
+        and work.tool_choice == "none"
+        and work.expect.valid_call
+    ):
+        yield "workload.tool_choice", "none forbids calls, and expect.valid_call wants one"
+
+
 def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
     try:
         url = urlsplit(block.url)
@@ -255,6 +274,7 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (doc.ChatWorkload, _chat),
     (doc.OpenAITarget, _openai),
     (doc.TrafficClass, _key_name),
+    (doc.TrafficClass, _task),
     (doc.EnvValue, _env),
     (UptimeLimit, _uptime),
     (doc.Prometheus, _prometheus),

@@ -199,7 +199,7 @@ def _limits(document: doc.Scenario) -> Iterator[Notice]:
     """Limits on gaps between tokens, for a class that asks for one token only."""
     for traffic in document.traffic:
         workload = traffic.workload
-        if isinstance(workload, doc.TraceWorkload):
+        if isinstance(workload, doc.TraceWorkload | doc.TaskWorkload):
             continue
         out = workload.output_tokens
         if isinstance(out, doc.Fixed) and out.value < 2:

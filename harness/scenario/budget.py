@@ -111,6 +111,8 @@ def _class_means(
         if not fits.any():
             return None, None
         return float(trace.input_tok[fits].mean()), float(trace.output_tok[fits].mean())
+    if isinstance(work, doc.TaskWorkload):
+        return mean_length(work.input_tokens, materials), None
     rows = materials.datasets.get(work.file, ())
     given = [row.output_tok for row in rows if row.output_tok is not None]
     if given and len(given) == len(rows):

@@ -155,7 +155,51 @@ class TraceWorkload(Document):
     max_input_tokens: int | None = Field(default=None, ge=1, description="Longer rows are dropped.")
 
 
-Workload = Annotated[ChatWorkload | DatasetWorkload | TraceWorkload, Field(discriminator="kind")]
+class ExpectedCall(Document):
+    valid_call: bool = Field(
+        default=True,
+        description="An answer without a call, or with one that does not validate, is a failure.",
+    )
+
+
+class ToolsWorkload(Document):
+    kind: Literal["tools"]
+    tools_file: str = Field(description="JSON list of tools as the API takes them.")
+    tool_choice: str = Field(
+        default="auto", min_length=1, description="auto, required, none, or a function's name."
+    )
+    parallel_tool_calls: bool | None = Field(default=None, description="None: not sent.")
+    prompts: tuple[str, ...] = Field(
+        default=(), description="Requests that end a prompt, one drawn for each."
+    )
+    input_tokens: Lengths | None = Field(
+        default=None, description="Prompt length without the tools; None: the request alone."
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, le=MOST_TOK, description="Answers are cut here, and then unfit."
+    )
+    expect: ExpectedCall = Field(default_factory=ExpectedCall, description="What an answer is.")
+
+
+class JsonSchemaWorkload(Document):
+    kind: Literal["json_schema"]
+    schema_file: str = Field(description="JSON schema that each answer must keep.")
+    prompts: tuple[str, ...] = Field(
+        default=(), description="Requests that end a prompt, one drawn for each."
+    )
+    input_tokens: Lengths | None = Field(
+        default=None, description="Prompt length; None: the request alone."
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, le=MOST_TOK, description="Answers are cut here, and then unfit."
+    )
+
+
+TaskWorkload = ToolsWorkload | JsonSchemaWorkload
+Workload = Annotated[
+    ChatWorkload | DatasetWorkload | TraceWorkload | ToolsWorkload | JsonSchemaWorkload,
+    Field(discriminator="kind"),
+]
 
 
 class TrafficClass(Document):

@@ -17,8 +17,9 @@ from harness.errors import Fault, ScenarioError
 from harness.scenario import document as doc
 from harness.scenario._datasets import DatasetRow, read_dataset
 from harness.scenario._files import FileFault, find, library_folder
-from harness.scenario._references import Owner, Reference, references, swept_files
+from harness.scenario._references import Owner, Reference, file_key, references, swept_files
 from harness.scenario._tables import QuantileTable, read_table
+from harness.scenario._tasks import read_schema, read_tools
 from harness.scenario._traces import Trace, read_trace
 from harness.scenario.expand import expand
 
@@ -29,7 +30,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Materials:
-    """tables: by (file, column).  traces, datasets: by file.  words: the shipped English words.
+    """tables: by (file, column).  traces, datasets, tasks (a list of tools, or a schema): by file.
+    words: the shipped English words.
 
     tokenizer_json: the bytes of `tokens.file`, None unless `tokens` is of kind tokenizer.
     """
@@ -37,6 +39,7 @@ class Materials:
     tables: Mapping[tuple[str, str], QuantileTable] = field(default_factory=dict)
     traces: Mapping[str, Trace] = field(default_factory=dict)
     datasets: Mapping[str, tuple[DatasetRow, ...]] = field(default_factory=dict)
+    tasks: Mapping[str, Any] = field(default_factory=dict)
     tokenizer_json: bytes | None = None
     words: tuple[str, ...] = ()
 
@@ -44,7 +47,7 @@ class Materials:
 def read_materials(document: doc.Scenario, search_paths: Sequence[Path] = ()) -> Materials:
     """Reads every file the document and its sweep name; raises ScenarioError with all that are
     wrong."""
-    found: dict[str, dict[Any, Any]] = {"tables": {}, "traces": {}, "datasets": {}}
+    found: dict[str, dict[Any, Any]] = {"tables": {}, "traces": {}, "datasets": {}, "tasks": {}}
     tokenizer: bytes | None = None
     faults: list[Fault] = []
     for reference in _all_references(document):
@@ -60,6 +63,8 @@ def read_materials(document: doc.Scenario, search_paths: Sequence[Path] = ()) ->
                 found["traces"][file] = content
             case doc.DatasetWorkload(file=file):
                 found["datasets"][file] = content
+            case doc.ToolsWorkload(tools_file=file) | doc.JsonSchemaWorkload(schema_file=file):
+                found["tasks"][file] = content
             case doc.TokenizerTokens():
                 tokenizer = content
     if faults:
@@ -92,7 +97,7 @@ def has_swept_files(document: doc.Scenario) -> bool:
 def read_reference(owner: Owner, search_paths: Sequence[Path]) -> Any:
     """What one block's file holds; raises FileFault. Read once a process and file version."""
     folders = (*search_paths, library_folder(), Path.cwd())
-    path = find(owner.file, folders)
+    path = find(getattr(owner, file_key(owner)), folders)
     match owner:
         case doc.Empirical():
             return _cached(read_table, path, path.stat().st_mtime_ns, owner.column)
@@ -100,6 +105,10 @@ def read_reference(owner: Owner, search_paths: Sequence[Path]) -> Any:
             return _cached(read_trace, path, path.stat().st_mtime_ns, owner.format)
         case doc.DatasetWorkload():
             return _cached(read_dataset, path, path.stat().st_mtime_ns, owner.columns)
+        case doc.ToolsWorkload():
+            return _cached(read_tools, path, path.stat().st_mtime_ns, "")
+        case doc.JsonSchemaWorkload():
+            return _cached(read_schema, path, path.stat().st_mtime_ns, "")
         case doc.TokenizerTokens():
             return _cached(_tokenizer, path, path.stat().st_mtime_ns, "")
 

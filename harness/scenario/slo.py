@@ -32,10 +32,20 @@ class GoodRequest(_Block):
     tpot: Seconds | None = Field(default=None, description="Mean time per output token after it.")
     e2e_latency: Seconds | None = Field(default=None, description="Intended send to the end.")
     max_stall: Seconds | None = Field(default=None, description="Longest gap between chunks.")
+    time_to_first_argument: Seconds | None = Field(
+        default=None, description="Intended send to the first byte of a call's arguments."
+    )
+    time_to_tool_call: Seconds | None = Field(
+        default=None, description="Intended send to the first complete and valid call."
+    )
 
 
 class ShareLimit(_Block):
     max: Share = Field(description="At most this share.")
+
+
+class LeastShare(_Block):
+    min: Share = Field(description="At least this share.")
 
 
 class TokenRateLimit(_Block):
@@ -66,9 +76,20 @@ class Slo(_Block):
     icl: LatencyLimits | None = Field(default=None, description="Inter-chunk latency.")
     e2e_latency: LatencyLimits | None = Field(default=None, description="Whole answer.")
     max_stall: LatencyLimits | None = Field(default=None, description="Longest gap of a request.")
+    time_to_first_argument: LatencyLimits | None = Field(
+        default=None, description="First byte of a call's arguments."
+    )
+    time_to_tool_call: LatencyLimits | None = Field(
+        default=None, description="First complete and valid call."
+    )
+    tool_valid: LeastShare | None = Field(default=None, description="Answers with valid calls.")
+    schema_valid: LeastShare | None = Field(default=None, description="Answers with the schema.")
     error_rate: ShareLimit | None = Field(default=None, description="Failures over valid.")
     throttle_rate: ShareLimit | None = Field(default=None, description="429 over valid.")
     uptime: UptimeLimit | None = Field(default=None, description="Availability by windows.")
     output_tok_per_s: TokenRateLimit | None = Field(default=None, description="System output.")
+    valid_tok_per_s: TokenRateLimit | None = Field(
+        default=None, description="Output tokens of fit answers."
+    )
     goodput_req_per_s: RequestRateLimit | None = Field(default=None, description="Good requests.")
     request_per_s: RequestRateLimit | None = Field(default=None, description="Completed requests.")

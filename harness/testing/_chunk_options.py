@@ -15,8 +15,11 @@ class Options(BaseModel):
 
 class Chunks(Options):
     kind: Literal["text", "tools", "refusal"] = Field(
-        default="text", description="Delta that carries the tokens."
+        default="text",
+        description="Delta that carries the tokens. text: a call, or a document, that fits where"
+        " the request offers tools or a schema.",
     )
+    fit: bool = Field(default=True, description="False: calls and documents miss their schema.")
     text: str | None = Field(default=None, description="Text of every token; else words.")
     role_first: bool = Field(default=True, description="Chat opens with a role-only chunk.")
     empty_deltas: int = Field(

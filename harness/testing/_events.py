@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from harness.testing._ask import Ask
+from harness.testing._fit import Fitting, fitting
 from harness.testing._words import token_text
 from harness.testing.script import Behaviour
 
@@ -44,10 +45,16 @@ class Answer:
     def __init__(self, behaviour: Behaviour, ask: Ask, model: str, templates: Templates) -> None:
         self.behaviour, self.ask, self.model = behaviour, ask, model
         self.framed = templates.setdefault((ask.is_chat, self._counts_every), [])
-        tokens = behaviour.tokens
+        tokens, chunks = behaviour.tokens, behaviour.chunks
+        self._fitting: Fitting | None = None
+        if ask.is_chat and chunks.kind == "text" and chunks.text is None:
+            self._fitting = fitting(ask.body, is_wrong=not chunks.fit)
         asked = tokens.output
         if asked is None:
             asked = ask.max_tok if ask.max_tok is not None else tokens.output_default
+        if self._fitting is not None:  # as long as it is, but for the request's own limit
+            whole = len(self._fitting.pieces)
+            asked = min(whole, whole if ask.max_tok is None else ask.max_tok)
         self.output_tok = max(0, asked + tokens.output_delta)
         self.prompt_tok = round(tokens.prompt_slope * ask.prompt_words) + tokens.prompt_fixed
         self.token_chunks = _in_chunks(behaviour, self.output_tok)
@@ -57,8 +64,12 @@ class Answer:
         chunks = self.behaviour.chunks
         if chunks.finish_reason is not None:
             return chunks.finish_reason
-        if chunks.kind == "tools":
+        if self._fitting is not None and self.output_tok < len(self._fitting.pieces):
+            return "length"
+        if chunks.kind == "tools" or (self._fitting is not None and self._fitting.name):
             return "tool_calls"
+        if self._fitting is not None:
+            return "stop"
         return "length" if self.output_tok == self.ask.max_tok else "stop"
 
     @property
@@ -131,9 +142,9 @@ class Answer:
     @property
     def varies(self) -> bool:
         """Whether token chunks of answers of one behaviour differ in more than their holes."""
-        return self.behaviour.chunks.kind == "tools" or (
-            self._counts_every and not self.has_count_holes
-        )
+        if self.behaviour.chunks.kind == "tools" or self._fitting is not None:
+            return True
+        return self._counts_every and not self.has_count_holes
 
     @property
     def has_count_holes(self) -> bool:
@@ -153,7 +164,9 @@ class Answer:
     def _delta(self, tokens: range) -> dict[str, Any]:
         """What a chunk adds: a part of the reasoning, a tool call, the refusal or the text."""
         chunks = self.behaviour.chunks
-        if chunks.kind == "tools":
+        if self._fitting is not None and self._fitting.name is None:
+            return {"content": "".join(self._fitting.pieces[tokens.start : tokens.stop])}
+        if chunks.kind == "tools" or self._fitting is not None:
             return {"tool_calls": [self._call_delta(tokens)]}
         delta: dict[str, Any] = {}
         thought = range(tokens.start, min(tokens.stop, chunks.reasoning_tok))
@@ -172,10 +185,13 @@ class Answer:
         pieces = [self._argument(i) for i in tokens]
         if tokens.start:
             return {"index": 0, "function": {"arguments": "".join(pieces)}}
-        function = {"name": "look_up", "arguments": "".join(pieces)}
+        name = "look_up" if self._fitting is None else self._fitting.name
+        function = {"name": name, "arguments": "".join(pieces)}
         return {"index": 0, "id": "call_0", "type": "function", "function": function}
 
     def _argument(self, i: int) -> str:
+        if self._fitting is not None:
+            return self._fitting.pieces[i] if i < len(self._fitting.pieces) else ""
         if i == 0:
             return ""
         opening = '{"q":"' if i == 1 else ""

@@ -88,6 +88,9 @@ def _fill(
             columns.content_id[mine] = np.arange(count)
             columns.asked_in[mine] = lengths(workload.input_tokens, "input")
             columns.asked_out[mine] = lengths(workload.output_tokens, "output")
+        case doc.ToolsWorkload() | doc.JsonSchemaWorkload():
+            columns.content_id[mine] = np.arange(count)
+            columns.asked_in[mine] = lengths(workload.input_tokens, "input")
         case doc.DatasetWorkload():
             rows = materials.datasets[workload.file]
             order = _dataset_order(len(rows), workload, seed, traffic.name, count)
@@ -119,7 +122,10 @@ def _fill(
         rng = generator(seed, "lengths", traffic.name, stage, "prefix")
         group = draw_groups(traffic.prefix.popularity, traffic.prefix.groups, rng, count)
         columns.prefix_group[mine] = group
-        if isinstance(workload, doc.ChatWorkload):
+        has_input = isinstance(workload, doc.ChatWorkload) or (
+            isinstance(workload, doc.TaskWorkload) and workload.input_tokens is not None
+        )
+        if has_input:
             # the shared opening comes on top of the class's own input
             columns.asked_in[mine] += traffic.prefix.tokens
 

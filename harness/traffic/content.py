@@ -7,8 +7,9 @@ own salt instead, so that requests share them and two runs do not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from harness.scenario import Materials, Point
 
 _OPENING = f"{SALT_MARK}\n\n"
+_ORDERS = {  # how a prompt ends where its class names no requests
+    "tools": "Call one of the functions.",
+    "json_schema": "Answer with one JSON object on the topics above.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Content:
 
     messages: (role, text) in order, a system message not among them; empty for completions, whose
     text is `prompt`.  max_tokens: None where the answer is not limited.
+    fields: what the workload adds to the body: tools, response_format.
     salted: SALT_MARK stands once in the text and has to be replaced by a salt.
     """
 
@@ -47,6 +53,7 @@ class Content:
     max_tokens: int | None
     salted: bool
     sampling: doc.Sampling
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ContentMaker:
@@ -77,6 +84,7 @@ class ContentMaker:
         self.salt_words: Sequence[str] = self._fitter.salt_words
         self._run_opening = run_salt(run_id, self.salt_words) + "\n\n"
         self._prefixes: dict[tuple[int, int], str] = {}
+        self._fields: dict[int, Mapping[str, Any]] = {}
 
     def make(self, stage_index: int, row: int) -> Content:
         """The content of one row; equal arguments give equal texts."""
@@ -86,12 +94,19 @@ class ContentMaker:
         asked_in, asked_out = int(stage.asked_in[row]), int(stage.asked_out[row])
         content_id, group = int(stage.content_id[row]), int(stage.prefix_group[row])
         system: str | None = None
+        max_tokens = asked_out if asked_out > 0 else None
+        fields: Mapping[str, Any] = {}
         match traffic.workload:
             case doc.ChatWorkload():
                 rng = self._rng(traffic.name, stage_index, str(content_id))
                 system, text = self._chat(traffic.workload, index, group, asked_in, asked_out, rng)
                 messages: tuple[tuple[str, str], ...] = (("user", text),)
                 salted = True
+            case doc.ToolsWorkload() | doc.JsonSchemaWorkload() as task:
+                rng = self._rng(traffic.name, stage_index, str(content_id))
+                messages = (("user", self._task(task, index, group, asked_in, rng)),)
+                salted, max_tokens = True, task.max_tokens
+                fields = self._task_fields(index, task)
             case doc.TraceWorkload():
                 text = self._trace(traffic, index, content_id, group, asked_in, asked_out)
                 messages, salted = (("user", text),), SALT_MARK in text
@@ -103,8 +118,7 @@ class ContentMaker:
             prompt = "\n\n".join([*([system] if system else []), *(text for _, text in messages)])
             system, messages = None, ()
         return Content(
-            index, system, messages, prompt,
-            asked_out if asked_out > 0 else None, salted, traffic.sampling,
+            index, system, messages, prompt, max_tokens, salted, traffic.sampling, fields
         )  # fmt: skip
 
     def _chat(
@@ -137,6 +151,32 @@ class ContentMaker:
         if wanted_tok < self._fitter.cost_tok(opening + closing) + self._fitter.tok_per_word:
             closing = ""
         return self._fitter.fit(rng, opening, closing, wanted_tok)
+
+    def _task(
+        self,
+        task: doc.TaskWorkload,
+        index: int,
+        group: int,
+        asked_in: int,
+        rng: np.random.Generator,
+    ) -> str:
+        """Words where a length is asked, then one of the requests, which is never left out."""
+        opening = self._prefix(index, group) + _OPENING
+        closing = (
+            task.prompts[int(rng.integers(len(task.prompts)))]
+            if task.prompts
+            else _ORDERS[task.kind]
+        )
+        if asked_in < 1:
+            return opening + closing
+        wanted = asked_in - self._template_tok(index)
+        return self._fitter.fit(rng, opening, "\n\n" + closing, wanted)
+
+    def _task_fields(self, index: int, task: doc.TaskWorkload) -> Mapping[str, Any]:
+        """Made once a class: the same for all its requests."""
+        if index not in self._fields:
+            self._fields[index] = _fields(task, self._materials)
+        return self._fields[index]
 
     def _trace(
         self,
@@ -197,3 +237,17 @@ class ContentMaker:
 
     def _rng(self, class_name: str, stage: int, field: str) -> np.random.Generator:
         return generator(self._point.seed, "content", class_name, stage, field)
+
+
+def _fields(task: doc.TaskWorkload, materials: Materials) -> dict[str, Any]:
+    """What the class adds to every body."""
+    if isinstance(task, doc.JsonSchemaWorkload):
+        described = {"name": "answer", "strict": True, "schema": materials.tasks[task.schema_file]}
+        return {"response_format": {"type": "json_schema", "json_schema": described}}
+    choice: Any = task.tool_choice
+    if choice not in ("auto", "required", "none"):
+        choice = {"type": "function", "function": {"name": choice}}
+    fields = {"tools": list(materials.tasks[task.tools_file]), "tool_choice": choice}
+    if task.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = task.parallel_tool_calls
+    return fields

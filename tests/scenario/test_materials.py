@@ -14,6 +14,7 @@ from harness.scenario import expand, load_resolved, read_materials
 from harness.scenario._datasets import read_dataset
 from harness.scenario._files import FileFault
 from harness.scenario._tables import QuantileTable, read_table
+from harness.scenario._tasks import read_schema, read_tools
 from harness.scenario._traces import read_trace
 from harness.scenario.document import Columns
 from harness.scenario.materials import shipped_words
@@ -324,3 +325,30 @@ def test_absurd_cells_of_tables_and_data_sets(tmp_path: Path) -> None:
         read_table(write(tmp_path, "t.csv", "n\n1e300\n"), "n")
     with pytest.raises(FileFault, match=r"line 1 of d\.jsonl: its text holds half a character"):
         read_dataset(write(tmp_path, "d.jsonl", '{"prompt": "\\ud800"}\n'), Columns())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "is no list of tools"),
+        ("[]", "is no list of tools"),
+        ('[{"type": "function"}]', "tool 0 of t.json is not"),
+        ('[{"type": "function", "function": {"name": 3}}]', "tool 0 of t.json is not"),
+        (
+            '[{"type": "function", "function": {"name": "f", "parameters": {"type": "x"}}}]',
+            "the parameters of f in t.json: no valid JSON schema",
+        ),
+        ("[", "t.json is not JSON"),
+    ],
+)
+def test_tools_that_are_none_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(FileFault, match=message):
+        read_tools(write(tmp_path, "t.json", text))
+
+
+def test_schemas_are_checked_before_anything_is_sent(tmp_path: Path) -> None:
+    assert read_schema(write(tmp_path, "s.json", '{"type": "object"}')) == {"type": "object"}
+    with pytest.raises(FileFault, match=r"s.json: no valid JSON schema: .*'objekt'"):
+        read_schema(write(tmp_path, "s.json", '{"type": "objekt"}'))
+    with pytest.raises(FileFault, match="expected an object"):
+        read_schema(write(tmp_path, "s.json", "[]"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,8 @@ CASES = {
         "load.requests=10", "load.rate=20/s", "gate.blocks=1",
         "targets.baseline={kind: openai, url: URL}",
     ],
+    "tools": [THREE_SECONDS, "load.rate=12/s"],
+    "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],
 }  # fmt: skip
 
@@ -80,6 +83,18 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
         assert ran.returncode == 3
         return
     assert len(result["points"]) == (2 if "sweep." in " ".join(CASES[name]) else 1)
+    if name in ("tools", "json-schema"):
+        assert_fit(result, "tool_valid" if name == "tools" else "schema_valid")
     for point in result["points"]:
         assert point["counts"]["success"] > 0
         assert point["counts"]["success"] == point["counts"]["valid"]
+
+
+def assert_fit(result: dict[str, Any], metric: str) -> None:
+    """The scripted endpoint answers as it is asked to, and the report says so."""
+    summary = json.loads((Path(result["run_dir"]) / "points/000-main/summary.json").read_text())
+    (stage,) = summary.get("stages", [summary])
+    values = {e["metric"]: e["value"] for e in stage["estimates"] if e["scope"] == "all"}
+    assert values[metric] == 1
+    assert values["valid_tok_per_s"] > 0
+    assert metric in (Path(result["run_dir"]) / "report.html").read_text()

@@ -69,7 +69,7 @@ class Dialect(Protocol):
 
 def common_fields(content: Content, facts: TargetFacts, model: str) -> dict[str, Any]:
     """Fields that all text dialects share."""
-    body: dict[str, Any] = {"model": model, "stream": True}
+    body: dict[str, Any] = {"model": model, "stream": True, **content.fields}
     if facts.takes_stream_options:
         body["stream_options"] = {"include_usage": True}
         if facts.takes_continuous_usage:
@@ -83,7 +83,7 @@ def common_fields(content: Content, facts: TargetFacts, model: str) -> dict[str,
         if value is not None:
             body[field] = value
     wants_full_length = sampling.ignore_eos is True or (
-        sampling.ignore_eos == "auto" and content.max_tokens is not None
+        sampling.ignore_eos == "auto" and content.max_tokens is not None and not content.fields
     )
     if wants_full_length and (facts.takes_ignore_eos or sampling.ignore_eos is True):
         body["ignore_eos"] = True
