@@ -30,7 +30,7 @@ from benchmarks.machine import machine
 VOCAB = {"tiny": 2048, "smollm2": 49152}
 SMOL = "SmolLM2-135M"
 PREFILL_TOKENS = 3072  # of all prompts of a prefill-heavy point together, at most
-ENOUGH_S = 8.0  # a point is repeated, at most MOST_TURNS times, until an engine spent this long
+ENOUGH_S = 5.0  # a point is repeated, at most MOST_TURNS times, until an engine spent this long
 MOST_TURNS = 3
 # group: (title, model, ours, theirs)
 GROUPS = {
@@ -45,12 +45,16 @@ def main() -> int:
     flags = _flags()
     load_before, started_s = os.getloadavg()[0], time.perf_counter()
     report: dict[str, Any] = {"groups": {}}
-    for group in flags.engines:
+    deadline_s = started_s + flags.limit
+    for num_done, group in enumerate(flags.engines):
         if reason := _missing(group):
             report["groups"][group] = {"not_run": reason}
             print(f"{group}: not run: {reason}", file=sys.stderr)
             continue
-        report["groups"][group] = {"rows": _compare(group, flags)}
+        left_s = max(0.0, deadline_s - time.perf_counter())
+        until_s = time.perf_counter() + left_s / (len(flags.engines) - num_done)
+        rows, left_out = _compare(group, flags, until_s)
+        report["groups"][group] = {"rows": rows, "left_out": left_out}
     if not flags.comparison_only:
         report["steps"] = {m: _child("steps", m, "--levels", _text(flags.levels)) for m in ["tiny"]}
         report["features"] = {"tiny": _child("features", "tiny")}
@@ -66,33 +70,50 @@ def main() -> int:
     return 0
 
 
-def _compare(group: str, flags: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every point of one group; engines take turns, and each turn begins with another one."""
+def _compare(
+    group: str, flags: argparse.Namespace, until_s: float
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every point of one group; engines take turns, and each turn begins with another one.
+
+    Returns rows, and the points that were not begun because the group's time was up.
+    """
     _, model, _, _ = GROUPS[group]
-    rows = []
+    rows, left_out = [], []
     with ExitStack() as stack:
         engines: list[Engine] = []
         for make in _engines(group, flags.levels, stack):
             engines.append(make())
             stack.callback(engines[-1].close)
-        for workload in flags.workloads:
-            for level in flags.levels:
-                sizes = _sizes(workload, level, model)
-                turns: dict[str, list[dict[str, Any]]] = {e.name: [] for e in engines}
-                for turn in range(MOST_TURNS):
-                    for engine in engines[turn % 2 :] + engines[: turn % 2]:
-                        asked = job(workload, level, sizes, VOCAB[model], turn)
-                        outcome = engine.run(asked)
-                        assert outcome.num_out == level * sizes[1], f"{engine.name}: {outcome}"
-                        turns[engine.name].append(asdict(outcome))
-                    if max(sum(t["wall_s"] for t in ts) for ts in turns.values()) > ENOUGH_S:
-                        break
-                for name, ts in turns.items():
-                    row = {"engine": name, "workload": workload, "level": level}
-                    rows.append({**row, "sizes": sizes, "turns": ts})
-                    rate = "/".join(f"{r:,.0f}" for r in tables.rates(rows[-1]))
-                    print(f"{group} {workload} {level:>3} {name:<14} {rate} tok/s", file=sys.stderr)
-    return rows
+        for workload, level in _points(flags.workloads, flags.levels):
+            if time.perf_counter() > until_s:
+                left_out.append(f"{workload} at {level}")
+                continue
+            sizes = _sizes(workload, level, model)
+            for name, turns in _take_turns(engines, workload, level, sizes, VOCAB[model]).items():
+                row = {"engine": name, "workload": workload, "level": level}
+                rows.append({**row, "sizes": sizes, "turns": turns})
+                rate = "/".join(f"{r:,.0f}" for r in tables.rates(rows[-1]))
+                print(f"{group} {workload} {level:>3} {name:<14} {rate} tok/s", file=sys.stderr)
+    return sorted(rows, key=lambda row: (row["workload"], row["level"])), left_out
+
+
+def _points(workloads: list[str], levels: list[int]) -> list[tuple[str, int]]:
+    """The many before the few: where time is short, the points that tell most were taken."""
+    return [(w, level) for level in sorted(levels, reverse=True) for w in workloads]
+
+
+def _take_turns(
+    engines: list[Engine], workload: str, level: int, sizes: tuple[int, int], vocab: int
+) -> dict[str, list[dict[str, Any]]]:
+    turns: dict[str, list[dict[str, Any]]] = {e.name: [] for e in engines}
+    for turn in range(MOST_TURNS):
+        for engine in engines[turn % 2 :] + engines[: turn % 2]:
+            outcome = engine.run(job(workload, level, sizes, vocab, turn))
+            assert outcome.num_out == level * sizes[1], f"{engine.name}: {outcome}"
+            turns[engine.name].append(asdict(outcome))
+        if max(sum(t["wall_s"] for t in ts) for ts in turns.values()) > ENOUGH_S:
+            break
+    return turns
 
 
 def _engines(group: str, levels: list[int], stack: ExitStack) -> Iterator[Callable[[], Engine]]:
@@ -139,6 +160,8 @@ def render(report: dict[str, Any]) -> str:
         title, _, ours, theirs = GROUPS[group]
         if "rows" in found:
             parts.append(tables.comparison(found["rows"], ours, theirs, title))
+            if found["left_out"]:
+                parts.append(f"Left out, the time was up: {', '.join(found['left_out'])}.\n")
         else:
             parts.append(f"### {title}\n\nNot run: {found['not_run']}.\n")
     columns = (
@@ -191,6 +214,10 @@ def _flags() -> argparse.Namespace:
         "--workloads", type=_choice(("decode", "prefill")), default=["decode", "prefill"]
     )
     parser.add_argument("--comparison-only", action="store_true", help="no steps, no features")
+    parser.add_argument(
+        "--limit", type=float, default=540.0, metavar="S",
+        help="seconds for the comparisons; each group gets an equal share of what is left",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--page", type=Path, metavar="FILE", help="the Markdown that is printed")
     return parser.parse_args()
