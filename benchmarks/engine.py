@@ -2,8 +2,8 @@
 
 The reference engine beside transformers' continuous batching (both as libraries) and beside
 llama.cpp's server (both over HTTP), in one run: the same weights, prompts and lengths, one thread
-each, engines in turn at every point. Then where our step's time goes, and what prefix cache and
-chunked prefill are worth. See benchmarks/README.md.
+each, engines in turn at every point. Then where our step's time goes, and what prefix cache,
+chunked prefill and speculation are worth. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -199,8 +199,16 @@ def _features(model: str, found: dict[str, Any]) -> str:
          f"{chunks['chunked']['first_token_of_long_prompt_ms']:.0f}",
          f"{chunks['whole']['first_token_of_long_prompt_ms']:.0f}", "the price"],
     ]  # fmt: skip
+    for at_once, kinds in found["speculation"].items():
+        for name in ("n-gram", "draft model"):
+            kind = kinds[name]
+            rows.append(
+                [f"speculation, {name}", f"copying tasks, {at_once} at once, net tok/s",
+                 f"{kind['tok_per_s']:,.0f}", f"{kinds['off']['tok_per_s']:,.0f}",
+                 f"{kind['speed_up']:.2f}x; {kind['acceptance_ratio']:.0%} of drafts accepted"]
+            )  # fmt: skip
     columns = ("feature", "measured", "on", "off", "")
-    return tables.plain(f"What two features are worth ({model})", columns, rows)
+    return tables.plain(f"What three features are worth ({model})", columns, rows)
 
 
 def _flags() -> argparse.Namespace:

@@ -1,8 +1,9 @@
 """python -m benchmarks.engines.features [--model tiny]
 
-What two features are worth, each on and off in turn on one engine: the prefix cache, where many
-prompts share a beginning; chunked prefill, where a long prompt arrives while others generate.
-Prints one line of JSON.
+What three features are worth, on and off in turn on one model: the prefix cache, where many prompts
+share a beginning; chunked prefill, where a long prompt arrives while others generate; speculation,
+where the answer stands in the prompt (`tiny` alone knows the held-out tasks). Prints one line of
+JSON.
 """
 
 from __future__ import annotations
@@ -19,9 +20,14 @@ from engine_under_test.core import EngineCore
 from engine_under_test.generate import generate
 from engine_under_test.request import Request, SamplingParams
 from engine_under_test.server.build import find_model
+from engine_under_test.spec_config import SpecConfig
+from engine_under_test.tokenizer import Tokenizer
+from engine_under_test.weights.corpus import prompts
 
 SHARED, OWN, NUM_PROMPTS, NUM_OUT = 768, 32, 16, 8
 LONG_PROMPT, NUM_DECODING, CHUNK = 2048, 8, 128
+COPYING_AT_ONCE = 8
+GREEDY = SamplingParams(max_tokens=64, temperature=0.0)
 
 
 def engine(model: str, **settings: Any) -> EngineCore:
@@ -84,6 +90,57 @@ def chunked_prefill(model: str, turns: int = 3) -> dict[str, Any]:
     }
 
 
+def speculation(turns: int = 3) -> dict[str, Any]:
+    """Net tokens/s on the copying tasks of `tiny`, one request at a time and COPYING_AT_ONCE."""
+    tiny = find_model("tiny").directory
+    assert tiny is not None
+    kinds = {
+        "off": None,
+        "n-gram": SpecConfig("ngram"),
+        "draft model": SpecConfig("draft", mode="match", draft_dir=tiny.parent / "tiny-draft"),
+    }
+    cores = {name: engine("tiny", spec=spec) for name, spec in kinds.items()}
+    questions = copying_prompts(Tokenizer.from_path(tiny))
+    found: dict[str, Any] = {}
+    for at_once in (1, COPYING_AT_ONCE):
+        rates: dict[str, list[float]] = {name: [] for name in cores}
+        answers: dict[str, list[list[int]]] = {}
+        for _ in range(turns):
+            for name, core in cores.items():
+                start_s = time.perf_counter()
+                answers[name] = []
+                for i in range(0, len(questions), at_once):
+                    answers[name] += generate(core, questions[i : i + at_once], GREEDY)
+                num_tokens = sum(map(len, answers[name]))
+                rates[name].append(num_tokens / (time.perf_counter() - start_s))
+        found[str(at_once)] = {
+            name: {
+                "tok_per_s": median(rates[name]),
+                "speed_up": median(rates[name]) / median(rates["off"]),
+                "same_answers_ratio": sum(
+                    a == b for a, b in zip(answers[name], answers["off"], strict=True)
+                )
+                / len(questions),
+            }
+            for name in cores
+        }
+    for name, core in cores.items():
+        stats = core.stats()
+        accepted = stats.num_accepted_tokens / max(stats.num_draft_tokens, 1)
+        for row in found.values():
+            row[name]["acceptance_ratio"] = accepted
+    return found
+
+
+def copying_prompts(tokenizer: Tokenizer) -> list[list[int]]:
+    """Held-out questions whose answer is copied from them, as the server would word them."""
+    template = tokenizer.chat_template
+    assert template is not None
+    chats = [c for task in ("extraction", "repeating") for c in prompts(task, 12, seed=3)]
+    talks = [[{"role": m.role, "content": m.content} for m in c.messages[:-1]] for c in chats]
+    return [tokenizer.encode(template.render(talk)) for talk in talks]
+
+
 def _interrupted(core: EngineCore, turn: int) -> dict[str, float]:
     rng, vocab = random.Random(turn), core.model_config.vocab_size
     params = SamplingParams(max_tokens=400, temperature=0.0, ignore_eos=True)
@@ -120,6 +177,7 @@ def main() -> None:
     args = parser.parse_args()
     found = {
         "prefix_cache": prefix_cache(args.model), "chunked_prefill": chunked_prefill(args.model),
+        "speculation": speculation(),
     }  # fmt: skip
     print(json.dumps(found))
 
