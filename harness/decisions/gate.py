@@ -41,11 +41,13 @@ class Block:
     def fault(self) -> str:
         """Why the block does not count; empty where it does."""
         for arm, runs in (("baseline", self.baseline), ("candidate", self.candidate)):
-            if not runs:
-                return f"{arm}: nothing was measured"
+            if not runs or runs.keys() != (self.baseline.keys() | self.candidate.keys()):
+                return (
+                    f"{arm}: a stage was not measured" if runs else f"{arm}: nothing was measured"
+                )
             for run in runs.values():
                 if not run.summary.is_valid:
-                    return f"{arm}: {run.summary.invalid_reasons[0]}"
+                    return f"{arm}: {next(iter(run.summary.invalid_reasons), 'not valid')}"
         if not all(run.summary.is_stable for run in self.baseline.values()):
             return "baseline: offered more than its capacity"
         return ""

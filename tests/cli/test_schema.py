@@ -7,12 +7,21 @@ from typing import Any
 
 import jsonschema
 
+from harness.decisions.gate_document import gate_schema
+
 
 def test_stdout_is_a_json_schema(cli: Any) -> None:
     done = cli("schema")
     assert (done.code, done.err) == (0, "")
     jsonschema.Draft202012Validator.check_schema(json.loads(done.out))
     assert json.loads(cli("schema", "--json").out) == json.loads(done.out)
+
+
+def test_the_schema_of_gate_json_is_published(cli: Any) -> None:
+    done = cli("schema", "--gate")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out) == gate_schema()
+    assert cli("schema", "--gate", "--install").code == 2
 
 
 def test_install_keeps_other_settings(cli: Any) -> None:
