@@ -211,12 +211,13 @@ def load_text(summary: PointSummary) -> str:
 
 def class_table(summary: PointSummary, suffix: str) -> Table | None:
     """Counts and lengths by traffic class: realised beside asked."""
-    columns = (
+    columns: tuple[tuple[str, Align], ...] = (
         ("class", LEFT), ("requests", RIGHT), ("succeeded", RIGHT), ("throttled", RIGHT),
         ("input tok, asked", RIGHT), ("realised", RIGHT),
         ("output tok, asked", RIGHT), ("realised", RIGHT), ("TTFT p50", RIGHT),
         ("TPOT p50", RIGHT),
     )  # fmt: skip
+    is_judged = bool(summary.meta.tool_classes or summary.meta.schema_classes)
     rows = []
     for c in summary.class_rows:
         scope = c.name if len(summary.class_rows) > 1 else "all"
@@ -227,11 +228,25 @@ def class_table(summary: PointSummary, suffix: str) -> Table | None:
             estimate_cell(summary.find("ttft", "p50", scope=scope)),
             estimate_cell(summary.find("tpot", "p50", scope=scope)),
         )  # fmt: skip
+        if is_judged:
+            cells = (*cells, _valid_share(summary, scope))
         rows.append(Row(cells, f"class-{c.name}{suffix}"))
     if not rows:
         return None
     note = "Lengths are means over the requests that have both figures."
+    if is_judged:
+        columns = (*columns, ("valid answers", RIGHT))
+        note += " Valid: of the complete answers, those that keep their schema or make valid calls."
     return Table(f"classes{suffix}", "Traffic classes", columns, tuple(rows), note)
+
+
+def _valid_share(summary: PointSummary, scope: str) -> Cell:
+    """The share of a class's answers that are what it asks for; empty where it asks nothing."""
+    found = [
+        summary.find(metric, "ratio", scope=scope) for metric in ("tool_valid", "schema_valid")
+    ]
+    e = next((e for e in found if e is not None), None)
+    return Cell("") if e is None else estimate_cell(e)
 
 
 def error_table(summary: PointSummary, suffix: str) -> Table | None:
