@@ -191,7 +191,7 @@ class Scheduler:
 
     def _continue_running(self, step: _Step, now_ns: int) -> None:
         """Every running request gets its chunk; where blocks run out, the newest gives way."""
-        block_size = self.kv.block_size
+        block_size, seqs = self.kv.block_size, step.seqs
         for r in tuple(self.running):
             if step.budget == 0:
                 break
@@ -204,7 +204,7 @@ class Scheduler:
                 num_new = min(num_missing, self._chunk_limit, step.budget)
             if num_computed + num_new <= len(r.block_ids) * block_size:  # nearly always
                 step.budget -= num_new
-                step.seqs[r.request_id] = ScheduledSeq(r, num_new, num_new == num_missing)
+                seqs[r.request_id] = ScheduledSeq(r, num_new, num_new == num_missing)
                 continue
             while not self.kv.allocate(r, num_new):
                 victim = max(self.running, key=lambda x: (x.priority, x.arrival))
@@ -344,11 +344,9 @@ class Scheduler:
     ) -> RequestOutput:
         """Append drawn tokens up to the first that ends the request."""
         reason: FinishReason | None = None
-        if len(tokens) == 1:
-            r.token_ids.append(tokens[0])
-            reason = self._finish_reason(r, tokens[0])
-        elif r.num_tokens + len(tokens) < r.max_num_tokens and r.end_ids.isdisjoint(tokens):
-            r.token_ids += tokens
+        all_ids = r.token_ids
+        if len(all_ids) + len(tokens) < r.max_num_tokens and r.end_ids.isdisjoint(tokens):
+            all_ids += tokens  # nearly always
         else:
             for num_kept, token in enumerate(tokens, start=1):
                 r.token_ids.append(token)
@@ -357,8 +355,7 @@ class Scheduler:
                     break
         timings = r.timings
         timings.last_ns = now_ns
-        if not timings.first_ns:
-            timings.first_ns = now_ns
+        timings.first_ns = timings.first_ns or now_ns
         if reason is None:
             return RequestOutput(r.request_id, tokens, logprobs)
         self.kv.commit(r, min(r.num_computed, r.num_tokens))
