@@ -21,7 +21,7 @@ from .errors import RequestRefused
 from .request import Request
 
 log = logging.getLogger(__name__)
-MAX_CACHED = 256  # compiled grammars kept for the next request that brings the same
+MAX_CACHED = 32  # compiled grammars kept for the next request with the same; a large one: 15 MB
 
 
 class GrammarSource(Hashable, Protocol):
