@@ -119,7 +119,8 @@ def walk(compiler: GrammarCompiler, schema: object, rng: random.Random) -> str |
     grammar = compiler.submit(Constraint(answer=json.dumps(schema)))
     while not grammar.is_ready:
         pass
-    assert grammar.error == ""
+    if grammar.refusal is not None:
+        raise grammar.refusal
     r, masks = Request("r", [1], SamplingParams(), grammar=grammar), MaskFiller(259)
     for _ in range(150):
         bits = masks.fill([r])
