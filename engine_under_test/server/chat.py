@@ -31,7 +31,8 @@ def prompt_text(body: ChatBody, tokenizer: Tokenizer, window: int) -> str:
     for message in messages:
         check_length(tokenizer.at_least(message["content"]), window, "messages")
     if body.callable_tools:
-        check_length(tokenizer.at_least(json.dumps(body.callable_tools)), window, "tools")
+        text = json.dumps(body.callable_tools, ensure_ascii=False, separators=(",", ":"))
+        check_length(tokenizer.at_least(text), window, "tools")
     try:
         return tokenizer.chat_template.render(
             messages,
