@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.power import blocks_for_floor, noise_floor
+from harness.analysis.sessions import LEAST_SESSIONS
 from harness.cli._gate_judge import sigma_of
 from harness.decisions.looks import Look, plan_looks, sights
 from harness.decisions.wording import counted, percent_change
@@ -76,6 +77,11 @@ class GatePlan:
                 f"  {counted(last, 'block')} can fail no relative rule (least p {least_p:.2g}){end}"
             )
         lines += [self._line(seen) for seen in self.seen]
+        if self.runs_per_block == 1:
+            lines.append(
+                "  what it sees depends on how the stored sessions scatter; below"
+                f" {LEAST_SESSIONS} of them every relative rule is inconclusive"
+            )
         if self.seen and not self.is_calibrated:
             lines.append(
                 "  how blocks scatter on this machine is not on record: harness calibrate measures"
@@ -117,23 +123,23 @@ def gate_plan(document: Scenario, materials: Materials, root: Path) -> GatePlan:
     assert gate is not None
     known = sigma_of(gate, document, provenance(), root)
     looks = plan_looks(gate)
+    is_paired = gate.baseline.kind == "target"
     example = {rule.id: UNKNOWN_SIGMA for rule in gate.relative}
     last = looks[-1]
     seen = tuple(
         Seen(s.rule, s.limit_ratio, s.sigma, s.visible, s.failing, noise_floor(s.sigma, last.k))
-        for s in sights(gate, known or example)
+        for s in (sights(gate, known or example) if is_paired else ())
     )
     is_own = document.targets[gate.candidate].kind in _OWN
     return GatePlan(
         gate=gate,
         looks=looks,
-        runs_per_block=2 if gate.baseline.kind == "target" else 1,
+        runs_per_block=2 if is_paired else 1,
         run_s=point_budget(expand(document)[0], materials).load_s,
         start_s=START_S if is_own else 1.0,
         seen=seen,
         is_calibrated=bool(known),
-        can_fail=any(look.can_fail(len(gate.relative)) for look in looks)
-        or gate.baseline.kind != "target",
+        can_fail=any(look.can_fail(len(gate.relative)) for look in looks) or not is_paired,
     )
 
 

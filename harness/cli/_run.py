@@ -144,7 +144,9 @@ def gated_job(job: Job, wishes: GateWishes, voice: Voice) -> Job:
 
     if wishes.baseline and job.directory is None:
         document = with_baseline(job.loaded.document, baseline_of(wishes.baseline, job.out))
-        job = job_of(replace(job.loaded, document=document), job.out)
+        # what was said of blocks does not hold for sessions
+        kept = tuple(n for n in job.notices if n.code != "gate_reach")
+        job = job_of(replace(job.loaded, document=document, notices=kept), job.out)
     plan = gate_plan(job.loaded.document, job.materials, job.out)
     require_above_floor(plan)
     voice.say("\n".join(plan.lines))

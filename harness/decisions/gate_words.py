@@ -85,7 +85,7 @@ def _gravest(result: GateResult) -> RuleResult:
 
     def beyond(rule: RuleResult) -> float:
         if rule.judged is None or rule.judged.effect is None:
-            return float("inf") if result.outcome is Outcome.FAIL else -1.0
+            return float("inf") if result.outcome is Outcome.FAIL else float("-inf")
         effect = rule.judged.effect
         return (-effect if rule.metric in HIGHER_IS_BETTER else effect) / max(
             rule.judged.rule.limit_ratio, 1e-9

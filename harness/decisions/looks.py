@@ -58,11 +58,14 @@ class Sight:
 def sights(gate: Gate, sigma_of: dict[str, float]) -> tuple[Sight, ...]:
     """One a relative rule. sigma_of: rule id -> SD of its d; a rule without one is left out."""
     last = plan_looks(gate)[-1]
+    is_blind = not last.can_fail(len(gate.relative))
     return tuple(
         Sight(
             rule.id, rule.limit_ratio, sigma,
-            smallest_visible(sigma, last.k, last.alpha),
-            smallest_failing(sigma, last.k, rule.limit_ratio, last.alpha),
+            None if is_blind else smallest_visible(sigma, last.k, last.alpha),
+            None
+            if is_blind
+            else smallest_failing(sigma, last.k, rule.limit_ratio, last.alpha),
         )
         for rule in gate.relative
         if (sigma := sigma_of.get(rule.id)) is not None

@@ -113,7 +113,9 @@ def _judge(e: Evidence, look: Look, p: float, p_holm: float, m: int) -> Judged:
     ci = (as_change(metric, ends.low), as_change(metric, ends.high))
     if metric in HIGHER_IS_BETTER:
         ci = ci[::-1]
-    visible = smallest_visible(e.sd, e.k, look.alpha)
+    # where even the largest change could not be told, no size is "the smallest visible"
+    is_blind = e.is_exact and not look.can_fail(m)
+    visible = None if is_blind else smallest_visible(e.sd, e.k, look.alpha)
     row = Judged(
         e.rule, Outcome.INCONCLUSIVE, "", e.k, as_change(metric, e.shift.mean), ci,
         as_change(metric, e.shift.upper(look.alpha)), p, p_holm, e.shift.p_better(delta),
@@ -133,7 +135,7 @@ def _open(row: Judged, look: Look, m: int, is_material: bool) -> str:
     if m and not (look.can_fail(m) and look.can_pass):
         least = 2.0 ** (1 - row.k) * m
         return (
-            f"too few blocks: {row.k} can reach p = {min(1.0, least):.2g} at best over {m}"
+            f"too few blocks, {row.k} can reach p = {min(1.0, least):.2g} at best over {m}"
             f" rule{'s' if m > 1 else ''}, and {look.alpha:.3g} is asked"
         )
     if is_material:

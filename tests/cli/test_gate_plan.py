@@ -48,6 +48,14 @@ def test_two_blocks_are_told_to_be_too_few(tmp_path: Path) -> None:
     assert "can only be inconclusive" in told
 
 
+def test_against_stored_sessions_no_block_is_promised(tmp_path: Path) -> None:
+    found = plan(tmp_path, "gate.baseline={kind: stored, name: main}", "gate.blocks=3")
+    told = "\n".join(found.lines)
+    assert "one run each, against stored ones" in told
+    assert "below 5 of them every relative rule is inconclusive" in told
+    assert found.seen == ()
+
+
 def test_a_calibration_of_this_machine_is_used_and_another_is_not(tmp_path: Path) -> None:
     calibrate(tmp_path, 0.5, host="another")
     assert not plan(tmp_path).is_calibrated
