@@ -5,7 +5,8 @@
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
 # make bench   CPU microseconds a chunk of our reader beside other clients, in one run
-# make bench-engine  the reference engine beside transformers and llama.cpp; where its steps' time goes (10 min)
+# make bench-engine  the reference engine beside transformers and llama.cpp; where its steps' time goes;
+#                 what speculation is worth (15 min)
 # make bench-load  the same, then whole tools on one endpoint: PEERS="aiperf=VENV guidellm=VENV"
 
 PYTHON ?= python3
@@ -62,6 +63,7 @@ bench: $(READY)
 # what is not installed is left out, and said
 bench-engine: $(READY)
 	$(BIN)/python -m benchmarks.engine $(ENGINE_FLAGS)
+	$(BIN)/python -m benchmarks.spec
 
 bench-load: bench
 	$(if $(PEERS),$(BIN)/python -m benchmarks.peers --levels $(LEVELS) $(addprefix --tool ,$(PEERS)))

@@ -25,7 +25,7 @@ MIN_GAIN = 1.1  # less than this promised is not worth what the formula leaves o
 FIRST_GUESS = 0.7
 WEIGHT = 0.1  # of one judged draft in a request's rate
 SHARED_WEIGHT = 0.01  # and in that of all requests
-PROBE_EVERY_TOK = 32  # a request whose drafts fail is tried again with one draft this often
+PROBE_EVERY_TOK = 32  # generated: a request whose drafts fail gets one draft on trial this often
 _RATE_STEPS = 20  # rates and contexts are rounded, so that few decisions are computed
 _CONTEXT_STEP_TOK = 128
 
@@ -55,7 +55,7 @@ class AdaptiveLength:
     def num_drafts(self, r: Request, num_seqs: int) -> int:
         rate = self._shared_rate if r.acceptance_ratio is None else r.acceptance_ratio
         best = self._best(round(rate * _RATE_STEPS), num_seqs, r.num_computed // _CONTEXT_STEP_TOK)
-        if best == 0 and r.num_tokens % PROBE_EVERY_TOK == 0:
+        if best == 0 and (r.num_generated + 1) % PROBE_EVERY_TOK == 0:
             return min(1, self._most(num_seqs, r.num_computed))
         return best
 
