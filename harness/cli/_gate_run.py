@@ -13,12 +13,13 @@ from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
 from harness.cli._run import Job, endpoint_of
-from harness.decisions.gate import has_too_many_faults, is_decided, judge_gate, sort_blocks
+from harness.decisions.gate import is_decided, judge_gate, sort_blocks
 from harness.decisions.looks import plan_looks
 from harness.decisions.wording import counted
 from harness.load import LoadProcess
 from harness.records import PointDirectory, PointRecords, RunDirectory, RunStatus
 from harness.scenario import Point
+from harness.scenario.expand import spare_blocks
 from harness.scenario.gate import Gate
 
 
@@ -49,7 +50,8 @@ class _Watch:
         sound, discarded = sort_blocks(self._gate, blocks)
         if discarded and discarded[-1][0] == blocks[-1].index:
             self._voice.say(f"block {blocks[-1].index + 1} does not count: {discarded[-1][1]}")
-            self.is_over = has_too_many_faults(len(sound), len(discarded))
+            # two of the first three are no fate yet: over only where no end could mend the share
+            self.is_over = len(discarded) > spare_blocks(self._gate)
             return
         looks = plan_looks(self._gate)
         look = next((look for look in looks if look.k == len(sound)), None)

@@ -352,3 +352,13 @@ def test_one_run_against_one_is_inconclusive(base: RunSample) -> None:
     found = judge_stored(design, Slo(), [{"main": scaled(base, 1.5)}], [session])
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "1 stored session" in found.reason
+
+
+def test_as_many_blocks_are_spare_as_may_be_discarded() -> None:
+    """8 valid beside 2 discarded are one in five; a third makes it invalid whatever follows."""
+    from harness.scenario.expand import spare_blocks
+
+    for blocks in (4, 8, 12, 16, 20):
+        spare = spare_blocks(gate(blocks=blocks))
+        assert not has_too_many_faults(blocks, spare)
+        assert has_too_many_faults(blocks, spare + 1)
