@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def main() -> int:
         rows, left_out = _compare(group, flags, until_s)
         report["groups"][group] = {"rows": rows, "left_out": left_out}
     if not flags.comparison_only:
-        report["steps"] = {m: _child("steps", m, "--levels", _text(flags.levels)) for m in ["tiny"]}
+        report["steps"] = {
+            m: _child("steps", m, "--levels", _text(sorted(flags.levels))) for m in ["tiny"]
+        }
         report["features"] = {"tiny": _child("features", "tiny")}
     packages = ("torch", "transformers", "xllamacpp", "gguf")
     report["machine"] = machine(packages, load_before)
@@ -84,7 +87,7 @@ def _compare(
         for make in _engines(group, flags.levels, stack):
             engines.append(make())
             stack.callback(engines[-1].close)
-        for workload, level in _points(flags.workloads, flags.levels):
+        for level, workload in product(flags.levels, flags.workloads):
             if time.perf_counter() > until_s:
                 left_out.append(f"{workload} at {level}")
                 continue
@@ -95,11 +98,6 @@ def _compare(
                 rate = "/".join(f"{r:,.0f}" for r in tables.rates(rows[-1]))
                 print(f"{group} {workload} {level:>3} {name:<14} {rate} tok/s", file=sys.stderr)
     return sorted(rows, key=lambda row: (row["workload"], row["level"])), left_out
-
-
-def _points(workloads: list[str], levels: list[int]) -> list[tuple[str, int]]:
-    """The many before the few: where time is short, the points that tell most were taken."""
-    return [(w, level) for level in sorted(levels, reverse=True) for w in workloads]
 
 
 def _take_turns(
@@ -213,7 +211,10 @@ def _features(model: str, found: dict[str, Any]) -> str:
 
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
-    parser.add_argument("--levels", type=_numbers, default=[1, 4, 16, 64], metavar="N,N")
+    parser.add_argument(
+        "--levels", type=_numbers, default=[16, 64, 1, 4], metavar="N,N",
+        help="requests at once, in this order: where time is short the last are left out",
+    )  # fmt: skip
     parser.add_argument(
         "--engines", type=_choice(GROUPS), default=list(GROUPS), metavar=",".join(GROUPS),
         help="tiny, smollm2: against transformers; f32, bf16: against llama.cpp",
