@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -135,9 +135,11 @@ def start_scripted(script: Mapping[str, Any] | Path, port: int = 0) -> Child:
     return Child(command, "the scripted endpoint")
 
 
-def wait_for_interrupt(child: Child) -> int:
-    """Block until the child ends or the user interrupts; its exit code."""
+def serve_until_interrupt(child: Child, tell: Callable[[], None]) -> int:
+    """Say that it serves, and block until it ends or the user interrupts; its exit code. Who has
+    read what `tell` prints may interrupt at once."""
     with suppress(KeyboardInterrupt):
+        tell()
         while child.is_alive:
             time.sleep(0.2)
     return 0 if child.is_alive else child.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli._children import start_reference, start_scripted, wait_for_interrupt
+from harness.cli._children import serve_until_interrupt, start_reference, start_scripted
 from harness.cli._options import Voice, voice_options
 
 
@@ -32,10 +32,13 @@ def command(
         if scripted
         else start_reference(model, _as_mapping(flags), port)
     )
-    with child:
+
+    def tell() -> None:
         voice.result(f"ready {child.base_url}", {"base_url": child.base_url})
         voice.say("serving until Ctrl-C")
-        return wait_for_interrupt(child)
+
+    with child:
+        return serve_until_interrupt(child, tell)
 
 
 def _as_mapping(flags: tuple[str, ...]) -> dict[str, str | bool]:
