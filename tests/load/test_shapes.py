@@ -132,6 +132,13 @@ def test_a_run_with_one_event_that_is_none_is_not_read_as_one(
     both([good, [good[0], spoilt(good[1]), good[2]]], 2)
 
 
+@pytest.mark.parametrize("odd", [b"[DONE]", b"{", json.dumps(event("")).encode()])
+@pytest.mark.parametrize("place", [0, 1, 40, 63, 64, 99])
+def test_one_odd_event_in_a_long_run_changes_nothing(odd: bytes, place: int) -> None:
+    good = [json.dumps(event(f"w{k}")).encode() for k in range(100)]
+    both([good, [*good[:place], odd, *good[place:]]])
+
+
 def test_escapes_are_counted_as_what_they_stand_for() -> None:
     shapes = Shapes(TEXT_PATH)
     texts = ("plain", 'a "b"\n', "é", "\U0001f600", "\ud800")
