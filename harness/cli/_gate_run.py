@@ -10,9 +10,8 @@ from itertools import groupby
 from harness.cli._endpoints import Endpoints
 from harness.cli._gate import ArmRun, as_blocks, read_arm
 from harness.cli._interruption import Interruption
-from harness.cli._measure import measure_point
 from harness.cli._options import Voice
-from harness.cli._run import Job, endpoint_of
+from harness.cli._run import Job, measure_next
 from harness.decisions.gate import is_decided, judge_gate, sort_blocks
 from harness.decisions.looks import plan_looks
 from harness.decisions.wording import counted
@@ -80,16 +79,10 @@ def measure_gate(
         if watch.is_over:
             break
         for point in block if any(p.index in missing for p in block) else ():
-            endpoint = endpoint_of(point, endpoints, interruption, is_fresh=True)
-            if endpoint is None or interruption.is_asked:
-                voice.say(f"stopped before {point.label}")
-                return "interrupted"
-            done = measure_point(
-                load, directory, point, endpoint, job.materials, interruption, voice
-            )  # fmt: skip
-            if done.status != "complete":
-                voice.say(f"{point.label}: {done.status}, {done.reason}")
-            if done.status == "interrupted":
+            done = measure_next(
+                job, directory, point, endpoints, load, interruption, voice, is_fresh=True
+            )
+            if done is None or done.status == "interrupted":
                 return "interrupted"
         watch.add(block, [directory.add_point(p.index, p.label) for p in block])
     return "complete"

@@ -14,7 +14,7 @@ from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
 from harness.cli._options import Voice
 from harness.errors import HarnessError, MeasurementError, TargetError, UsageError
-from harness.load import LoadProcess, check_bind
+from harness.load import Done, LoadProcess, check_bind
 from harness.notices import Notice
 from harness.records import Run, RunDirectory, RunStatus, find_run, provenance, require_folder
 from harness.scenario import (
@@ -224,19 +224,39 @@ def _measure_missing(
         for position, point in enumerate(job.missing):
             if position:
                 _pause(job, interruption)
-            endpoint = endpoint_of(point, endpoints, interruption)
-            if endpoint is None or interruption.is_asked:
-                voice.say(f"stopped before point {point.label}")
+            done = measure_next(job, directory, point, endpoints, load, interruption, voice)
+            if done is None:
                 return "interrupted"
-            done = measure_point(
-                load, directory, point, endpoint, job.materials, interruption, voice
-            )  # fmt: skip
             if done.status != "complete":
-                voice.say(f"point {point.label}: {done.status}, {done.reason}")
                 status = "interrupted" if done.status == "interrupted" else "partial"
             if status == "interrupted":
                 break
     return status
+
+
+def measure_next(
+    job: Job,
+    directory: RunDirectory,
+    point: Point,
+    endpoints: Endpoints,
+    load: LoadProcess,
+    interruption: Interruption,
+    voice: Voice,
+    *,
+    is_fresh: bool = False,
+) -> Done | None:
+    """One point, and what is to be said of its end; None where the user stopped before it.
+
+    is_fresh: an endpoint that is ours gets a process of its own.
+    """
+    endpoint = endpoint_of(point, endpoints, interruption, is_fresh=is_fresh)
+    if endpoint is None or interruption.is_asked:
+        voice.say(f"stopped before point {point.label}")
+        return None
+    done = measure_point(load, directory, point, endpoint, job.materials, interruption, voice)
+    if done.status != "complete":
+        voice.say(f"point {point.label}: {done.status}, {done.reason}")
+    return done
 
 
 def endpoint_of(

@@ -2,7 +2,7 @@
 
 Each receive leaves four numbers: the kernel's stamp of its last segment (REALTIME, 0 where there is
 none), our own stamp (MONOTONIC) taken before any work on the bytes, the time of the poll before
-the one that reported it, and the body offset reached. What they mean is parse.py's business.
+the one that reported it, and the body offset reached. What they mean is stamps.py's business.
 """
 
 from __future__ import annotations
