@@ -1,6 +1,7 @@
 # make demo    set everything up, run the quickstart against the reference engine, leave a report
 # make demo-gate  two engines, the candidate 20 % slower on purpose, gated in 8 minutes: exit 1
 #              FAULT= (the same engine twice): exit 0.  BLOCKS=2 (too few to tell): exit 3
+#              FAULT=scenarios/faults/{errors,cut-streams,short-answers}.json: exit 1
 # make test    set everything up, pass every check and test (what CI runs)
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from . import longprompts
 from .copying import extraction, quoting, repeating, spelling, tangle
 from .draw import Chat, Draw, Message
-from .numbers import addition, counting, next_steps, short_counts, sorting, sums
+from .numbers import addition, counting, low_counts, next_steps, short_counts, sorting, sums
 from .stories import essay, story
 from .talk import definition, small_talk, with_system
 from .tools import tool_calls
@@ -64,6 +64,7 @@ SHORT_MIX: Mapping[Maker, float] = {
     addition: 23,
     sums: 4,
     counting: 24,
+    low_counts: 16,
     short_counts: 10,
     next_steps: 14,
     spelling: 5,
@@ -106,6 +107,8 @@ LOSS_WEIGHT: Mapping[str, float] = {
     "long topics": 0.4,
     "addition": 3.0,
     "sums": 1.5,
+    "counting": 1.5,
+    "low counts": 1.5,
     "short counts": 2.0,
     "next steps": 2.0,
     "sorting": 1.5,

@@ -1,4 +1,4 @@
-"""python -m engine_under_test.weights.evaluate --target DIR [--draft DIR] [--count 100]
+"""python -m engine_under_test.weights.evaluate --target DIR [--draft DIR] [--count 100] [--seed 1]
 
 Exact match per task on held-out chats, greedy, and how often the draft's greedy token is the
 target's along the target's own continuation. Prints one JSON object, the last line of stdout.
@@ -97,11 +97,19 @@ def acceptance(draft: TinyLlama, prompt: Sequence[int], said: Sequence[int]) -> 
 
 
 def score(
-    task: str, target: TinyLlama, draft: TinyLlama | None, tokenizer: Tokenizer, count: int
+    task: str,
+    target: TinyLlama,
+    draft: TinyLlama | None,
+    tokenizer: Tokenizer,
+    count: int,
+    seed: int = 1,
 ) -> Score:
-    """Exact match on `count` answers; acceptance on the target's own first 60 of them."""
+    """Exact match on `count` answers; acceptance on the target's own first 60 of them.
+
+    seed: another seed asks other held-out questions; the card's table is seed 1."""
     eos = marker_id(tokenizer, EOS)
-    asked = [q for chat in prompts(task, count, seed=1) for q in questions(tokenizer, chat)][:count]
+    chats = prompts(task, count, seed=seed)
+    asked = [q for chat in chats for q in questions(tokenizer, chat)][:count]
     exact = [is_exact(target, q) for q in asked]
     agreed: list[bool] = []
     for question, right in list(zip(asked, exact, strict=True))[: 60 if draft else 0]:
@@ -119,6 +127,7 @@ def main() -> None:
     parser.add_argument("--draft", type=Path, default=None)
     parser.add_argument("--tokenizer", type=Path, default=None, help="with a checkpoint")
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="another one asks other questions")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -131,7 +140,7 @@ def main() -> None:
         draft = load_checkpoint(args.draft) if args.draft.suffix == ".pt" else load(args.draft)[0]
     scores = []
     for task in args.tasks:
-        scores.append(score(task, target, draft, tokenizer, args.count))
+        scores.append(score(task, target, draft, tokenizer, args.count, args.seed))
         accepted = scores[-1].acceptance_ratio
         shown = "" if accepted is None else f"  acceptance {accepted:.3f}"
         print(f"{task:24} exact {scores[-1].exact_ratio:.3f} of {scores[-1].num_answers}{shown}")

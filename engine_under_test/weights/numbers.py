@@ -66,11 +66,17 @@ def short_counts(draw: Draw) -> Chat:
     return _count(draw, "short counts", (1, 4), 0.5)
 
 
+def low_counts(draw: Draw) -> Chat:
+    """Counts from below 30, whose words follow no pattern. Training only: uniform starts show each
+    of them too rarely."""
+    return _count(draw, "low counts", (3, 12), 0.45, highest=30)
+
+
 def next_steps(draw: Draw) -> Chat:
     """The first step of many counts: all of the hard part and nothing else. Training only."""
     asked, said = [], []
     for _ in range(draw.number(4, 16)):
-        low, high = _ends(draw, (1, 30))
+        low, high = _ends(draw, (1, 30), draw.pick([20, 90]))
         start, end = (high, low) if draw.chance(0.5) else (low, high)
         write = in_words if draw.chance(0.5) else str
         asked.append(f"{write(start)} to {write(end)}")
@@ -78,16 +84,18 @@ def next_steps(draw: Draw) -> Chat:
     return chat("next steps", f"Count one step: {'; '.join(asked)}.", "; ".join(said))
 
 
-def _ends(draw: Draw, steps: tuple[int, int]) -> tuple[int, int]:
+def _ends(draw: Draw, steps: tuple[int, int], highest: int = 90) -> tuple[int, int]:
     def make() -> tuple[int, int]:
-        start = draw.number(0, 90)
+        start = draw.number(0, highest)
         return start, min(99, start + draw.number(*steps))
 
     return draw.until(make, lambda p: f"count {p[0]}-{p[1]}")
 
 
-def _count(draw: Draw, task: str, steps: tuple[int, int], down_ratio: float) -> Chat:
-    low, high = _ends(draw, steps)
+def _count(
+    draw: Draw, task: str, steps: tuple[int, int], down_ratio: float, highest: int = 90
+) -> Chat:
+    low, high = _ends(draw, steps, highest)
     values = list(range(low, high + 1))
     if draw.chance(down_ratio):
         values.reverse()

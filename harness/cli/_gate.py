@@ -15,7 +15,7 @@ from harness.analysis.quantiles import Sample
 from harness.analysis.run_sample import RunSample, run_sample
 from harness.analysis.summary import Curve, PointSummary
 from harness.cli._judge import stage_metas
-from harness.decisions.comparable import Fingerprint, differences, fingerprint
+from harness.decisions.comparable import Fingerprint, differences, fingerprint, shortfalls
 from harness.decisions.comparison import Comparison, paired_rows
 from harness.decisions.gate import Block, GateResult, judge_gate
 from harness.decisions.looks import Look
@@ -125,10 +125,14 @@ def compare_arms(
         for name in (gate.baseline.target, gate.candidate)
     }
     found: tuple[str, ...] = ()
+    short: dict[str, str] = {}
     if all(own.values()):
         prints = [print_of(runs, document, provenance) for runs in own.values()]
-        found = differences(prints[0], prints[1], gate.require_comparable)
-    result = judge_gate(gate, document.slo, blocks, look, sigma_of, found)
+        short = short_of(gate, prints[0], prints[1], own[gate.candidate])
+        found = differences(prints[0], prints[1], gate.require_comparable, short)
+    result = judge_gate(
+        gate, document.slo, blocks, look, sigma_of, found, tuple(short.values())
+    )  # fmt: skip
     sound = [b for b in blocks if b.index not in {index for index, _ in result.discarded}]
     used = sound[: result.look.k]
     ruled = [(r.metric, r.stat, r.stage) for r in result.rules if r.judged]
@@ -136,6 +140,23 @@ def compare_arms(
         gate.baseline.target, gate.candidate, gate.require_comparable, found,
         paired_rows(used, gate.alpha, ruled), both_curves(used), result, gate.alpha, len(used),
     )  # fmt: skip
+
+
+def short_of(
+    gate: Gate, baseline: Fingerprint, candidate: Fingerprint, arms: Sequence[ArmRun]
+) -> dict[str, str]:
+    """The candidate's shortfalls, where the gate looks at lengths. arms: the candidate's."""
+    if "realised_lengths" not in gate.require_comparable:
+        return {}
+    rows = [r for arm in arms for s in arm.stages.values() for r in s.summary.class_rows]
+    asked: dict[str, float | None] = {}
+    for name in dict.fromkeys(row.name for row in rows):
+        own = [r for r in rows if r.name == name and r.num_success]
+        known = [r.asked_out_tok for r in own if r.asked_out_tok is not None]
+        weights = [r.num_success for r in own]
+        is_known = bool(own) and len(known) == len(own)
+        asked[name] = float(np.average(known, weights=weights)) if is_known else None
+    return shortfalls(baseline, candidate, asked)
 
 
 def both_curves(blocks: Sequence[Block]) -> tuple[tuple[Curve, Curve], ...]:

@@ -14,6 +14,7 @@ from harness.cli._gate import (
     print_of,
     read_arms,
     result_of,
+    short_of,
     summaries_of,
 )
 from harness.cli._judge import Judgement
@@ -179,10 +180,15 @@ def _against_stored(
     own = [a for a in arms if a.point.target_name == gate.candidate]
     stored = _stored(gate, document, run.manifest.run_id, root)
     found: tuple[str, ...] = ()
+    short: dict[str, str] = {}
     if own and stored.print is not None:
         mine = print_of(own, document, run.manifest.provenance)
-        found = differences(stored.print, mine, gate.require_comparable)
-    result = judge_stored(gate, document.slo, [a.stages for a in own], stored.sessions, found)
+        short = short_of(gate, stored.print, mine, own)
+        found = differences(stored.print, mine, gate.require_comparable, short)
+    runs = [a.stages for a in own]
+    result = judge_stored(
+        gate, document.slo, runs, stored.sessions, found, tuple(short.values())
+    )  # fmt: skip
     return Comparison(
         stored.name, gate.candidate, gate.require_comparable, found, (), (), result, gate.alpha,
         len(own),

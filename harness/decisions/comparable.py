@@ -7,7 +7,7 @@ whether the lengths came out alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,8 +70,16 @@ def fingerprint(
     return Fingerprint(told, dict(lengths))
 
 
-def differences(a: Fingerprint, b: Fingerprint, fields: Sequence[str] = FIELDS) -> tuple[str, ...]:
-    """One sentence a field that differs, naming both values; empty where all agree."""
+def differences(
+    a: Fingerprint,
+    b: Fingerprint,
+    fields: Sequence[str] = FIELDS,
+    except_output_of: Collection[str] = (),
+) -> tuple[str, ...]:
+    """One sentence a field that differs, naming both values; empty where all agree.
+
+    except_output_of: classes whose answers' lengths are judged as the candidate's own fault.
+    """
     found = []
     for name in dict.fromkeys((*a.facts, *b.facts)):
         head = name.partition(".")[0]
@@ -82,14 +90,40 @@ def differences(a: Fingerprint, b: Fingerprint, fields: Sequence[str] = FIELDS) 
         left, right = (f.facts.get(name, "not given") for f in (a, b))
         found.append(f"{name} is {left} in the baseline, {right} in the candidate")
     if "realised_lengths" in fields:
-        found += _lengths(a, b)
+        found += _lengths(a, b, except_output_of)
     return tuple(found)
 
 
-def _lengths(a: Fingerprint, b: Fingerprint) -> list[str]:
+def shortfalls(
+    baseline: Fingerprint, candidate: Fingerprint, asked: Mapping[str, float | None]
+) -> dict[str, str]:
+    """Class -> a sentence, where answers came out as long as asked in the baseline and more than
+    2 % shorter in the candidate.
+
+    asked: class -> mean output tokens that the schedule asked of either arm, None where lengths
+    were left to the model. The baseline's answers prove that the ask can be kept; a candidate that
+    ends early is broken, not incomparable. Longer answers, and a baseline that went its own way
+    too, stay a difference of realised lengths.
+    """
+    found = {}
+    for name, wanted in asked.items():
+        x, y = (p.lengths.get(name, (None, None))[1] for p in (baseline, candidate))
+        if not wanted or not x or y is None:
+            continue
+        if abs(x / wanted - 1) <= LENGTHS_APART and y / wanted < 1 - LENGTHS_APART:
+            found[name] = (
+                f"class {name} asks for {wanted:,.1f} output tokens a request: the baseline gives"
+                f" {x:,.1f}, the candidate {y:,.1f}"
+            )
+    return found
+
+
+def _lengths(a: Fingerprint, b: Fingerprint, except_output_of: Collection[str]) -> list[str]:
     found = []
     for name in a.lengths.keys() & b.lengths.keys():
         for what, x, y in zip(("input", "output"), a.lengths[name], b.lengths[name], strict=True):
+            if what == "output" and name in except_output_of:
+                continue
             if x and y and abs(y / x - 1) > LENGTHS_APART:
                 found.append(
                     f"realised_lengths.{name}.{what} is {x:,.1f} tokens in the baseline,"

@@ -25,6 +25,7 @@ from harness.scenario.gate import AbsoluteRule, Gate, RelativeRule, SloRule, as_
 from harness.scenario.slo import Slo
 
 MOST_DISCARDED = 0.20
+SHORT_ANSWERS = "answer-length"  # the id of a rule that is always on
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,13 @@ def judge_gate(
     look: Look | None = None,
     sigma_of: Mapping[str, float] | None = None,
     differences: Sequence[str] = (),
+    short: Sequence[str] = (),
 ) -> GateResult:
     """The verdict at a look, by default the last whose blocks are there (else the first).
 
     slo: of the scenario.  sigma_of: rule id -> SD of d from a calibration.  differences: fields in
-    which the arms cannot be compared; any makes the gate invalid.
+    which the arms cannot be compared; any makes the gate invalid.  short: where only the
+    candidate's answers end before the length asked for; any fails it.
     """
     sound, discarded = sort_blocks(gate, blocks)
     looks = plan_looks(gate)
@@ -133,6 +136,7 @@ def judge_gate(
         for rule in gate.rules
         for result in _results(rule, judged, used, slo, look, dict(sigma_of or {}))
     )
+    rules = with_short_answers(rules, short)
     outcome = overall(r.outcome for r in rules)
     return GateResult(
         outcome, gravest_reason(rules, outcome), rules, look, looks, len(sound), tuple(discarded)
@@ -295,6 +299,23 @@ def void_rule(rule: SloRule | AbsoluteRule | RelativeRule, reason: str) -> RuleR
     return RuleResult(
         rule.id, rule.kind, metric, stat, rule.stage or "main", Outcome.INVALID, reason
     )  # fmt: skip
+
+
+def with_short_answers(rules: Sequence[RuleResult], short: Sequence[str]) -> tuple[RuleResult, ...]:
+    """The rules and, first, the failed one that no scenario has to declare: answers end early.
+
+    A rule kept on shorter answers shows nothing, so what passed is open.
+    """
+    if not short:
+        return tuple(rules)
+    own = RuleResult(
+        SHORT_ANSWERS, "lengths", "output_tok", "mean", "main", Outcome.FAIL, "; ".join(short)
+    )
+    why = "the candidate's answers were shorter than the baseline's, which makes requests cheaper"
+    return (own, *(
+        replace(r, outcome=Outcome.INCONCLUSIVE, reason=why) if r.outcome is Outcome.PASS else r
+        for r in rules
+    ))  # fmt: skip
 
 
 def gravest_reason(rules: Sequence[RuleResult], outcome: Outcome) -> str:

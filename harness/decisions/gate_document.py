@@ -120,9 +120,9 @@ def gate_schema() -> dict[str, Any]:
     )  # fmt: skip
     rule = _object(
         "id kind metric stat stage verdict reason baseline candidate", id=text,
-        kind={"enum": ["relative", "absolute", "slo"]}, metric=text, stat=text, stage=text,
-        verdict=verdict, reason=text, baseline=value, candidate=value, limit=number, bound=value,
-        limit_ratio={"type": "number"}, effect_ratio=number,
+        kind={"enum": ["relative", "absolute", "slo", "lengths"]}, metric=text, stat=text,
+        stage=text, verdict=verdict, reason=text, baseline=value, candidate=value, limit=number,
+        bound=value, limit_ratio={"type": "number"}, effect_ratio=number,
         ci_ratio={"type": "array", "items": number, "minItems": 2, "maxItems": 2},
         p=number, p_holm=number, p_noninferior=number, is_improved={"type": "boolean"},
         mde_before_ratio=number, mde_after_ratio=number, noise_floor_ratio=number,

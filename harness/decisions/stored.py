@@ -21,6 +21,7 @@ from harness.decisions.gate import (
     run_of,
     stat_of,
     void_rule,
+    with_short_answers,
 )
 from harness.decisions.looks import Look
 from harness.decisions.relative import Evidence, Judged, judge_relative
@@ -61,8 +62,12 @@ def judge_stored(
     runs: Sequence[Mapping[str, RunSample]],
     sessions: Sequence[Values],
     differences: Sequence[str] = (),
+    short: Sequence[str] = (),
 ) -> GateResult:
-    """runs: of the candidate, each by stage.  sessions: stored ones in use, comparable ones."""
+    """runs: of the candidate, each by stage.  sessions: stored ones in use, comparable ones.
+
+    differences, short: as judge_gate has them.
+    """
     sound = [r for r in runs if r and all(s.summary.is_valid for s in r.values())]
     look = Look(max(1, len(sound)), gate.alpha)
     reason = ""
@@ -85,6 +90,7 @@ def judge_stored(
         pooled = pooled_summary([run_of(run, rule) for run in sound], look.alpha)
         own = slo if isinstance(rule, SloRule) else as_slo(rule)
         rules += [held_rule(rule, verdict) for verdict in judge_slo(pooled, own)]
+    rules = list(with_short_answers(rules, short))
     outcome = overall(r.outcome for r in rules)
     return GateResult(
         outcome, gravest_reason(rules, outcome), tuple(rules), look, (look,), len(sound), (), False

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.run_sample import RunSample, run_sample
-from harness.decisions.comparable import Fingerprint, differences, fingerprint
+from harness.decisions.comparable import Fingerprint, differences, fingerprint, shortfalls
 from harness.decisions.comparison import Comparison, paired_rows
 from harness.decisions.gate import Block, GateResult, has_too_many_faults, is_decided, judge_gate
 from harness.decisions.gate_document import gate_document, gate_schema
@@ -324,6 +324,34 @@ def test_not_comparable_is_invalid(base: RunSample) -> None:
     found = judge_gate(gate(), Slo(), blocks(base, [0.0] * 8), differences=("model.id is a, b",))
     assert found.outcome is Outcome.INVALID
     assert "model.id" in found.reason
+
+
+def test_answers_cut_short_by_the_candidate_alone_fail_it(base: RunSample) -> None:
+    """The baseline shows that 20 tokens can be had; with 19 the candidate is broken, and what it
+    does faster shows nothing."""
+    full, cut = prints(), prints(lengths={"chat": (100.0, 19.0)})
+    assert list(shortfalls(full, cut, {"chat": 20.0})) == ["chat"]
+    assert "asks for 20.0 output tokens" in shortfalls(full, cut, {"chat": 20.0})["chat"]
+    assert not differences(full, cut, except_output_of={"chat"})
+    for baseline, candidate, asked in (
+        (full, cut, None),  # lengths were left to the model
+        (cut, cut, 20.0),  # the baseline does not keep the ask either
+        (full, prints(lengths={"chat": (100.0, 21.0)}), 20.0),  # longer is another matter
+        (full, prints(lengths={"chat": (100.0, 19.7)}), 20.0),  # within 2 %
+        (full, prints(lengths={"chat": (100.0, None)}), 20.0),
+    ):
+        assert not shortfalls(baseline, candidate, {"chat": asked})
+    told = tuple(shortfalls(full, cut, {"chat": 20.0}).values())
+    found = judge_gate(gate(), Slo(), blocks(base, [0.0] * 8), short=told)
+    assert [r.outcome for r in found.rules] == [Outcome.FAIL, Outcome.INCONCLUSIVE]
+    assert found.outcome is Outcome.FAIL
+    assert gate_headline(comparison(found), found).answer == "FAIL: answer-length"
+    data = gate_document(
+        comparison(found), scenario="s", scenario_sha256="0" * 64, seed=1, exit_code=1, arms={}
+    )
+    assert data["rules"][0]["kind"] == "lengths"
+    stored = judge_stored(gate(), Slo(), [{"main": base}] * 3, [], short=told)
+    assert stored.outcome is Outcome.FAIL
 
 
 # -- stored sessions ---------------------------------------------------------------------------
