@@ -141,6 +141,13 @@ GLOSSARY: dict[str, Entry] = {
         "tok/s",
         "the system",
     ),
+    "max_goodput": Entry(
+        "Sustained rate",
+        "The largest offered rate whose SLO attainment stays at or above the share the scenario"
+        " asks for, from several rates of an open load.",
+        "req/s",
+        f"valid {_REQUESTS}, by rate",
+    ),
     "slo_attainment": Entry(
         "SLO attainment",
         "Share of valid requests that succeeded and kept every limit; a failure is a miss, a limit"

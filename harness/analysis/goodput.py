@@ -24,6 +24,7 @@ REQUEST_METRICS = (
     "ttft", "ttfv", "tpot", "e2e_latency", "max_stall", "time_to_first_argument",
     "time_to_tool_call",
 )  # fmt: skip
+NUM_PARTS = 10
 _HIGHEST_FIRST = ("max", "p99", "p95", "p90", "p50")
 NO_LIMIT = "the scenario sets no limit that a single request could keep"
 
@@ -106,6 +107,21 @@ def goodput_pairs(
         share_pair("slo_attainment", goodness.is_good[members], scope=scope),
         rate_pair("goodput_req_per_s", "req/s", bins.count(good), bins, frame, scope, rng, "valid"),
     ]
+
+
+def good_parts(frame: Frame, goodness: Goodness) -> tuple[tuple[int, int], ...]:
+    """(good, valid) requests by intended send in each tenth of the window, in order of time.
+
+    Sums to the counts of slo_attainment; empty where no request has a limit to keep.
+    """
+    members = frame.is_measured & frame.is_last & frame.is_valid
+    if not goodness.has_limit[members].any():
+        return ()
+    edges = np.linspace(0.0, frame.window_s, NUM_PARTS + 1)
+    part = np.clip(np.searchsorted(edges, frame.intended_s, side="right") - 1, 0, NUM_PARTS - 1)
+    valid = np.bincount(part[members], minlength=NUM_PARTS)
+    good = np.bincount(part[members & goodness.is_good], minlength=NUM_PARTS)
+    return tuple(zip(map(int, good), map(int, valid), strict=True))
 
 
 def _absent(metric: str, stat: str, scope: str) -> Pair:

@@ -20,7 +20,7 @@ from harness.analysis.cold import cold_pairs
 from harness.analysis.curves import NINES, cdf_curve, nines_curve
 from harness.analysis.fitness import call_samples, fitness_pairs
 from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
-from harness.analysis.goodput import Goodness, goodput_pairs, judge_requests
+from harness.analysis.goodput import Goodness, good_parts, goodput_pairs, judge_requests
 from harness.analysis.latency import end_samples, latency_samples
 from harness.analysis.quantiles import Pair, Sample, estimate_quantiles
 from harness.analysis.reconcile import Reconciled, reconcile, wire_overhead
@@ -74,6 +74,7 @@ def analyse_point(
         curves=_curves(frame, times.gaps, samples["all"], checks),
         uptime_windows=windows,
         server=both.side,
+        good_parts=good_parts(frame, goodness),
     )
 
 

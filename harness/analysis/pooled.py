@@ -41,15 +41,22 @@ def effective_size(indicators: Sequence[BoolArray]) -> float:
     indicators: one [n_i] a run, in order of time.  One run has no scatter between runs to look at.
     """
     runs = [x for x in indicators if len(x)]
-    if not runs:
+    return pooled_size(
+        [int(x.sum()) for x in runs], [len(x) for x in runs],
+        [len(x) / design_effect(x) for x in runs],
+    )  # fmt: skip
+
+
+def pooled_size(num_yes: Sequence[int], num: Sequence[int], n_eff: Sequence[float]) -> float:
+    """As effective_size, from the counts of each run and what they are worth within it."""
+    total = sum(num)
+    if not total:
         return 0.0
-    within = sum(len(x) / design_effect(x) for x in runs)
-    total = sum(len(x) for x in runs)
-    share = sum(int(x.sum()) for x in runs) / total
-    means = np.array([x.mean() for x in runs])
-    if len(runs) < 2 or share in (0.0, 1.0):
+    within, share = sum(n_eff), sum(num_yes) / total
+    if len(num) < 2 or share in (0.0, 1.0):
         return max(1.0, within)
-    scatter = float(means.var(ddof=1)) / len(runs)
+    means = np.array(num_yes) / np.array(num)
+    scatter = float(means.var(ddof=1)) / len(num)
     between = share * (1 - share) / scatter if scatter > 0 else math.inf
     return max(1.0, min(within, between, total))
 
@@ -70,6 +77,7 @@ def pooled_summary(runs: Sequence[RunSample], alpha: float = 0.05) -> PointSumma
         is_stable=all(r.summary.is_stable for r in runs),
         backlog=max((r.summary.backlog for r in runs), key=lambda b: b[1] - b[0]),
         counts=counts,
+        good_parts=tuple(part for r in runs for part in r.summary.good_parts),
     )
 
 

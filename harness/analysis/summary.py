@@ -219,6 +219,7 @@ class PointSummary:
     backlog: in-flight requests at the start and the end of the window.
     counts: of requests in the window: `requests valid success failed throttled cancelled cut
     client_fault one_token no_tpot no_visible skipped_<metric>`.
+    good_parts: (good, valid) requests of each tenth of the window; empty without a limit.
     """
 
     meta: PointMeta
@@ -235,6 +236,7 @@ class PointSummary:
     curves: tuple[Curve, ...]
     uptime_windows: tuple[UptimeWindow, ...] = ()
     server: ServerSide = field(default_factory=ServerSide)
+    good_parts: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -280,6 +282,7 @@ class PointSummary:
             "curves": [_plain(asdict(c)) for c in self.curves],
             "uptime_windows": [_plain(asdict(w)) for w in self.uptime_windows],
             "server": self.server.to_json(),
+            "good_parts": [list(part) for part in self.good_parts],
         }
 
     @classmethod
@@ -299,6 +302,7 @@ class PointSummary:
             curves=tuple(Curve(**_fields(c)) for c in row["curves"]),
             uptime_windows=tuple(UptimeWindow(**_fields(w)) for w in row["uptime_windows"]),
             server=ServerSide.from_json(row.get("server", {})),
+            good_parts=tuple((good, valid) for good, valid in row.get("good_parts", ())),
         )
 
 

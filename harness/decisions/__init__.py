@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.decisions.capacity import Capacity, find_capacity, sustained
 from harness.decisions.comparison import Comparison
 from harness.decisions.headlines import Headline, headlines
 from harness.decisions.slo import judge_slo
@@ -9,6 +10,6 @@ from harness.decisions.uptime import judge_uptime
 from harness.decisions.verdict import exit_code, verdict_of_run
 
 __all__ = [
-    "Comparison", "Headline", "exit_code", "headlines", "judge_slo", "judge_uptime",
-    "verdict_of_run",
+    "Capacity", "Comparison", "Headline", "exit_code", "find_capacity", "headlines", "judge_slo",
+    "judge_uptime", "sustained", "verdict_of_run",
 ]  # fmt: skip

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis import PointSummary
+from harness.decisions.levels import ladders
 from harness.decisions.verdict import verdict_of_run
 from harness.decisions.wording import amount, interval, statistic
 from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
 
-_OF_RATE = ("rate", "thin", "every", "requests", "duration", "seed")  # the rate, or how long
 _KEY_FIGURES = (
     ("ttft", "p50", "valid"),
     ("tpot", "p50", "valid"),
@@ -93,21 +93,12 @@ def _capacity(
     is_open = all(s.meta.kind == "open" and s.meta.offered_req_per_s for s in summaries)
     if not is_open or len({s.meta.offered_req_per_s for s in summaries}) < 2:
         return ()
-    ladders: dict[tuple[str, ...], list[PointSummary]] = {}
-    for summary in summaries:
-        ladders.setdefault(_ladder(summary), []).append(summary)
     has_targets = len({s.meta.target for s in summaries}) > 1
     found = []
-    for (target, *others), points in sorted(ladders.items()):
+    for (target, *others), points in ladders(summaries).items():
         who = ", ".join([*([target] if has_targets else []), *others])
         found.append(_sustained(f"{who}: " if who else "", points, verdicts))
     return tuple(found)
-
-
-def _ladder(summary: PointSummary) -> tuple[str, ...]:
-    """The target, then what is swept beside the rate."""
-    parts = ((path.rpartition(".")[2], value) for path, value in summary.meta.swept.items())
-    return (summary.meta.target, *(f"{name} {v}" for name, v in parts if name not in _OF_RATE))
 
 
 def _sustained(who: str, points: Sequence[PointSummary], verdicts: Sequence[Verdict]) -> Headline:

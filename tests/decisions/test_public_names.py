@@ -17,7 +17,7 @@ def test_analysis_offers_these_names():
 
 def test_decisions_offers_these_names():
     assert set(harness.decisions.__all__) == {
-        "Comparison", "Headline", "exit_code", "headlines", "judge_slo", "judge_uptime",
-        "verdict_of_run",
+        "Capacity", "Comparison", "Headline", "exit_code", "find_capacity", "headlines",
+        "judge_slo", "judge_uptime", "sustained", "verdict_of_run",
     }  # fmt: skip
     assert all(getattr(harness.decisions, name) for name in harness.decisions.__all__)
