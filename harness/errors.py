@@ -115,11 +115,14 @@ SHOWN_FAULTS = 20  # a screen of them; JSON has all
 
 
 class ScenarioError(UsageError):
-    """A document is not valid; every fault is reported together."""
+    """A document is not valid; every fault is reported together. check: the verb that reads it."""
 
-    def __init__(self, source: str, faults: Sequence[Fault], *, kind: str = "scenario") -> None:
+    def __init__(
+        self, source: str, faults: Sequence[Fault], *, kind: str = "scenario",
+        check: str = "harness validate",
+    ) -> None:  # fmt: skip
         super().__init__(f"{kind} '{source}' is not valid")
-        self.source = source
+        self.source, self.check = source, check
         self.faults = tuple(faults)
 
     def render(self) -> str:
@@ -133,6 +136,6 @@ class ScenarioError(UsageError):
         ]
         if len(self.faults) > len(shown):
             num_left = len(self.faults) - len(shown)
-            rows.append(f"  and {num_left:,} more: harness validate --json lists all")
-        retry = f"fix {'this' if len(rows) == 1 else 'these'}, then: harness validate {self.source}"
+            rows.append(f"  and {num_left:,} more: {self.check} --json lists all")
+        retry = f"fix {'this' if len(rows) == 1 else 'these'}, then: {self.check} {self.source}"
         return "\n".join([f"error: {self.what}", *rows, retry])

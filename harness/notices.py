@@ -77,6 +77,14 @@ SENTENCES: dict[str, str] = {
         " out: the load and its lengths are that much lighter than the trace's"
     ),
     "skipped_limit": "the limit on {metric} was skipped for class {name}: it cannot have it",
+    # prices
+    "stale_prices": (
+        "the prices of {sheet} are of {as_of}, {days} days old (limit {limit}): every cost below is"
+        " of that day; compare the vendor's page, then set as_of"
+    ),
+    "prices_from_tomorrow": (
+        "the prices of {sheet} are dated {as_of}, which is still to come: correct as_of"
+    ),
     # records
     "no_metrics": (
         "target {target} shows no metrics at {url} ({why}): its own queue, cache and token counts"

@@ -1,7 +1,7 @@
 """The one place that parses, converts and formats quantities.
 
-Units live in values: `250ms`, `8/s`, `0.90USD/Mtok`. A bare number where a dimension is needed is
-an error that names two right spellings. Inside the program: int nanoseconds in load and records,
+Units live in values: `250ms`, `8/s`, `0.90USD/Mtok`, `31Mtok/d`. A bare number where a dimension
+is needed is an error that names two right spellings. Inside the program: int nanoseconds in load and records,
 float seconds from the first statistic on, milliseconds only in printed text.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -30,6 +31,8 @@ SIZE_BYTES = {
     "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30,
 }  # fmt: skip
 MONEY_USD = {"USD": 1.0}
+TOKENS = {"tok": 1.0, "ktok": 1e3, "Mtok": 1e6, "Gtok": 1e9}
+VOLUME_HOURS = {"s": 1 / 3600, "min": 1 / 60, "h": 1.0, "d": 24.0, "month": 720.0}  # of 30 days
 
 
 def parse(text: object, table: Mapping[str, float], name: str, examples: str) -> float:
@@ -96,6 +99,73 @@ def parse_size(text: object) -> float:
     return parse(text, SIZE_BYTES, "size", "64MiB or 80GB")
 
 
+def parse_money(text: object) -> float:
+    """`25USD` -> 25.0; must be above 0."""
+    value = parse(text, MONEY_USD, "sum of money", "25USD")
+    if value <= 0:
+        raise ValueError(f"'{text}' must be above 0")
+    return value
+
+
+def parse_volume(text: object) -> float:
+    """`31Mtok/d` -> tokens an hour; a month has 30 days. Must be above 0."""
+    examples = "31Mtok/d or 2Gtok/month"
+    table = {
+        f"{tokens}/{period}": factor / hours
+        for tokens, factor in TOKENS.items()
+        for period, hours in VOLUME_HOURS.items()
+    }
+    parse(text, table, "volume of tokens", examples)  # says what is wrong with it
+    match = _NUMBER.match(str(text))
+    assert match is not None
+    tokens, _, period = match[2].partition("/")
+    value = _scaled(match[1], TOKENS[tokens]) / VOLUME_HOURS[period]
+    if value <= 0:
+        raise ValueError(f"'{text}' must be above 0")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD for one unit. low == high but where a range is known instead of a price."""
+
+    low: float
+    high: float
+
+    @property
+    def point(self) -> float:
+        """The middle of the range: what one figure is computed with."""
+        return (self.low + self.high) / 2
+
+    @property
+    def is_range(self) -> bool:
+        return self.low != self.high
+
+    def times(self, factor: float) -> Price:
+        return Price(self.low * factor, self.high * factor)
+
+
+def price_parser(unit: str) -> Callable[[object], Price]:
+    """Reads `0.90USD/Mtok`, or the range `2.00-4.30USD/gpu_h`, of one unit."""
+
+    def parse_price(text: object) -> Price:
+        if isinstance(text, Price):
+            return text
+        examples = f"0.90USD/{unit}, or a range 0.90-1.20USD/{unit}"
+        if isinstance(text, bool) or not isinstance(text, str | int | float):
+            raise ValueError(f"expected a price; write {examples}")
+        low, dash, high = str(text).partition("-")
+        lower = low + f"USD/{unit}" * bool(dash)
+        ends = [parse(end, {f"USD/{unit}": 1.0}, "price", examples) for end in (lower, high) if end]
+        if not ends or min(ends) < 0 or (dash and len(ends) != 2):
+            raise ValueError(f"'{text}' is not a price; write {examples}")
+        if ends[0] > ends[-1]:
+            raise ValueError(f"'{text}' runs from high to low; write the lower price first")
+        return Price(ends[0], ends[-1])
+
+    return parse_price
+
+
 def _share_examples(text: object) -> str:
     """`0.9` is meant as a ratio more often than as 0.9 percent: 90% stands first."""
     try:
@@ -160,6 +230,40 @@ def write_share(value: float) -> str:
     return f"{(Decimal(repr(value)) * 100).normalize():f}%"
 
 
+def write_money(value: float) -> str:
+    """25.0 -> `25USD`; exact for any float."""
+    return f"{_shortest(value)}USD"
+
+
+def write_volume(value: float) -> str:
+    """Tokens an hour; exact for any float."""
+    return f"{_shortest(value)}tok/h"
+
+
+def price_writer(unit: str) -> Callable[[Price], str]:
+    """Price(0.9, 0.9) -> `0.9USD/Mtok`; exact for any float."""
+
+    def write_price(price: Price) -> str:
+        number = _shortest(price.low)
+        number += f"-{_shortest(price.high)}" if price.is_range else ""
+        return f"{number}USD/{unit}"
+
+    return write_price
+
+
+def write_size(value: float) -> str:
+    """8e10 -> `80GB`; exact for any float."""
+    for unit in ("GB", "MB", "kB"):
+        if value >= SIZE_BYTES[unit] and (value / SIZE_BYTES[unit]).is_integer():
+            return f"{value / SIZE_BYTES[unit]:.0f}{unit}"
+    return f"{_shortest(value)}B"
+
+
+def _shortest(value: float) -> str:
+    """Without an exponent, so that a range's dash is the only one."""
+    return f"{Decimal(repr(value)).normalize():f}"
+
+
 # Fields of a document: the YAML holds `250ms`, the model holds 0.25, a dump writes `250ms` again.
 def _field(parser: Any, writer: Any, pattern: str, example: str) -> Any:
     schema = {"type": "string", "pattern": pattern, "examples": [example]}
@@ -172,3 +276,27 @@ _S = r"^\s*\d+(\.\d+)?\s*%\s*$"
 Seconds = Annotated[float, *_field(parse_seconds, write_seconds, _T, "250ms")]
 ReqPerS = Annotated[float, *_field(parse_rate, write_rate, _R, "8/s")]
 Share = Annotated[float, *_field(parse_share, write_share, _S, "99%")]
+_N = r"\d+(\.\d+)?"
+Usd = Annotated[float, *_field(parse_money, write_money, rf"^\s*{_N}\s*USD\s*$", "25USD")]
+TokPerH = Annotated[
+    float,
+    *_field(
+        parse_volume, write_volume,
+        rf"^\s*{_N}([eE][+-]?\d+)?\s*[kMG]?tok/(s|min|h|d|month)\s*$", "31Mtok/d",
+    ),
+]  # fmt: skip
+SizeBytes = Annotated[
+    float, *_field(parse_size, write_size, rf"^\s*{_N}\s*([kMG]i?)?B\s*$", "80GB")
+]
+
+
+def _price_field(unit: str, example: str) -> Any:
+    pattern = rf"^\s*{_N}(\s*-\s*{_N})?\s*USD/{unit}\s*$"
+    return _field(price_parser(unit), price_writer(unit), pattern, example)
+
+
+UsdPerMtok = Annotated[Price, *_price_field("Mtok", "0.90USD/Mtok")]
+UsdPerAudioMin = Annotated[Price, *_price_field("audio_min", "0.20USD/audio_min")]
+UsdPerImage = Annotated[Price, *_price_field("image", "0.001USD/image")]
+UsdPerRequest = Annotated[Price, *_price_field("request", "0.0001USD/request")]
+UsdPerGpuH = Annotated[Price, *_price_field("gpu_h", "5.00USD/gpu_h")]

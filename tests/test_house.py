@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy(args: list[str]) -> None:
     assert "harness" in found.stdout
 
 
-@pytest.mark.parametrize("verb", ["validate", "expand", "init", "schema", "report"])
+@pytest.mark.parametrize("verb", ["validate", "expand", "init", "plan", "schema", "report"])
 def test_planning_verbs_need_neither_locust_nor_torch(verb: str) -> None:
     found = run_python(
         "import sys\n"

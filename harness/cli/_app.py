@@ -26,6 +26,7 @@ VERBS = {
     "compare": "Set two stored runs side by side, with intervals.",
     "calibrate": "Measure how much two runs of the same thing differ here.",
     "baseline": "List stored baselines, or take a session out of use.",
+    "plan": "Replicas and money: from a stored run, a forecast and a price sheet.",
     "report": "Render runs again from their records.",
     "init": "Write a commented scenario from the library.",
     "validate": "Check scenarios; every fault with line and column.",

@@ -18,12 +18,11 @@ from harness.errors import Fault, ScenarioError
 from harness.notices import Notice
 from harness.scenario._check import check
 from harness.scenario._contents import pin_files
-from harness.scenario._faults import Wrong
 from harness.scenario._files import library_folder, library_names
 from harness.scenario._flags import Flags, apply_flags, apply_overrides, complete_urls
-from harness.scenario._paths import show
+from harness.scenario._placing import in_order, nearest, placed
 from harness.scenario._substitute import substitute
-from harness.scenario._tree import Place, Tree, Where, parse_yaml, read_text
+from harness.scenario._tree import Tree, Where, parse_yaml, read_text
 from harness.scenario.advice import advise
 from harness.scenario.document import Scenario
 from harness.scenario.expand import expand
@@ -102,10 +101,10 @@ def load_scenario(
         wrong += misses
         notices += said
     unread = {(fault.line, fault.column) for fault in tree.faults}  # said already, for a reason
-    placed = _placed(wrong, data, tree, origins)
-    faults += [f for f in placed if not f.line or (f.line, f.column) not in unread]
+    found = placed(wrong, data, tree, origins)
+    faults += [f for f in found if not f.line or (f.line, f.column) not in unread]
     if faults or document is None:
-        raise ScenarioError(str(source), _in_order(faults))
+        raise ScenarioError(str(source), in_order(faults))
     document = Scenario.model_validate(data)
     _try_sweep(document, str(source), tree, folders)
     notices += advise(document, env)
@@ -119,9 +118,9 @@ def load_resolved(path: str | Path) -> LoadedScenario:
     path = Path(path)
     text, tree = _parse(path, str(path))
     checked = check(tree.data)
-    faults = [*tree.faults, *_placed(checked.wrong, tree.data, tree, {})]
+    faults = [*tree.faults, *placed(checked.wrong, tree.data, tree, {})]
     if faults or checked.document is None:
-        raise ScenarioError(str(path), _in_order(faults))
+        raise ScenarioError(str(path), in_order(faults))
     folders = (path.resolve().parent, library_folder())
     return LoadedScenario(checked.document.name, path, text, checked.document, (), folders)
 
@@ -166,51 +165,6 @@ def _is_value(data: object, where: Where) -> bool:
     return bool(where) and (not isinstance(data, dict | list) or not data)
 
 
-def _placed(
-    wrong: Sequence[Wrong], data: object, tree: Tree, origins: Mapping[Where, str]
-) -> list[Fault]:
-    """Faults with the position of the key or value, or the flag it came from."""
-    faults: list[Fault] = []
-    for w in wrong:
-        origin = _origin_of(w.where, tree, origins)
-        shown = show(data, w.where)
-        if origin != "scenario":
-            faults.append(Fault(shown, f"{w.message} (from {origin})"))
-            continue
-        place = _nearest(w.where, tree)
-        is_key = w.at_key or w.where not in tree.places
-        line, column = (place.key_line, place.key_column) if is_key else (place.line, place.column)
-        faults.append(Fault(shown, w.message, line, column))
-    return faults
-
-
-def _origin_of(where: Where, tree: Tree, origins: Mapping[Where, str]) -> str:
-    """The flag that set what is wrong, or a block in which something is missing."""
-    for size in range(len(where), 0, -1):
-        head = where[:size]
-        if head in origins:
-            return origins[head]
-        if head in tree.places:
-            return "scenario"
-        beside = next((known for known in origins if known[:size] == head), None)
-        if beside is not None:  # the block is not in the file: a flag made it
-            return origins[beside]
-    return "scenario"
-
-
-def _nearest(where: Where, tree: Tree) -> Place:
-    """The place of `where`, or of the closest block around it where it is missing."""
-    for size in range(len(where), -1, -1):
-        if where[:size] in tree.places:
-            return tree.places[where[:size]]
-    return Place(1, 1, 1, 1)
-
-
-def _in_order(faults: Sequence[Fault]) -> list[Fault]:
-    """By position; those without one (from flags) last."""
-    return sorted(faults, key=lambda f: (f.line == 0, f.line, f.column))
-
-
 def _try_sweep(document: Scenario, source: str, tree: Tree, folders: Sequence[Path]) -> None:
     """Every swept value must give a valid document whose files can be read; faults are placed at
     the sweep."""
@@ -219,6 +173,6 @@ def _try_sweep(document: Scenario, source: str, tree: Tree, folders: Sequence[Pa
         if has_swept_files(document):
             read_materials(document, folders)
     except ScenarioError as error:
-        place = _nearest(("sweep", "over"), tree)
+        place = nearest(("sweep", "over"), tree)
         faults = [Fault(f.path, f.message, place.key_line, place.key_column) for f in error.faults]
         raise ScenarioError(source, faults) from error
