@@ -1,8 +1,8 @@
 """The one place that parses, converts and formats quantities.
 
 Units live in values: `250ms`, `8/s`, `0.90USD/Mtok`, `31Mtok/d`. A bare number where a dimension
-is needed is an error that names two right spellings. Inside the program: int nanoseconds in load and records,
-float seconds from the first statistic on, milliseconds only in printed text.
+is needed is an error that names two right spellings. Inside the program: int nanoseconds in load
+and records, float seconds from the first statistic on, milliseconds only in printed text.
 """
 
 from __future__ import annotations
