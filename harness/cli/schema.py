@@ -18,17 +18,28 @@ _SETTINGS = Path(".vscode") / "settings.json"
 @click.command()
 @click.option("--install", is_flag=True, help=f"Write {_FILE} and editor settings here.")
 @click.option("--gate", "of_gate", is_flag=True, help="Of gate.json, version harness/gate/v1.")
+@click.option("--plan", "of_plan", is_flag=True, help="Of plan.json, version harness/plan/v1.")
 @voice_options
-def command(install: bool, of_gate: bool, voice: Voice) -> int:
-    """Print the JSON Schema of scenarios, version harness/v1; with --gate that of gate.json."""
+def command(install: bool, of_gate: bool, of_plan: bool, voice: Voice) -> int:
+    """Print the JSON Schema of scenarios, version harness/v1; with --gate that of gate.json, with
+    --plan that of plan.json."""
     from harness.scenario import json_schema
 
-    if install and of_gate:
-        raise click.UsageError("--install is for scenarios; redirect: harness schema --gate > FILE")
+    if of_gate and of_plan:
+        raise click.UsageError("one schema at a time: --gate or --plan")
+    if install and (of_gate or of_plan):
+        which = "--gate" if of_gate else "--plan"
+        raise click.UsageError(
+            f"--install is for scenarios; redirect: harness schema {which} > FILE"
+        )
     if of_gate:
         from harness.decisions.gate_document import gate_schema
 
         schema = gate_schema()
+    elif of_plan:
+        from harness.decisions.plan_document import plan_schema
+
+        schema = plan_schema()
     else:
         schema = json_schema()
     text = json.dumps(schema, indent=2, ensure_ascii=False)

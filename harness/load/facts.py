@@ -34,6 +34,8 @@ class TargetFacts:
     uses_max_completion_tokens: bool = False
     keeps_connections: bool = True
     dropped: tuple[str, ...] = ()
+    # what /models says of the served model's size: max_model_len, max_num_seqs, num_blocks ...
+    limits: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         row = asdict(self)

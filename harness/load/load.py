@@ -192,9 +192,10 @@ class Load:
     def body_of(self, arrival: Arrival) -> bytes:
         """The JSON body of an arrival, salted."""
         plan = self.shard.plan
+        # the points of a sweep replay one schedule: without their index a cache would know it
         opening = salt(
-            plan.run_id, plan.arm, plan.attempt, arrival.stage, arrival.ordinal,
-            arrival.phase == "warmup", self.shard.salt_words,
+            plan.run_id, f"{plan.arm} {plan.point_index}", plan.attempt,
+            arrival.stage, arrival.ordinal, arrival.phase == "warmup", self.shard.salt_words,
         )  # fmt: skip
         return self.shard.bodies.body(arrival.stage, arrival.row, opening)
 

@@ -22,6 +22,7 @@ from harness.scenario.document import Timeouts
 HANG_S = 10.0  # longest wait for a connection or the model list
 FIRST_ANSWER_S = 60.0  # a cold model may compile before its first token
 NUM_RTT = 5
+MOST_LIMITS = 32
 _HIDDEN = ("cookie", "auth", "key", "token", "secret", "organization", "project", "request-id")
 Api = Literal["chat", "completions"]
 
@@ -69,6 +70,7 @@ def probe_target(
         uses_max_completion_tokens="max_completion_tokens" in fields,
         keeps_connections=target.keeps_connections,
         dropped=dropped,
+        limits=_served_limits(listed, chosen),
     )
 
 
@@ -97,6 +99,23 @@ def _model_ids(target: Target, reply: Reply) -> tuple[str, ...]:
             why="its answer is not a list of models",
             do="give the base URL up to and including /v1",
         ) from None
+
+
+def _served_limits(reply: Reply, model: str) -> dict[str, int]:
+    """Whole numbers that the list gives for the model: `max_model_len` (ours, vLLM's), and the
+    reference engine's `engine.limits`; empty where it gives none."""
+    try:
+        rows = json.loads(reply.body)["data"]
+        row = next(row for row in rows if row["id"] == model)
+        told = {"max_model_len": row.get("max_model_len")}
+        told |= row.get("engine", {}).get("limits", {})
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return {}
+    return {
+        str(name)[:60]: value
+        for name, value in list(told.items())[:MOST_LIMITS]
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
+    }
 
 
 def _choose(target: Target, model: str, models: tuple[str, ...], reply: Reply) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 
 from harness.decisions.gate_document import gate_schema
+from harness.decisions.plan_document import plan_schema
 
 
 def test_stdout_is_a_json_schema(cli: Any) -> None:
@@ -22,6 +23,15 @@ def test_the_schema_of_gate_json_is_published(cli: Any) -> None:
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out) == gate_schema()
     assert cli("schema", "--gate", "--install").code == 2
+
+
+def test_the_schema_of_plan_json_is_published(cli: Any) -> None:
+    done = cli("schema", "--plan")
+    assert (done.code, done.err) == (0, "")
+    jsonschema.Draft202012Validator.check_schema(json.loads(done.out))
+    assert json.loads(done.out) == plan_schema()
+    assert cli("schema", "--plan", "--install").code == 2
+    assert cli("schema", "--plan", "--gate").code == 2
 
 
 def test_install_keeps_other_settings(cli: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from harness.errors import TargetError, UsageError
 from harness.load import TargetFacts, calibrate, probe_target
 from harness.load import probe as probe_module
+from harness.load._probe_http import Reply
 from harness.scenario import Materials
 from harness.scenario.document import CalibratedTokens, EstimatedTokens
 from harness.testing import ScriptedServer
@@ -279,6 +281,20 @@ def test_a_redirect_names_where_it_leads_without_its_secrets() -> None:
 def test_an_odd_stream_is_read_as_the_load_reads_it(body: bytes) -> None:
     with canned(stream(body)) as url:
         assert not probe_target(url).has_usage
+
+
+def test_the_served_limits_are_kept_as_far_as_they_are_numbers() -> None:
+    def listed(row: Mapping[str, Any]) -> Reply:
+        body = json.dumps({"data": [{"id": "other"}, {"id": "m", **row}]}).encode()
+        return Reply(200, {}, body)
+
+    own = {"max_model_len": 8192, "engine": {"limits": {"num_blocks": 100, "name": "x"}}}
+    limits = probe_module._served_limits(listed(own), "m")
+    assert limits == {"max_model_len": 8192, "num_blocks": 100}
+    for odd in ({}, {"engine": 3}, {"engine": {"limits": [1]}}, {"max_model_len": -1}):
+        assert probe_module._served_limits(listed(odd), "m") == {}
+    assert probe_module._served_limits(Reply(200, {}, b"<html>"), "m") == {}
+    assert probe_module._served_limits(listed(own), "unknown") == {}
 
 
 def test_unknown_model_names_those_there_are() -> None:
