@@ -33,7 +33,10 @@ class LogitEdits:
         self._bias_ids = torch.tensor([i for i, _ in p.logit_bias], dtype=torch.int64)
         self._bias = torch.tensor([b for _, b in p.logit_bias], dtype=torch.float32)
         stops = (*p.stop_token_ids, *(() if p.ignore_eos else eos_ids))
-        self._stop_ids = torch.tensor(stops, dtype=torch.int64)
+        self._is_bound = r.grammar is not None
+        ends = sorted(r.grammar.end_ids) if r.grammar is not None else []
+        self._end_ids = torch.tensor(ends, dtype=torch.int64)
+        self._stop_ids = torch.tensor((*stops, *ends), dtype=torch.int64)
         self._counts: torch.Tensor | None = None
         if p.repetition_penalty != 1 or p.frequency_penalty or p.presence_penalty:
             self._counts = torch.zeros(vocab_size, dtype=torch.int64)
@@ -47,6 +50,7 @@ class LogitEdits:
         return bool(
             p.logit_bias
             or p.min_tokens
+            or (p.ignore_eos and r.grammar is not None)
             or p.repetition_penalty != 1
             or p.frequency_penalty
             or p.presence_penalty
@@ -62,7 +66,18 @@ class LogitEdits:
                 counts = counts + torch.bincount(torch.tensor(drafts), minlength=len(counts))
             self._penalise(logits, counts)
         if self._request.num_generated + len(drafts) < self._request.params.min_tokens:
-            logits.index_fill_(0, self._stop_ids, -torch.inf)
+            self._withhold(logits, self._stop_ids)
+        elif self._is_bound and self._request.params.ignore_eos:
+            self._withhold(logits, self._end_ids)
+
+    def _withhold(self, logits: torch.Tensor, ids: torch.Tensor) -> None:
+        """Forbid what would end the answer; under a grammar, only while it allows something else.
+
+        A grammar that is complete allows nothing but an end: JSON has one, whatever was asked.
+        """
+        going_on = logits.index_fill(0, ids, -torch.inf)
+        if not self._is_bound or bool((going_on > -torch.inf).any()):
+            logits.copy_(going_on)
 
     def _penalise(self, logits: torch.Tensor, counts: torch.Tensor) -> None:
         """Repetition looks at prompt and output (CTRL, 2019), the other two at the output only."""

@@ -61,6 +61,9 @@ class Grammar(Protocol):
     @property
     def is_ready(self) -> bool: ...
 
+    def may_end(self, r: Request) -> bool:
+        """Whether the answer is complete without r's last token."""
+
 
 class RequestStatus(IntEnum):
     WAITING = 0

@@ -363,10 +363,20 @@ class Scheduler:
         return RequestOutput(r.request_id, tokens, logprobs, reason, timings)
 
     def _finish_reason(self, r: Request, token: int) -> FinishReason | None:
-        num_tokens = len(r.token_ids)
-        if token in r.end_ids and num_tokens - len(r.prompt_ids) >= r.params.min_tokens:
+        if token in r.end_ids and self._may_end(r, token):
             return FinishReason.STOP
-        return FinishReason.LENGTH if num_tokens >= r.max_num_tokens else None
+        return FinishReason.LENGTH if len(r.token_ids) >= r.max_num_tokens else None
+
+    def _may_end(self, r: Request, token: int) -> bool:
+        """Whether this token, one of those that end r, does so here.
+
+        A grammar's own end always does: the sampler withholds it as long as anything else may
+        follow. Any other stop token cuts no answer that its grammar holds for incomplete.
+        """
+        if r.grammar is not None and token in r.grammar.end_ids:
+            return True
+        is_early = r.num_generated < r.params.min_tokens
+        return not is_early and (r.grammar is None or r.grammar.may_end(r))
 
     def _finish(self, r: Request, reason: FinishReason) -> None:
         if r.status is RequestStatus.RUNNING:

@@ -36,6 +36,9 @@ class GrammarSource(Hashable, Protocol):
     def lark(self) -> str:
         """The grammar in llguidance's Lark. Runs in the compiler's thread; RequestRefused."""
 
+    def looser(self) -> GrammarSource | None:
+        """What will do instead where this does not compile; None: nothing."""
+
 
 class Grammar:
     """One request's grammar and its place in it. Belongs to the thread that steps.
@@ -66,6 +69,14 @@ class Grammar:
             self._matcher.consume_tokens(new)
             self._num_consumed += len(new)
         return self._matcher
+
+    def may_end(self, r: Request) -> bool:
+        """Whether the answer is complete without r's last token."""
+        assert self._matcher is not None
+        new = r.token_ids[r.num_prompt + self._num_consumed : -1]
+        self._matcher.consume_tokens(new)
+        self._num_consumed += len(new)
+        return bool(self._matcher.is_accepting())
 
     def num_valid(self, r: Request, draft_ids: list[int]) -> int:
         """How many leading drafts the grammar allows; an end of sequence is never among them."""
@@ -110,6 +121,14 @@ class GrammarCompiler:
 
     def _compile(self, source: GrammarSource) -> LLMatcher:
         """Raises RequestRefused."""
+        try:
+            return self._compile_strictly(source)
+        except RequestRefused:
+            if (looser := source.looser()) is None:
+                raise
+            return self._compile_strictly(looser)
+
+    def _compile_strictly(self, source: GrammarSource) -> LLMatcher:
         grammar = LLMatcher.grammar_from_lark(source.lark())
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if not matcher.is_error():

@@ -175,6 +175,11 @@ class Tokenizer:
         """Whether this text is one token of its own."""
         return self._backend.token_to_id(text) is not None
 
+    def added_tokens(self) -> dict[str, int]:
+        """Tokens beside the vocabulary proper that are shown like text, by that text."""
+        added = self._backend.get_added_tokens_decoder()
+        return {token.content: i for i, token in added.items() if not token.special}
+
     def to_json(self) -> str:
         """The whole tokenizer in the library's own format, for whoever reads that."""
         return str(self._backend.to_str())

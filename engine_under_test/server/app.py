@@ -20,9 +20,10 @@ from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
 from .answer import Answer, Wishes
+from .call_grammar import Constraint, Marks
 from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
-from .constraints import Constraint, constraint
+from .constraints import constraint
 from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
@@ -30,7 +31,6 @@ from .protocol import BodyParser, ChatBody, CompletionBody, GenerationBody
 from .requests import encode, fan_out
 from .sequence import Sequence
 from .sse import Dialect, Envelope
-from .tools import OPEN
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class ServerState:
     parser: BodyParser
     adapters: AdapterStore
     grammars: GrammarCompiler
+    marks: Marks
     api_key: str = ""
     faults: FaultPlan | None = None
     num_arrivals: int = field(default=0)
@@ -132,7 +133,7 @@ class App:
         body = self.state.parser.parse(ChatBody, raw)
         self._check_model(body.model)
         tokenizer = self.state.tokenizer
-        demanded = constraint(body, has_marker=tokenizer.has_token(OPEN))
+        demanded = constraint(body, self.state.marks)
         window = self.state.model.max_model_len
         text = prompt_text(body, tokenizer, window)
         # The template writes its own special tokens.
@@ -148,7 +149,7 @@ class App:
         body = self.state.parser.parse(CompletionBody, raw)
         self._check_model(body.model)
         tokenizer = self.state.tokenizer
-        demanded = constraint(body, has_marker=tokenizer.has_token(OPEN))
+        demanded = constraint(body, self.state.marks)
         ids = [
             await encode(
                 tokenizer,
@@ -187,7 +188,7 @@ class App:
         adapter = state.adapters.get(body.model)
         for sequence in sequences:
             sequence.request.adapter = adapter
-            if demanded is not None:
+            if demanded is not None and (demanded.is_demanded or not state.model.is_synthetic):
                 sequence.request.grammar = state.grammars.submit(demanded)
         options = body.stream_options
         wishes = Wishes(

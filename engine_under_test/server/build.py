@@ -24,6 +24,7 @@ from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
 from .app import ServerState
+from .call_grammar import Marks
 from .models import ServedModel
 from .protocol import BodyParser
 
@@ -109,6 +110,7 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         grammars=GrammarCompiler(
             tokenizer.to_json(), core.model_config.vocab_size, core.eos_ids or tokenizer.eos_ids
         ),
+        marks=Marks.of(tokenizer),
         adapters=AdapterStore(model.name, core.model_config, config, options.adapters),
         api_key=options.api_key,
         faults=faults,

@@ -33,6 +33,11 @@ class ServedModel:
         return "; ".join(filter(None, (self._weights_label, self._synthetic_label)))
 
     @property
+    def is_synthetic(self) -> bool:
+        """Whether drafts are accepted by a coin."""
+        return bool(self._synthetic_label)
+
+    @property
     def _synthetic_label(self) -> str:
         rates = self.engine_config.spec.synthetic_label if self.engine_config.spec else ""
         return rates and f"synthetic draft acceptance {rates}: speed only, no meaning"

@@ -150,6 +150,11 @@ class GenerationBody(BaseModel):
         return value
 
     @property
+    def has_form(self) -> bool:
+        """Whether response_format binds the answer: then no stop string cuts it."""
+        return self.response_format.get("type") != "text"
+
+    @property
     def num_logprobs(self) -> int | None:
         """Alternatives wanted a token; None: no log-probabilities at all."""
         raise NotImplementedError
@@ -195,6 +200,33 @@ class NamedChoice(BaseModel):
     function: FunctionName
 
 
+class Allowed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    mode: Literal["auto", "required"]
+    tools: list[dict[str, Any]] = Field(min_length=1, max_length=128)
+
+    @field_validator("tools")
+    @classmethod
+    def _functions_only(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return _check_tools(value)
+
+
+class AllowedChoice(BaseModel):
+    """tool_choice that allows some of the tools; the model is shown all of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    type: Literal["allowed_tools"]
+    allowed_tools: Allowed
+
+
+def _check_tools(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not all(map(is_tool, value)):
+        raise ValueError("each tool must be {'type': 'function', 'function': {'name': ...}}")
+    return value
+
+
 class ChatBody(GenerationBody):
     messages: list[dict[str, Any]] = Field(min_length=1, fail_fast=True)
     max_tokens: int | None = Field(None, ge=1)
@@ -204,15 +236,13 @@ class ChatBody(GenerationBody):
     add_generation_prompt: bool = True
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     tools: list[dict[str, Any]] = Field(default_factory=list, max_length=128)
-    tool_choice: Literal["auto", "none", "required"] | NamedChoice = "auto"
+    tool_choice: Literal["auto", "none", "required"] | NamedChoice | AllowedChoice = "auto"
     parallel_tool_calls: bool = True
 
     @field_validator("tools")
     @classmethod
     def _functions_only(cls, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if not all(map(is_tool, value)):
-            raise ValueError("each tool must be {'type': 'function', 'function': {'name': ...}}")
-        return value
+        return _check_tools(value)
 
     @field_validator("chat_template_kwargs")
     @classmethod
@@ -229,13 +259,23 @@ class ChatBody(GenerationBody):
     @property
     def must_call(self) -> bool:
         """Whether the answer has to be a call."""
+        if isinstance(self.tool_choice, AllowedChoice):
+            return self.tool_choice.allowed_tools.mode == "required"
         return self.tool_choice not in ("auto", "none")
 
     @property
-    def called_name(self) -> str | None:
-        """The one function that tool_choice names."""
+    def named_function(self) -> str | None:
+        """The one function that has to be called."""
         choice = self.tool_choice
         return choice.function.name if isinstance(choice, NamedChoice) else None
+
+    @property
+    def allowed_names(self) -> set[str] | None:
+        """The functions that may be called; None: all there are."""
+        choice = self.tool_choice
+        if isinstance(choice, AllowedChoice):
+            return {tool["function"]["name"] for tool in choice.allowed_tools.tools}
+        return None if self.named_function is None else {self.named_function}
 
     @property
     def num_logprobs(self) -> int | None:

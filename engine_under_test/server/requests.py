@@ -11,7 +11,7 @@ from ..tokenizer import Tokenizer
 from .completions import echoed
 from .errors import bad_request
 from .models import ServedModel
-from .protocol import GenerationBody
+from .protocol import ChatBody, GenerationBody
 from .sequence import Sequence
 from .sse import Dialect
 
@@ -69,6 +69,8 @@ def fan_out(
         )
     echoes = echoed(body, tokenizer) or [""] * len(prompts)
     sequences: list[Sequence] = []
+    has_calls = isinstance(body, ChatBody) and bool(body.callable_tools)
+    stops = [] if body.has_form else body.stop
     for prompt_ids, echo in zip(prompts, echoes, strict=True):
         room = _check_prompt(prompt_ids, max_tokens, model, prompt_field)
         params = body.sampling(max_tokens or room)
@@ -84,7 +86,7 @@ def fan_out(
                 cache_salt=body.cache_salt,
                 timings=Timings(received_ns=received_ns),
             )
-            sequences.append(Sequence(request, index, tokenizer, body.stop, echo))
+            sequences.append(Sequence(request, index, tokenizer, stops, echo, has_calls))
     return sequences
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..detokenizer import StopChecker
 from ..request import FinishReason, Request, RequestOutput, TokenLogprob
 from ..tokenizer import Tokenizer
+from .tools import StopsOutsideCalls
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Sequence:
     """num_tokens counts up to the token that completed a stop string; later ones are wasted.
 
     index: the choice it becomes.  echo: text the answer begins with, before any token.
+    stops: what ends its text.  has_calls: calls may stand in it, which no stop string cuts.
     is_over: nothing visible follows.  is_closed: the engine has let go of it too, so its timings
     are final.
     """
@@ -42,6 +44,7 @@ class Sequence:
         tokenizer: Tokenizer,
         stops: list[str],
         echo: str = "",
+        has_calls: bool = False,
     ) -> None:
         self.request = request
         self.index = index
@@ -55,7 +58,8 @@ class Sequence:
         self.error = ""
         self.is_closed = False
         self._detokenizer = tokenizer.detokenizer()
-        self._checker = StopChecker(stops) if stops else None
+        kind = StopsOutsideCalls if has_calls else StopChecker
+        self._checker = kind(stops) if stops else None
         self._pieces: list[str] = []
         self._pending_logprobs: list[TokenLogprob] = []
 

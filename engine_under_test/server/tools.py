@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from ..detokenizer import prefix_at_end
+from ..detokenizer import StopChecker, StopMatch, prefix_at_end
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _HEADER = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*')
@@ -150,6 +151,38 @@ class _JsonValue:
             if self.is_over:
                 return n + 1
         return len(text)
+
+
+class StopsOutsideCalls:
+    """A StopChecker for answers with calls in them: what stands inside a call ends nothing."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._checker = StopChecker(stops)
+        self._held = ""
+        self._is_inside = False
+
+    def push(self, text: str) -> StopMatch:
+        """See StopChecker. What may still become a bracket is held back."""
+        self._held += text
+        shown = ""
+        while True:
+            bracket = CLOSE if self._is_inside else OPEN
+            before, found, self._held = self._held.partition(bracket)
+            if not found and (keep := prefix_at_end(before, bracket)):
+                before, self._held = before[:-keep], before[-keep:]
+            match = StopMatch(before) if self._is_inside else self._checker.push(before)
+            shown += match.text
+            if match.stop is not None or not found:
+                return StopMatch(shown, match.stop)
+            shown += bracket if self._is_inside else self._checker.flush() + bracket
+            self._is_inside = not self._is_inside
+
+    def flush(self) -> str:
+        held, self._held = self._held, ""
+        if self._is_inside:
+            return held
+        match = self._checker.push(held)
+        return match.text + self._checker.flush()
 
 
 def _string(quoted: str) -> str:

@@ -227,8 +227,6 @@ def test_an_answer_cut_by_its_limit_says_length(server: Any, max_tokens: int) ->
         ({"response_format": {"type": "grammar", "grammar": "x"}}, "response_format", "'grammar'"),
         ({"response_format": {}}, "response_format", "response_format"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "must be a JSON schema"),
-        ({"response_format": FORMATS[0], "ignore_eos": True}, "ignore_eos", "ignore_eos"),
-        ({"response_format": FORMATS[0], "min_tokens": 3}, "min_tokens", "min_tokens"),
         ({"tool_choice": "required"}, "tool_choice", "there are none"),
         (
             {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "zap"}}},
@@ -237,6 +235,20 @@ def test_an_answer_cut_by_its_limit_says_length(server: Any, max_tokens: int) ->
         ),
         ({"tools": TOOLS, "tool_choice": "sometimes"}, "tool_choice", "tool_choice"),
         ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools"}}, "tool_choice", "tool_choice"),
+        (
+            {
+                "tools": TOOLS,
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "allowed_tools": {
+                        "mode": "auto",
+                        "tools": [{"type": "function", "function": {"name": "zap"}}],
+                    },
+                },
+            },
+            "tool_choice",
+            "'zap'",
+        ),
     ],
 )
 @pytest.mark.parametrize("is_streaming", [False, True])
@@ -249,6 +261,58 @@ def test_what_cannot_be_kept_is_a_400_that_names_it(
     assert reply.json["error"]["param"] == param
     assert message in reply.json["error"]["message"]
     assert len(reply.json["error"]["message"]) < 600
+
+
+@pytest.mark.parametrize("fields", [{"ignore_eos": True}, {"min_tokens": 190}])
+def test_a_complete_json_answer_ends_whatever_length_was_asked(
+    server: Any, fields: dict[str, Any]
+) -> None:
+    """The end is withheld only while the grammar leaves anything else to write."""
+    answer = server.chat(response_format=FORMATS[0], max_tokens=200, n=3, extra_body=fields)
+    for choice in answer.choices:
+        assert choice.finish_reason == "stop"
+        jsonschema.validate(json.loads(choice.message.content), SCHEMA)
+
+
+def test_an_end_is_withheld_where_the_grammar_leaves_a_choice(server: Any) -> None:
+    """One digit would do; ten are demanded, or as many as fit."""
+    number = {"type": "json_object", "schema": {"type": "integer"}}
+    ends = {str(i): 100 for i in server.state.model.eos_ids or server.state.tokenizer.eos_ids}
+    short = server.chat(response_format=number, max_tokens=30, logit_bias=ends)
+    assert short.usage.completion_tokens <= 3
+    for fields, least in (({"min_tokens": 10}, 10), ({"ignore_eos": True}, 30)):
+        answer = server.chat(
+            response_format=number, max_tokens=30, logit_bias=ends, extra_body=fields
+        )
+        assert answer.usage.completion_tokens >= least
+        assert isinstance(json.loads(answer.choices[0].message.content), int)
+    # Offered tools leave the text free, so it goes on for as long as was asked.
+    free = server.chat(tools=TOOLS, max_tokens=30, extra_body={"ignore_eos": True})
+    assert (free.usage.completion_tokens, free.choices[0].finish_reason) == (30, "length")
+
+
+@pytest.mark.parametrize("is_streaming", [False, True])
+def test_stops_cut_no_answer_that_is_bound_and_no_call(server: Any, is_streaming: bool) -> None:
+    """Neither strings nor tokens; in free text they end it as ever."""
+    ids = server.state.tokenizer.encode('":{}')
+    stops: dict[str, Any] = {"stop": ['"', ":", "kind"], "extra_body": {"stop_token_ids": ids}}
+    fields = {"response_format": FORMATS[0], "max_tokens": 200}
+    whole = server.chat(**fields).choices[0].message.content
+    if is_streaming:
+        chunks = list(server.chat(**fields, **stops, stream=True))
+        text = "".join(c.choices[0].delta.content or "" for c in chunks)
+        reason = chunks[-1].choices[0].finish_reason
+    else:
+        (choice,) = server.chat(**fields, **stops).choices
+        text, reason = choice.message.content, choice.finish_reason
+    assert (text, reason) == (whole, "stop")
+    jsonschema.validate(json.loads(text), SCHEMA)
+    calls = server.chat(tools=TOOLS, tool_choice="required", max_tokens=1500, seed=4, **stops)
+    if calls.choices[0].finish_reason == "tool_calls":
+        check_calls(calls.choices[0].message.tool_calls)
+    letter = server.chat(tools=TOOLS, max_tokens=40, temperature=0).choices[0].message.content[4]
+    cut = server.chat(tools=TOOLS, max_tokens=40, temperature=0, stop=[letter]).choices[0]
+    assert (cut.finish_reason, letter in cut.message.content) == ("stop", False)
 
 
 def test_refused_schemas_leave_nothing_behind(start: Any) -> None:

@@ -13,7 +13,13 @@ from engine_under_test.request import FinishReason, Request, RequestOutput, Samp
 from engine_under_test.server.chat import ToolChatDialect
 from engine_under_test.server.sequence import Sequence
 from engine_under_test.server.sse import Envelope
-from engine_under_test.server.tools import CLOSE, OPEN, CallDelta, ToolCallParser
+from engine_under_test.server.tools import (
+    CLOSE,
+    OPEN,
+    CallDelta,
+    StopsOutsideCalls,
+    ToolCallParser,
+)
 
 CALL = OPEN + '{"name": "get_weather", "arguments": {"city": "Köln", "note": "a } \\" b"}}' + CLOSE
 OTHER = OPEN + '{"name": "add", "arguments": {"a": [1, {"b": 2}]}}' + CLOSE
@@ -92,6 +98,34 @@ def test_any_json_value_is_carried_whole(value: object, size: int) -> None:
 def test_text_without_a_call_passes_unchanged(text: str, size: int) -> None:
     pieces = [text[i : i + size] for i in range(0, len(text), size)]
     assert _parse(pieces) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("stops", "shown", "stop"),
+    [
+        (["Köln", "}"], "Let me see.\n" + CALL + " so } it", "}"),  # the first outside
+        (["see"], "Let me ", "see"),
+        (["<tool"], "Let me see.\n" + CALL + " so } it is", None),  # the bracket is none of it
+        (["zzz"], "Let me see.\n" + CALL + " so } it is", None),
+        ([" is"], "Let me see.\n" + CALL + " so } it", " is"),
+    ],
+)
+def test_stops_are_looked_for_outside_calls_under_every_cut(
+    stops: list[str], shown: str, stop: str | None
+) -> None:
+    text = "Let me see.\n" + CALL + " so } it is"
+    if stop == "}":
+        shown = shown.removesuffix("} it")
+    for size in (1, 2, 3, 7, len(text)):
+        checker, out, found = StopsOutsideCalls(stops), "", None
+        for i in range(0, len(text), size):
+            match = checker.push(text[i : i + size])
+            out, found = out + match.text, match.stop
+            if found is not None:
+                break
+        else:
+            out += checker.flush()
+        assert (out, found) == (shown, stop)
 
 
 @pytest.mark.parametrize("is_streaming", [False, True])

@@ -45,6 +45,9 @@ class Lark:
     def lark(self) -> str:
         return self.text
 
+    def looser(self) -> None:
+        return None
+
 
 @pytest.fixture(scope="module")
 def compiler() -> GrammarCompiler:
