@@ -1,0 +1,129 @@
+"""Memory of the compiled kernel: one record a request, one a replica, one of the deployment.
+
+Records rather than columns: the kernel touches one request at a time, and a request is then two
+cache lines. Fields ending in _units count parts of a token (`TOKEN_UNITS`). Whoever changes a
+constant here saves kernel.py too: what numba keeps on disk knows of changes in that file alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .model import TOKEN_UNITS, Deployment, StepModel
+from .outcome import Outcome, Totals
+from .requests import Requests
+
+RecordArray = npt.NDArray[np.void]
+NONE = -1
+WAITING, PREFILLING, DECODING, FINISHED = range(4)  # a request's status
+FREE, BATCH_FULL, KV_FULL, BUDGET_SPENT = range(4)  # why the first in line is not admitted
+
+LIMITS = np.dtype([
+    ("a0", "f8"), ("b", "f8"), ("a1", "f8"), ("c", "f8"), ("e", "f8"),
+    ("max_batch", "i8"), ("budget", "i8"), ("tok_per_decoder", "i8"),
+    ("is_watermark", "i8"), ("kv_units", "i8"), ("free_units", "i8"),
+    ("half_block_units", "i8"), ("tau_units", "i8"),
+])  # fmt: skip
+
+REQUEST = np.dtype([
+    ("enter_s", "f8"), ("scheduled_s", "f8"), ("first_s", "f8"), ("last_s", "f8"),
+    ("n_in", "i8"), ("n_out", "i8"),
+    ("num_done", "i8"),  # output tokens whose text is safe: kept through a preemption
+    ("computed", "i8"),  # prompt tokens in the KV cache while prefilling
+    ("end_units", "i8"),  # progress of the replica at which its last token comes
+    ("base_units", "i8"),  # its KV minus the replica's progress, while decoding
+    ("status", "i8"), ("preemptions", "i8"),
+    ("heap_at", "i8"),  # its place in the replica's heap of ends
+    ("older", "i8"), ("newer", "i8"),  # neighbours among the running, in order of arrival
+    ("behind", "i8"),  # next in line
+])  # fmt: skip
+
+REPLICA = np.dtype([
+    ("now_s", "f8"),
+    ("first", "i8"), ("last", "i8"),  # the line of those that never ran
+    ("returned", "i8"),  # the preempted, before all of them
+    ("newest", "i8"), ("num_running", "i8"), ("num_decoding", "i8"),
+    ("prompt", "i8"),  # the one prompt that is partly computed
+    ("progress_units", "i8"),  # what a sequence decoding since the start would have gained
+    ("context_units", "i8"), ("used_units", "i8"), ("peak_units", "i8"),
+    # the step that comes next, once planned
+    ("is_planned", "i8"), ("most_steps", "i8"), ("first_step_s", "f8"), ("longer_s", "f8"),
+    ("chunk", "i8"), ("growth_units", "i8"), ("num_finishing", "i8"), ("num_prefill", "i8"),
+    ("blocked_by", "i8"),
+    ("num_steps", "i8"), ("busy_s", "f8"), ("running_s", "f8"), ("prefill_tok", "i8"),
+    ("preemptions", "i8"), ("blocked_s", "f8", (4,)),
+])  # fmt: skip
+
+
+def limits_record(model: StepModel, deployment: Deployment) -> RecordArray:
+    """[1]"""
+    row = np.zeros(1, LIMITS)
+    for name in ("a0", "b", "a1", "c", "e"):
+        row[name] = getattr(model, name)
+    row["max_batch"] = deployment.max_batch
+    row["budget"] = deployment.max_batched_tok
+    row["tok_per_decoder"] = 1 + deployment.gamma
+    row["is_watermark"] = deployment.memory == "watermark"
+    for name in ("kv_units", "free_units", "half_block_units", "tau_units"):
+        row[name] = getattr(deployment, name)
+    return row
+
+
+def request_records(requests: Requests) -> RecordArray:
+    """[n], nobody in line yet."""
+    rows = np.zeros(len(requests), REQUEST)
+    rows["enter_s"] = requests.arrival_s
+    rows["n_in"], rows["n_out"] = requests.n_in, requests.n_out
+    for name in ("scheduled_s", "first_s", "last_s"):
+        rows[name] = np.nan
+    for name in ("older", "newer", "behind", "heap_at"):
+        rows[name] = NONE
+    return rows
+
+
+def replica_records(num_replicas: int) -> RecordArray:
+    """[num_replicas], empty and idle at time minus infinity."""
+    rows = np.zeros(num_replicas, REPLICA)
+    rows["now_s"] = -np.inf
+    for name in ("first", "last", "returned", "newest", "prompt"):
+        rows[name] = NONE
+    return rows
+
+
+def fits_ever(deployment: Deployment, requests: Requests) -> npt.NDArray[np.bool_]:
+    """[n] Whether a request alone on a replica can be served to its end."""
+    units = (requests.n_in + requests.n_out) * TOKEN_UNITS + deployment.half_block_units
+    return np.asarray(units <= deployment.kv_units)
+
+
+def totals_of(replicas: RecordArray) -> Totals:
+    """Sums over replicas; end_s and peak_kv_tok are their largest."""
+    blocked = replicas["blocked_s"].sum(axis=0)
+    ends = replicas["now_s"][replicas["num_steps"] > 0]
+    return Totals(
+        num_steps=int(replicas["num_steps"].sum()), busy_s=float(replicas["busy_s"].sum()),
+        end_s=float(ends.max()) if len(ends) else 0.0,
+        prefill_tok=int(replicas["prefill_tok"].sum()),
+        preemptions=int(replicas["preemptions"].sum()),
+        running_s=float(replicas["running_s"].sum()),
+        peak_kv_tok=float(replicas["peak_units"].max(initial=0)) / TOKEN_UNITS,
+        waiting_for_batch_s=float(blocked[BATCH_FULL]),
+        waiting_for_kv_s=float(blocked[KV_FULL]),
+        waiting_for_budget_s=float(blocked[BUDGET_SPENT]),
+    )  # fmt: skip
+
+
+def outcome_of(requests: Requests, rows: RecordArray, fits: Any, totals: Totals) -> Outcome:
+    """Durations from stamps."""
+    later = np.maximum(rows["n_out"] - 1, 1)
+    tpot_s = (rows["last_s"] - rows["first_s"]) / later
+    tpot_s[rows["n_out"] == 1] = np.nan
+    return Outcome(
+        queue_s=rows["scheduled_s"] - requests.arrival_s,
+        ttft_s=rows["first_s"] - requests.arrival_s, tpot_s=tpot_s,
+        e2e_s=rows["last_s"] - requests.arrival_s, preemptions=rows["preemptions"].copy(),
+        is_refused=~fits, totals=totals,
+    )  # fmt: skip

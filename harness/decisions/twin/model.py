@@ -1,0 +1,103 @@
+"""What the twin is told of a server: how long a step takes, and what a step may hold.
+
+The step time is a hinge, not a line: below some number of tokens the weights' traffic decides,
+above it the arithmetic does. Neither class measures anything; `step_fit` fits the first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+Memory = Literal["watermark", "reserve"]
+
+# KV and progress are counted in integer parts of a token, so that a fractional mean accepted
+# length never decides by a rounding error whether a sequence fits or has ended.
+TOKEN_UNITS = 1 << 20
+FREE_RATIO = 0.01  # `watermark` admission leaves this share of the cache to those already running
+
+
+@dataclass(frozen=True, slots=True)
+class StepModel:
+    """Seconds of a step: max(a0, b + a1 n) + c K + e sum p (x + p/2).
+
+    n: tokens in the step.  K: context of its decoding sequences, tokens.  p: chunk of a prompt
+    after x earlier tokens.  a0 > 0: floor, s.  b: s, may be negative.  a1, c: s/token, >= 0.
+    e: s/token^2, >= 0.
+    """
+
+    a0: float
+    b: float
+    a1: float
+    c: float = 0.0
+    e: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not math.isfinite(getattr(self, field.name)):
+                raise ValueError(f"step model: {field.name} is not a finite number")
+        if self.a0 <= 0:
+            raise ValueError(f"step model: a0 is {self.a0}; a step takes time")
+        for name in ("a1", "c", "e"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"step model: {name} is {getattr(self, name)}, below 0")
+
+    def step_s(self, num_tok: float, context_tok: float = 0.0, chunk_area: float = 0.0) -> float:
+        """Seconds of one step; chunk_area: sum over its chunks of p (x + p/2)."""
+        linear_s = max(self.a0, self.b + self.a1 * num_tok)
+        return linear_s + self.c * context_tok + self.e * chunk_area
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One replica's limits.
+
+    max_batch: sequences that run at once.  max_batched_tok: tokens a step, drafts included.
+    kv_tok: tokens the KV cache holds.  memory: `watermark` admits a prompt that fits and leaves 1 %
+    free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
+    output and never preempts.  block_tok: KV block; half of one is lost to each running sequence.
+    gamma: drafts a decoding sequence tries each step.  tau: mean accepted length, the bonus token
+    included (1..gamma + 1), kept to 2^-20 token.
+    """
+
+    max_batch: int
+    max_batched_tok: int
+    kv_tok: int
+    memory: Memory = "watermark"
+    block_tok: int = 16
+    gamma: int = 0
+    tau: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.memory not in ("watermark", "reserve"):
+            raise ValueError(f"deployment: memory is {self.memory!r}, not watermark or reserve")
+        for name in ("max_batch", "max_batched_tok", "kv_tok", "block_tok"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"deployment: {name} is {getattr(self, name)}, below 1")
+        if self.gamma < 0 or not 1 <= self.tau <= self.gamma + 1:
+            raise ValueError(
+                f"deployment: tau {self.tau} with {self.gamma} drafts; "
+                "a step yields 1 to gamma + 1 tokens"
+            )
+        if self.max_batched_tok < self.max_batch * (1 + self.gamma):
+            raise ValueError(
+                f"deployment: {self.max_batched_tok} tokens a step cannot serve {self.max_batch} "
+                f"sequences of {1 + self.gamma}; raise max_batched_tok or lower max_batch"
+            )
+
+    @property
+    def tau_units(self) -> int:
+        return round(self.tau * TOKEN_UNITS)
+
+    @property
+    def kv_units(self) -> int:
+        return self.kv_tok * TOKEN_UNITS
+
+    @property
+    def half_block_units(self) -> int:
+        return self.block_tok * TOKEN_UNITS // 2
+
+    @property
+    def free_units(self) -> int:
+        return int(self.kv_tok * FREE_RATIO) * TOKEN_UNITS
