@@ -64,7 +64,7 @@ def limits_record(model: StepModel, deployment: Deployment) -> RecordArray:
     for name in ("a0", "b", "a1", "c", "e"):
         row[name] = getattr(model, name)
     row["max_batch"] = deployment.max_batch
-    row["budget"] = deployment.max_batched_tok
+    row["budget"] = deployment.max_batched_tokens
     row["tok_per_decoder"] = 1 + deployment.gamma
     row["is_watermark"] = deployment.memory == "watermark"
     for name in ("kv_units", "free_units", "half_block_units", "tau_units"):

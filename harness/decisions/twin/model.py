@@ -53,8 +53,8 @@ class StepModel:
 class Deployment:
     """One replica's limits.
 
-    max_batch: sequences that run at once.  max_batched_tok: tokens a step, drafts included.
-    kv_tok: tokens the KV cache holds.  memory: `watermark` admits a prompt that fits and leaves 1 %
+    max_batch: sequences that run at once.  max_batched_tokens: tokens a step, drafts included.
+    kv_tokens: tokens the KV cache holds.  memory: `watermark` admits a prompt that fits and leaves 1 %
     free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
     output and never preempts.  block_tok: KV block; half of one is lost to each running sequence.
     gamma: drafts a decoding sequence tries each step.  tau: mean accepted length, the bonus token
@@ -62,8 +62,8 @@ class Deployment:
     """
 
     max_batch: int
-    max_batched_tok: int
-    kv_tok: int
+    max_batched_tokens: int
+    kv_tokens: int
     memory: Memory = "watermark"
     block_tok: int = 16
     gamma: int = 0
@@ -72,7 +72,7 @@ class Deployment:
     def __post_init__(self) -> None:
         if self.memory not in ("watermark", "reserve"):
             raise ValueError(f"deployment: memory is {self.memory!r}, not watermark or reserve")
-        for name in ("max_batch", "max_batched_tok", "kv_tok", "block_tok"):
+        for name in ("max_batch", "max_batched_tokens", "kv_tokens", "block_tok"):
             if getattr(self, name) < 1:
                 raise ValueError(f"deployment: {name} is {getattr(self, name)}, below 1")
         if self.gamma < 0 or not 1 <= self.tau <= self.gamma + 1:
@@ -80,10 +80,10 @@ class Deployment:
                 f"deployment: tau {self.tau} with {self.gamma} drafts; "
                 "a step yields 1 to gamma + 1 tokens"
             )
-        if self.max_batched_tok < self.max_batch * (1 + self.gamma):
+        if self.max_batched_tokens < self.max_batch * (1 + self.gamma):
             raise ValueError(
-                f"deployment: {self.max_batched_tok} tokens a step cannot serve {self.max_batch} "
-                f"sequences of {1 + self.gamma}; raise max_batched_tok or lower max_batch"
+                f"deployment: {self.max_batched_tokens} tokens a step cannot serve {self.max_batch} "
+                f"sequences of {1 + self.gamma}; raise max_batched_tokens or lower max_batch"
             )
 
     @property
@@ -92,7 +92,7 @@ class Deployment:
 
     @property
     def kv_units(self) -> int:
-        return self.kv_tok * TOKEN_UNITS
+        return self.kv_tokens * TOKEN_UNITS
 
     @property
     def half_block_units(self) -> int:
@@ -100,4 +100,4 @@ class Deployment:
 
     @property
     def free_units(self) -> int:
-        return int(self.kv_tok * FREE_RATIO) * TOKEN_UNITS
+        return int(self.kv_tokens * FREE_RATIO) * TOKEN_UNITS

@@ -53,7 +53,7 @@ class Stepper:
         self.half_block = Fraction(d.block_tok, 2)
         self.reserves = d.memory == "reserve"
         sequences = [Sequence(Fraction(at), x, y) for at, x, y in rows]
-        self.line = [s for s in sequences if s.n_in + s.n_out + self.half_block <= d.kv_tok]
+        self.line = [s for s in sequences if s.n_in + s.n_out + self.half_block <= d.kv_tokens]
         self.arrivals = sorted({s.arrival for s in self.line})
         self.running: list[Sequence] = []
         self.now = Fraction(-(10**6))
@@ -69,7 +69,7 @@ class Stepper:
 
     def share_out(self) -> int:
         """Decoders first, then prompts in order; what is left of the step's tokens."""
-        rest = self.d.max_batched_tok
+        rest = self.d.max_batched_tokens
         for s in self.running:
             if s.is_decoding:
                 s.writes = self.tau
@@ -83,7 +83,7 @@ class Stepper:
     def make_room(self) -> bool:
         """Whether the newest had to give way."""
         has_preempted = False
-        while self.share_out() >= 0 and len(self.running) > 1 and self.used() > self.d.kv_tok:
+        while self.share_out() >= 0 and len(self.running) > 1 and self.used() > self.d.kv_tokens:
             s = self.running.pop()
             s.preemptions += 1
             s.generated = Fraction(math.floor(s.generated))
@@ -94,9 +94,9 @@ class Stepper:
 
     def fits(self, s: Sequence) -> bool:
         if self.reserves:
-            return self.used() + s.n_in + s.n_out + self.half_block <= self.d.kv_tok
-        free = int(self.d.kv_tok * 0.01) if self.running else 0
-        return self.used() + s.to_compute + self.half_block + free <= self.d.kv_tok
+            return self.used() + s.n_in + s.n_out + self.half_block <= self.d.kv_tokens
+        free = int(self.d.kv_tokens * 0.01) if self.running else 0
+        return self.used() + s.to_compute + self.half_block + free <= self.d.kv_tokens
 
     def admit(self, has_preempted: bool) -> str:
         """Why the first in line, there already or not, is kept out; empty if it is not."""

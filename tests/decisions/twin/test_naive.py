@@ -46,8 +46,8 @@ def deployments(draw: st.DrawFn) -> Deployment:
     max_batch = draw(st.integers(1, 6))
     return Deployment(
         max_batch=max_batch,
-        max_batched_tok=max_batch * (1 + gamma) + draw(st.integers(0, 30)),
-        kv_tok=draw(st.integers(24, 400)),
+        max_batched_tokens=max_batch * (1 + gamma) + draw(st.integers(0, 30)),
+        kv_tokens=draw(st.integers(24, 400)),
         memory=draw(st.sampled_from(["watermark", "watermark", "reserve"])),
         block_tok=draw(st.sampled_from([1, 4, 16])),
         gamma=gamma,
@@ -135,12 +135,12 @@ def test_the_cases_above_meet_every_rule() -> None:
     """A tight cache preempts, a full batch and a small budget hold back, refusals happen."""
     model = StepModel(a0=2**-7, b=2**-7, a1=2**-15, c=2**-20, e=2**-20)
     cases = [(0.0, 40, 30), (0.0, 40, 30), (2**-9, 30, 30), (2**-6, 90, 5), (0.5, 500, 5)]
-    deployment = Deployment(max_batch=3, max_batched_tok=24, kv_tok=130, gamma=3, tau=2.375)
+    deployment = Deployment(max_batch=3, max_batched_tokens=24, kv_tokens=130, gamma=3, tau=2.375)
     outcome, found = both(model, deployment, cases)
     compare(outcome, found, atol=0)
     assert outcome.preemptions.sum() > 0
     assert outcome.is_refused.tolist() == [False, False, False, False, True]
     assert outcome.totals.waiting_for_kv_s > 0
     assert outcome.totals.waiting_for_budget_s > 0
-    narrow = Deployment(max_batch=1, max_batched_tok=24, kv_tok=130)
+    narrow = Deployment(max_batch=1, max_batched_tokens=24, kv_tokens=130)
     assert both(model, narrow, cases)[0].totals.waiting_for_batch_s > 0
