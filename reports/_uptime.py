@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from harness.analysis import PointSummary, Uptime, UptimeWindow, pooled_uptime, repeats
 from harness.analysis.cold import WARM, cold_population
+from harness.decisions.uptime_facts import uptime_facts
 from harness.units import write_share
+from reports._availability import availability_tables
 from reports._text import amount, estimate_cell, plain_time, span
 from reports.view import Align, Block, Cell, Chart, Limit, Line, Panel, Row, Table
 
@@ -36,7 +38,8 @@ def uptime_blocks(summaries: Sequence[PointSummary]) -> list[Block]:
         if uptime.objective is None and not uptime.num_down:
             continue
         suffix = f"-{position}" if len(groups) > 1 else ""
-        blocks += [_strip(uptime, suffix), _figures(uptime, suffix)]
+        facts = uptime_facts(uptime, parts[0].meta.slo.uptime)
+        blocks += [_strip(uptime, suffix), *availability_tables(facts, suffix)]
         if uptime.outages:
             blocks.append(_outages(uptime, suffix))
     return blocks
@@ -120,33 +123,6 @@ def _told(uptime: Uptime) -> str:
     ]
     more = len(uptime.outages) - len(told)
     return f"Down {'; '.join(told)}{f'; and {more} more times' if more else ''}."
-
-
-def _figures(uptime: Uptime, suffix: str) -> Table:
-    e, burn = uptime.shown, uptime.burn_rate
-    rows = [
-        ("W: windows that were up", amount(e.value, "ratio"), span(e)),
-        ("R: requests not failed", amount(uptime.requests_ratio, "ratio"), ""),
-        ("A: mean of the windows' good shares", amount(uptime.mean_ratio, "ratio"), ""),
-        ("outages", f"{len(uptime.outages):,}", ""),
-    ]
-    if uptime.mttr_s is not None:
-        rows.append(("mean time to repair", plain_time(uptime.mttr_s), ""))
-    if burn is not None:
-        rows.append(("burn rate", f"{burn[0]:.3g}", f"{burn[1]:.3g} to {burn[2]:.3g}"))
-    columns = (("availability", _LEFT), ("value", _RIGHT), ("95% interval", _RIGHT))
-    note = (
-        "The three definitions disagree on purpose: W is what the rule judges. Burn rate is the"
-        " share of down windows over what the objective allows: above 1 the error budget runs out."
-    )
-    return Table(
-        f"uptime-table{suffix}", f"Availability of {uptime.name}", columns,
-        tuple(
-            Row(tuple(Cell(text) for text in row), f"uptime-{index}{suffix}")
-            for index, row in enumerate(rows)
-        ),
-        note,
-    )  # fmt: skip
 
 
 def _outages(uptime: Uptime, suffix: str) -> Table:

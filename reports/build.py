@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.analysis import GLOSSARY, PointSummary
+from harness.analysis import GLOSSARY, PointSummary, pooled_uptime, repeats
 from harness.analysis.client_check import ClientCheck
 from harness.decisions import Headline
+from harness.decisions.uptime_facts import uptime_facts
 from harness.estimate import Outcome, Verdict
 from harness.notices import Notice
 from harness.units import format_seconds
@@ -340,5 +341,15 @@ def _data(
             for s in summaries
         ],
         "verdicts": [v.to_json() for v in verdicts],
+        **({"uptime": uptime} if (uptime := _uptime(summaries)) else {}),
         **({"client_check": facts.client_check.to_json()} if facts.client_check else {}),
     }
+
+
+def _uptime(summaries: Sequence[PointSummary]) -> list[dict[str, Any]]:
+    """Of every load whose SLO names uptime, all its parts together."""
+    return [
+        uptime_facts(pooled_uptime(parts), parts[0].meta.slo.uptime).to_json()
+        for parts in repeats(summaries)
+        if parts[0].meta.slo.uptime is not None and any(s.uptime_windows for s in parts)
+    ]

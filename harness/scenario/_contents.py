@@ -1,7 +1,7 @@
 """Opens the files a valid document names: faults for those that are wrong, and where they lie.
 
 In the document that runs, a file outside the library is written as an absolute path, so that a
-run's resolved scenario can be read again from anywhere; script files are read into the document.
+run's resolved scenario can be read again from anywhere; script and SLA files are read into it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import ScenarioError
 from harness.notices import Notice
 from harness.scenario import document as doc
 from harness.scenario._faults import Wrong
 from harness.scenario._files import FileFault, find, library_folder
 from harness.scenario._paths import get, put
+from harness.scenario._plain import load_plain
 from harness.scenario._references import Reference, references, swept_files
 from harness.scenario._tables import QuantileTable
 from harness.scenario._traces import Trace
 from harness.scenario._tree import parse_yaml, read_text
 from harness.scenario.materials import read_reference
+from harness.scenario.sla import SLAS, Sla
 
 
 def pin_files(
@@ -53,6 +56,13 @@ def pin_files(
                 put(data, where, _script(find(target.script, folders)))
             except FileFault as error:
                 wrong.append(Wrong(where, str(error)))
+    uptime = document.slo.uptime
+    if uptime is not None and isinstance(uptime.sla, str):
+        where = ("slo", "uptime", "sla")
+        try:
+            put(data, where, _sla(find(uptime.sla, folders)))
+        except FileFault as error:
+            wrong.append(Wrong(where, str(error)))
     wrong += _pin_swept(data, folders)
     return wrong, list({str(n): n for n in notices}.values())
 
@@ -108,3 +118,15 @@ def _script(path: Path) -> dict[str, Any]:
     if tree is None or not isinstance(tree.data, dict):
         raise FileFault(f"{path.name} holds no script: expected keys")
     return tree.data
+
+
+def _sla(path: Path) -> dict[str, Any]:
+    """The file's content, once it is known to be valid; its first fault with its line."""
+    try:
+        sla = load_plain(SLAS, Sla, path, lambda block: iter(()))
+    except ScenarioError as error:
+        # a mistyped key explains the one that is missing
+        first = min(error.faults, key=lambda fault: "unknown key" not in fault.message)
+        at = f"line {first.line} of {path.name}" if first.line else path.name
+        raise FileFault(f"{at}: {first.path}: {first.message}") from error
+    return sla.model_dump(by_alias=True)

@@ -94,18 +94,19 @@ def sample_notices(slo: Slo, num_measured: float) -> Iterator[Notice]:
         yield Notice("too_few_requests", "warning", facts)
 
 
-def windows_needed(objective: float, num_down: int = 0) -> int:
-    """Windows from which so few down ones still demonstrate the objective at 95 %.
+def windows_needed(objective: float, num_down: int = 0, confidence: float = 0.95) -> int:
+    """Windows (or requests) from which so few bad ones still demonstrate the objective.
 
-    The least n whose one-sided Clopper-Pearson lower bound reaches it, windows being independent;
-    without a down one ln 0.05 / ln objective. objective: above 0, below 1.
+    The least n whose one-sided Clopper-Pearson lower bound reaches it, trials being independent;
+    without a bad one ln(1 - confidence) / ln objective. objective: above 0, below 1. At a
+    confidence of 99 % this is the early-stopping rule of MLPerf (LoadGen).
     """
     if not num_down:
-        return math.ceil(math.log(0.05) / math.log(objective) - 1e-9)
+        return math.ceil(math.log(1 - confidence) / math.log(objective) - 1e-9)
     from scipy.special import betaincinv  # heavy, and `harness --help` must not wait for it
 
     def is_shown(n: int) -> bool:
-        return float(betaincinv(n - num_down, num_down + 1, 0.05)) >= objective
+        return float(betaincinv(n - num_down, num_down + 1, 1 - confidence)) >= objective
 
     high = 2 * num_down
     while not is_shown(high):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.scenario.sla import Redundancy, Sla
 from harness.units import ReqPerS, Seconds, Share
 
 
@@ -62,6 +63,12 @@ class UptimeLimit(_Block):
     window: Seconds = Field(default=300.0, description="Length of one window.")
     good: Share = Field(default=0.95, description="Least share of good answers in an up window.")
     objective: Share = Field(description="Least share of up windows.")
+    sla: Sla | str | None = Field(
+        default=None, description="File of a service level agreement; its credits are worked out."
+    )
+    redundancy: Redundancy | None = Field(
+        default=None, description="What spare replicas or regions would buy."
+    )
 
 
 class Slo(_Block):

@@ -50,7 +50,7 @@ def view(*summaries: PointSummary) -> View:
 
 def test_the_strip_says_in_words_what_it_shades() -> None:
     blocks = uptime_blocks([measured(120, range(30, 40))])
-    strip, figures, outages = blocks
+    strip, figures, alerts, outages = blocks
     assert isinstance(strip, Chart)
     assert strip.caption.startswith("110 of 120 windows were up: uptime 91.7% (")
     assert strip.caption.endswith("99% allows 1.2 down windows of as many; 10 were.")
@@ -63,6 +63,18 @@ def test_the_strip_says_in_words_what_it_shades() -> None:
     told = {row.cells[0].text: row.cells[1].text for row in figures.rows}
     assert told["mean time to repair"] == "10 min"
     assert told["burn rate"] == "8.33"  # 10 / 120 of windows over 1 %
+    assert told["W: share of windows that were up"] == "91.7%"
+    assert told["R: good requests over the period"] == "91.7%"
+    assert told["A: mean of the windows' good shares"] == "91.7%"
+    assert told["error budget of 99%, spent"] == "833%"
+    assert told["99% allows in 30 days"] == "7.20 h"
+    assert "they refute 99.9% and 99.99%; they cannot tell 99%" in figures.note
+    assert isinstance(alerts, Table)
+    # ten of the sixty minutes of an hour: 16.7 % over 1 %
+    assert [cell.text for cell in alerts.rows[0].cells][:5] == [
+        "page", "14.4x", "1h and 5min", "2%", "16.7x"
+    ]  # fmt: skip
+    assert alerts.rows[1].cells[6].text == "not measured: needs 6h of measurement"
     assert isinstance(outages, Table)
     assert [cell.text for cell in outages.rows[0].cells] == [
         "1", "30 min", "10 min", "10", "10 of 10", "connect"
@@ -111,6 +123,28 @@ def test_what_lies_between_two_parts_is_not_drawn() -> None:
     assert len(made.lead.data[1]) == 6
     # pooled over the parts, the rule is the answer and not a row of a part
     assert [t.id for t in made.first_tables] == ["verdicts"]
+
+
+def test_credits_and_redundancy_are_told_with_their_source() -> None:
+    data = {
+        "window": "60s", "objective": "99%",
+        "sla": {
+            "schema": "harness/sla/v1", "name": "Some SLA", "as_of": "2026-01-02",
+            "source": "their page", "definition": "mean", "objective": "99.9%",
+            "steps": [{"below": "99.9%", "credit": "10%"}, {"below": "95%", "credit": "100%"}],
+        },
+        "redundancy": {"replicas_needed": 4, "availability": "99%"},
+    }  # fmt: skip
+    made = view(measured(120, range(30, 40), slo=Slo.model_validate({"uptime": data})))
+    for text in (reports.render_markdown(made), reports.render_html(made)):
+        assert "credit due, Some SLA" in text
+        assert "their page, 2026-01-02" in text
+        assert "What redundancy would buy" in text
+        assert "99.9%" in text
+    (row,) = made.data["uptime"]
+    assert row["credit"]["credit_ratio"] == 1.0  # 91.7 % is below 95 %
+    assert row["redundancy"]["fleets"][1]["cost_ratio"] == 1.25
+    assert row["alerts"][0]["answer"].startswith("fired")
 
 
 def test_nothing_is_shown_where_nobody_asked_and_nothing_fell() -> None:

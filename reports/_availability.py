@@ -1,0 +1,160 @@
+"""What availability can say of one load, as tables: figures, budget, alerts, credits, spares."""
+
+from __future__ import annotations
+
+from harness.decisions.burn_rate import Alert
+from harness.decisions.sla import DEFINITIONS, Availability
+from harness.decisions.uptime_facts import Budget, Spare, UptimeFacts
+from harness.units import significant, write_seconds, write_share
+from reports._text import amount, plain_time
+from reports.view import Align, Cell, Row, Table
+
+_LEFT: Align = "left"
+_RIGHT: Align = "right"
+_LETTERS = {"windows": "W", "requests": "R", "mean": "A"}
+MOST_SPANS = 5
+
+
+def availability_tables(facts: UptimeFacts, suffix: str) -> list[Table]:
+    """The figures first, then what an objective adds to them."""
+    tables = [_figures(facts, suffix)]
+    if facts.alerts:
+        tables.append(_alerts(facts, suffix))
+    if facts.spare is not None:
+        tables.append(_spares(facts.spare, suffix))
+    return tables
+
+
+def _figures(facts: UptimeFacts, suffix: str) -> Table:
+    uptime = facts.uptime
+    rows = [_definition(a) for a in facts.definitions]
+    rows.append(("outages", f"{len(uptime.outages):,}", ""))
+    if uptime.mttr_s is not None:
+        rows.append(("mean time to repair", plain_time(uptime.mttr_s), ""))
+    burn = uptime.burn_rate
+    if burn is not None:
+        rows.append(("burn rate", f"{burn[0]:.3g}", f"{burn[1]:.3g} to {burn[2]:.3g}"))
+    rows += _budget(facts.budget) if facts.budget else []
+    credit = facts.credit
+    if credit is not None:
+        value = "not known" if credit.credit is None else write_share(credit.credit)
+        span = "" if credit.least is None or credit.most is None else (
+            f"{write_share(credit.least)} to {write_share(credit.most)}"
+        )  # fmt: skip
+        rows.append((f"credit due, {credit.sla.name}", value, span))
+    columns = (("availability", _LEFT), ("value", _RIGHT), ("95% interval", _RIGHT))
+    note = (
+        f"{facts.shows} The three definitions disagree on purpose: W is what the rule judges."
+        " Burn rate is the share of down windows over what the objective allows: above 1 the error"
+        " budget runs out."
+    )
+    if credit is not None:
+        note += f" {credit.sentence}. [{credit.sla.source}, {credit.sla.as_of}]"
+        note += f" In doubt: {credit.sla.doubt}." if credit.sla.doubt else ""
+    return Table(
+        f"uptime-table{suffix}", f"Availability of {uptime.name}", columns,
+        tuple(
+            Row(tuple(Cell(text) for text in row), f"uptime-{index}{suffix}")
+            for index, row in enumerate(rows)
+        ),
+        note,
+    )  # fmt: skip
+
+
+def _definition(a: Availability) -> tuple[str, str, str]:
+    name = f"{_LETTERS[a.definition]}: {DEFINITIONS[a.definition]}"
+    ends = "" if a.low is None or a.high is None else (
+        f"{amount(a.low, 'ratio')} to {amount(a.high, 'ratio')}"
+    )  # fmt: skip
+    return name, amount(a.value, "ratio"), ends
+
+
+def _budget(budget: Budget) -> list[tuple[str, str, str]]:
+    value, low, high = budget.projected_s
+    objective = write_share(budget.objective)
+    return [
+        (
+            f"error budget of {objective}, spent",
+            f"{significant(100 * budget.spent_ratio)}%",
+            f"{budget.num_down:,} of {significant(budget.allowed_windows)} windows",
+        ),
+        (f"{objective} allows in 30 days", _time(budget.month_s), ""),
+        ("down in 30 days, as measured", _time(value), f"{_time(low)} to {_time(high)}"),
+    ]
+
+
+def _time(value_s: float) -> str:
+    """Minutes, as budgets are spoken of; hours where those would be many."""
+    if value_s < 120 * 60:
+        return f"{significant(value_s / 60)} min"
+    return f"{significant(value_s / 3600)} h"
+
+
+def _alerts(facts: UptimeFacts, suffix: str) -> Table:
+    columns = (
+        ("alert", _LEFT), ("burns", _RIGHT), ("over", _LEFT), ("of a 30-day budget", _RIGHT),
+        ("worst", _RIGHT), ("95% interval", _RIGHT), ("answer", _LEFT), ("fired at", _LEFT),
+    )  # fmt: skip
+    rows = tuple(
+        Row(_alert(alert), f"burn-{index}{suffix}") for index, alert in enumerate(facts.alerts)
+    )
+    note = (
+        "Burn rate of requests: bad over valid, over what the objective allows. An alert fires"
+        " while both of its windows burn at its factor. The interval is that of the worst long"
+        " window (Clopper-Pearson, requests of one outage counted as the few proofs they are), not"
+        " of a maximum over many."
+    )
+    return Table(
+        f"burn-alerts{suffix}", f"Burn-rate alerts of {facts.uptime.name}", columns, rows, note
+    )
+
+
+def _alert(alert: Alert) -> tuple[Cell, ...]:
+    rule, peak = alert.rule, alert.peak
+    over = f"{write_seconds(rule.long_s)} and {write_seconds(rule.short_s)}"
+    spans = [
+        f"{plain_time(begin)} to {plain_time(end)}" if end > begin else plain_time(begin)
+        for begin, end in alert.fired[:MOST_SPANS]
+    ]
+    more = len(alert.fired) - len(spans)
+    return (
+        Cell(rule.name), Cell(f"{rule.factor:g}x", rule.factor), Cell(over),
+        Cell(write_share(round(rule.budget_ratio, 4)), rule.budget_ratio),
+        Cell(f"{peak.value:.3g}x", peak.value) if peak else Cell(""),
+        Cell(f"{peak.low:.3g} to {peak.high:.3g}") if peak else Cell(""),
+        Cell(alert.answer if peak else f"{alert.answer}: {alert.reason}"),
+        Cell("; ".join(spans) + (f"; and {more} more" if more > 0 else "")),
+    )  # fmt: skip
+
+
+def _spares(spare: Spare, suffix: str) -> Table:
+    needed = spare.setting.replicas_needed
+    columns = (
+        ("replicas", _RIGHT), ("at least as many up as needed", _RIGHT),
+        ("short of that in 30 days", _RIGHT), ("cost", _RIGHT),
+    )  # fmt: skip
+    rows = tuple(
+        Row(
+            (
+                Cell(f"{f.n:,}", float(f.n)), Cell(amount(f.availability, "ratio"), f.availability),
+                Cell(_time((1 - f.availability) * 30 * 86_400)),
+                Cell(f"{significant(f.cost_ratio)}x", f.cost_ratio),
+            ),
+            f"spare-{index}{suffix}",
+        )
+        for index, f in enumerate(spare.fleets)
+    )  # fmt: skip
+    least = f"the objective takes {spare.least.n:,}" if spare.least else "no number reaches it"
+    each = amount(spare.each, "ratio")
+    source = "given" if spare.setting.availability is not None else "as measured here"
+    note = (
+        f"{needed:,} needed at once, each up {each} of the time ({source}) and independent of the"
+        f" others, which is the optimistic end: {least}. Cost is that of as many replicas."
+    )
+    if spare.regions_down is not None and spare.setting.common_cause is not None:
+        note += (
+            f" {spare.setting.regions} regions of {needed:,}, with"
+            f" {write_share(spare.setting.common_cause)} of downtime in common:"
+            f" {significant(spare.regions_down)} of the time none serves."
+        )
+    return Table(f"spares{suffix}", "What redundancy would buy", columns, rows, note)
