@@ -200,11 +200,11 @@ class EngineCore:
 
     def _refuse_on_synthetic(self, r: Request) -> None:
         """Tokens that were accepted by a coin have no log-probability and follow no grammar."""
-        spec = self.config.spec
+        spec, p = self.config.spec, r.params
         if spec is None or not spec.synthetic_rates:
             return
         for name, is_wanted in (
-            ("log-probabilities", r.params.logprobs is not None),
+            ("log-probabilities", (p.logprobs, p.prompt_logprobs) != (None, None)),
             ("structured output", r.grammar is not None),
         ):
             if is_wanted:

@@ -142,7 +142,12 @@ class KVCacheManager:
         return -(-num_tokens // self.block_size)
 
     def match_prefix(self, r: Request) -> int:
-        """Tokens of r found in the cache: whole blocks, at most num_tokens - 1. Holds nothing."""
+        """Tokens of r found in the cache: whole blocks, at most num_tokens - 1. Holds nothing.
+
+        None for a prompt that is yet to be scored: only what is computed has logits.
+        """
+        if r.params.prompt_logprobs is not None and r.num_scored < r.num_prompt - 1:
+            return 0
         return len(self._cached_blocks(r)) * self.block_size
 
     def num_free_after(self, r: Request, num_tokens: int, num_cached: int = 0) -> int:

@@ -5,9 +5,10 @@ The scheduler writes plans, the runner carries them out and may put drafts on tr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .request import Request, RequestOutput, TokenLogprob
+from .request import Request, RequestOutput, RequestStatus, TokenLogprob
 
 
 @dataclass(slots=True)
@@ -56,10 +57,25 @@ class SampledTokens:
 
     With d drafts a row holds 1..d+1 tokens: the accepted drafts and one more.
     logprobs: None, or for each row None or one entry a token.
+    prompt_logprobs: those of prompts' own tokens, by request id; they may come before any token.
     """
 
     token_ids: list[list[int]]
     logprobs: list[list[TokenLogprob] | None] | None = None
+    prompt_logprobs: dict[str, list[TokenLogprob]] = field(default_factory=dict)
+
+
+def book_scores(
+    out: SchedulerOutput, scored: Mapping[str, list[TokenLogprob]]
+) -> list[RequestOutput]:
+    """What prompts were found to score, as outputs without tokens. Before num_computed moves."""
+    outputs = []
+    for r in (seq.request for seq in out.seqs if seq.request.request_id in scored):
+        if r.status is RequestStatus.RUNNING:
+            rows = scored[r.request_id]
+            r.num_scored = max(r.num_computed, r.num_scored) + len(rows)
+            outputs.append(RequestOutput(r.request_id, [], prompt_logprobs=rows))
+    return outputs
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ class SamplingParams:
 
     temperature >= 0 (0 is greedy), 0 < top_p <= 1, top_k 0 = off, 0 <= min_p <= 1.
     seed None: drawn at admission and recorded.  logprobs: None off, else 0..20 alternatives.
+    prompt_logprobs: the same of the prompt's own tokens; such a prompt is computed in full.
     """
 
     max_tokens: int = 16
@@ -35,6 +36,7 @@ class SamplingParams:
     ignore_eos: bool = False
     seed: int | None = None
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
 
 
 class Adapter(Protocol):
@@ -127,6 +129,7 @@ class Request:
     status: RequestStatus = RequestStatus.WAITING
     token_ids: list[int] = field(default_factory=list)
     num_computed: int = 0
+    num_scored: int = 0  # of the prompt: leading positions whose log-probabilities are out
     draft_ids: list[int] = field(default_factory=list)  # on trial in the present step
     acceptance_ratio: float | None = None  # of its drafts, moving; set by the length policy
     block_ids: list[int] = field(default_factory=list)
@@ -169,7 +172,10 @@ class TokenLogprob:
 
 
 class RequestOutput(NamedTuple):
-    """What one step says about one request. new_token_ids excludes nothing: EOS is included."""
+    """What one step says about one request. new_token_ids excludes nothing: EOS is included.
+
+    prompt_logprobs: the next of those asked for, in order, the prompt's second token first.
+    """
 
     request_id: str
     new_token_ids: list[int]
@@ -177,3 +183,4 @@ class RequestOutput(NamedTuple):
     finish_reason: FinishReason | None = None
     timings: Timings | None = None  # on the last output only
     error: str = ""
+    prompt_logprobs: list[TokenLogprob] | None = None

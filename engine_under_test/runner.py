@@ -13,6 +13,7 @@ import torch
 
 from .attention import SdpaBackend
 from .batch import RowTable, batch_order, build_batch
+from .logprobs import score_prompts
 from .models import AdapterSlots, Llama
 from .plan import SampledTokens, ScheduledSeq, SchedulerOutput
 from .request import TokenLogprob
@@ -80,8 +81,11 @@ class ModelRunner:
         meta = self._attention.build(batch)
         hidden = self._model.forward(batch, self._attention, meta, lora)
         sampled = [b for b, s in enumerate(seqs) if s.is_sampled]
+        scored: dict[str, list[TokenLogprob]] = {}
+        if batch.num_decodes < len(seqs) or len(sampled) < len(seqs):  # prompts are among them
+            scored = score_prompts(seqs, batch, hidden, self._model.logits)
         if not sampled:
-            return SampledTokens([[] for _ in seqs])
+            return SampledTokens([[] for _ in seqs], prompt_logprobs=scored)
         if batch.logits_idx is not None:
             hidden = hidden.index_select(0, batch.logits_idx)
         logits, requests = self._model.logits(hidden), [seqs[b].request for b in sampled]
@@ -91,7 +95,9 @@ class ModelRunner:
         else:
             bits = self._masks.fill(requests)
             drawn = self._sampler.sample(logits, rows[sampled], requests, bitmask=bits)
-        return _in_step_order(drawn, [order[b] for b in sampled], len(seqs))
+        drawn = _in_step_order(drawn, [order[b] for b in sampled], len(seqs))
+        drawn.prompt_logprobs = scored
+        return drawn
 
     def _sync(self, s: ScheduledSeq) -> int:
         is_new = s.request.request_id not in self._rows

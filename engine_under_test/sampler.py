@@ -19,6 +19,7 @@ import torch
 from .batch import BoolArray, IntArray
 from .filters import filter_min_p, filter_top_k, filter_top_p
 from .logit_edits import LogitEdits, apply_bitmask
+from .logprobs import token_logprobs
 from .noise import gumbel_of, stream_key
 from .plan import SampledTokens
 from .request import Request, TokenLogprob
@@ -147,18 +148,11 @@ class Sampler:
         wanted = np.flatnonzero(self._needs[rows] & _Need.LOGPROBS).tolist()
         if not wanted:
             return None
-        logprobs = raw[wanted].log_softmax(dim=-1)
-        chosen_ids = torch.tensor([tokens[i] for i in wanted]).unsqueeze(1)
-        chosen = logprobs.gather(1, chosen_ids)
-        ranks = ((logprobs > chosen).sum(dim=-1) + 1).tolist()
-        num_top = max(requests[i].params.logprobs or 0 for i in wanted)
-        top = logprobs.topk(num_top, dim=-1)
-        top_ids, top_values = top.indices.tolist(), top.values.tolist()
+        num_tops = [requests[i].params.logprobs or 0 for i in wanted]
+        chosen = token_logprobs(raw[wanted], [tokens[i] for i in wanted], num_tops)
         found: list[list[TokenLogprob] | None] = [None] * len(tokens)
-        for j, (i, value) in enumerate(zip(wanted, chosen.squeeze(1).tolist(), strict=True)):
-            n = requests[i].params.logprobs or 0
-            alternatives = tuple(zip(top_ids[j][:n], top_values[j][:n], strict=True))
-            found[i] = [TokenLogprob(tokens[i], value, ranks[j], alternatives)]
+        for i, row in zip(wanted, chosen, strict=True):
+            found[i] = [row]
         return found
 
     def _edit(

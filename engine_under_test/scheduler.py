@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .kv_cache import KVCacheManager
-from .plan import SampledTokens, ScheduledSeq, SchedulerCounters, SchedulerOutput
+from .plan import SampledTokens, ScheduledSeq, SchedulerCounters, SchedulerOutput, book_scores
 from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
 
 _RUNNING = RequestStatus.RUNNING
@@ -144,6 +144,8 @@ class Scheduler:
     def update(self, out: SchedulerOutput, sampled: SampledTokens) -> list[RequestOutput]:
         """Book what a step computed and drew; one RequestOutput a request that gained or ended."""
         now_ns, outputs = self._clock_ns(), out.failed
+        if sampled.prompt_logprobs:
+            outputs += book_scores(out, sampled.prompt_logprobs)
         logprobs = sampled.logprobs or [None] * len(out.seqs)
         has_finished, block_size, num_drawn = False, self.kv.block_size, 0
         for seq, tokens, token_logprobs in zip(out.seqs, sampled.token_ids, logprobs, strict=True):

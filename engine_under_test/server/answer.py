@@ -168,7 +168,7 @@ class Answer:
             delta = sequence.push(output, end_ns)
             if sequence.error:
                 raise _failure_of(sequence)
-            if not was_over:
+            if not was_over and output.prompt_logprobs is None:
                 changes.append(self._change(sequence, delta))
                 if sequence.must_be_stopped:
                     self._engine.finish(output.request_id)

@@ -9,7 +9,7 @@ from ..detokenizer import REPLACEMENT, IncrementalDetokenizer
 from ..request import TokenLogprob
 from ..tokenizer import Tokenizer
 from .protocol import CompletionBody, GenerationBody
-from .sequence import Sequence
+from .sequence import UNRANKED, Sequence
 from .sse import Dialect, Envelope, quote
 
 Prompt = str | list[int]
@@ -54,26 +54,28 @@ class CompletionDialect(Dialect):
         """text_offset: where in the choice's text each token begins, over all its chunks."""
         read, offset = self._readers.get(sequence.index) or (
             self.tokenizer.detokenizer(),
-            len(sequence.echo),
+            0 if sequence.request.params.prompt_logprobs is not None else len(sequence.echo),
         )
         offsets = []
         for row in rows:
             offsets.append(offset)
-            offset += len(read.push(row.token_id))
+            text, name = read.push(row.token_id), self._name(row.token_id)
+            # A special token has no text of its own, but a prompt may have been written with it.
+            if not text and offset < len(sequence.echo) and sequence.echo.startswith(name, offset):
+                text = name
+            offset += len(text)
         self._readers[sequence.index] = (read, offset)
         return {
             "tokens": [self._name(row.token_id) for row in rows],
-            "token_logprobs": [row.logprob for row in rows],
-            # The chosen token is always among them, as OpenAI has it.
-            "top_logprobs": [
-                {
-                    self._name(token): value
-                    for token, value in (*row.top, (row.token_id, row.logprob))
-                }
-                for row in rows
-            ],
+            "token_logprobs": [None if row.rank == UNRANKED else row.logprob for row in rows],
+            "top_logprobs": [None if row.rank == UNRANKED else self._top(row) for row in rows],
             "text_offset": offsets,
         }
+
+    def _top(self, row: TokenLogprob) -> dict[str, float]:
+        """The chosen token is always among them, as OpenAI has it."""
+        all_of_them = (*row.top, (row.token_id, row.logprob))
+        return {self._name(token): value for token, value in all_of_them}
 
     def _name(self, token_id: int) -> str:
         """A token as a key: its text, or its bytes where they are half a character."""

@@ -159,6 +159,11 @@ class GenerationBody(BaseModel):
         """Alternatives wanted a token; None: no log-probabilities at all."""
         raise NotImplementedError
 
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        """The same for the tokens of the prompt."""
+        return None
+
     def sampling(self, max_tokens: int) -> SamplingParams:
         """The engine's parameters. Raises ApiError on a logit_bias key that is no token id, and
         where more tokens are demanded than allowed."""
@@ -182,6 +187,7 @@ class GenerationBody(BaseModel):
             ignore_eos=self.ignore_eos,
             seed=self.seed,
             logprobs=self.num_logprobs,
+            prompt_logprobs=self.num_prompt_logprobs,
         )
 
 
@@ -298,24 +304,26 @@ class CompletionBody(GenerationBody):
         | Annotated[list[Ids], FAIL_FAST, Tag("ids lists")],
         Discriminator(_prompt_kind),
     ]
-    max_tokens: int = Field(16, ge=1)
+    max_tokens: int = Field(16, ge=0)  # 0: the prompt alone, with echo
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
     add_special_tokens: bool = True
 
     @model_validator(mode="after")
-    def _no_prompt_logprobs(self) -> CompletionBody:
-        if self.echo and self.logprobs is not None:
+    def _something_to_answer(self) -> CompletionBody:
+        if not self.max_tokens and not self.echo:
             raise bad_request(
-                "'echo' with 'logprobs' asks for those of the prompt, which are not computed",
-                "echo",
-                "unsupported_parameter",
+                "'max_tokens' 0 is for the prompt alone: it needs 'echo'", "max_tokens"
             )
         return self
 
     @property
     def num_logprobs(self) -> int | None:
         return self.logprobs
+
+    @property
+    def num_prompt_logprobs(self) -> int | None:
+        return self.logprobs if self.echo else None
 
 
 Body = TypeVar("Body", bound=GenerationBody)

@@ -54,7 +54,7 @@ def fan_out(
 ) -> list[Sequence]:
     """One sequence for each prompt and choice, prompts outermost. Raises ApiError.
 
-    max_tokens None: whatever room the prompt leaves.
+    max_tokens None: whatever room the prompt leaves; 0: the answer is the prompt's echo.
     """
     answer_id, prompt_field = dialect.envelope.answer_id, dialect.prompt_field
     if not prompts:
@@ -73,7 +73,8 @@ def fan_out(
     stops = [] if body.has_form else body.stop
     for prompt_ids, echo in zip(prompts, echoes, strict=True):
         room = _check_prompt(prompt_ids, max_tokens, model, prompt_field)
-        params = body.sampling(max_tokens or room)
+        # One token is drawn even where none is wanted: it ends the request, and is not shown.
+        params = body.sampling(room if max_tokens is None else max(max_tokens, 1))
         _check_ids("stop_token_ids", params.stop_token_ids, model)
         _check_ids("logit_bias", [token for token, _ in params.logit_bias], model)
         for choice in range(body.n):
@@ -86,7 +87,9 @@ def fan_out(
                 cache_salt=body.cache_salt,
                 timings=Timings(received_ns=received_ns),
             )
-            sequences.append(Sequence(request, index, tokenizer, stops, echo, has_calls))
+            sequence = Sequence(request, index, tokenizer, stops, echo, has_calls)
+            sequence.is_echo_only = max_tokens == 0
+            sequences.append(sequence)
     return sequences
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from math import nan
 
 from ..detokenizer import StopChecker
 from ..request import FinishReason, Request, RequestOutput, TokenLogprob
 from ..tokenizer import Tokenizer
 from .tools import StopsOutsideCalls
+
+UNRANKED = 0  # of a prompt's first token: nothing stands before it to foretell it
 
 
 @dataclass(slots=True)
@@ -33,8 +36,8 @@ class Sequence:
 
     index: the choice it becomes.  echo: text the answer begins with, before any token.
     stops: what ends its text.  has_calls: calls may stand in it, which no stop string cuts.
-    is_over: nothing visible follows.  is_closed: the engine has let go of it too, so its timings
-    are final.
+    is_echo_only: no token is shown or counted.  is_over: nothing visible follows.
+    is_closed: the engine has let go of it too, so its timings are final.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Sequence:
         self.request = request
         self.index = index
         self.echo = echo
+        self.is_echo_only = False
         self.logprobs: list[TokenLogprob] = []
         self.finish_reason: str | None = None
         self.stop_reason: str | int | None = None
@@ -62,6 +66,8 @@ class Sequence:
         self._checker = kind(stops) if stops else None
         self._pieces: list[str] = []
         self._pending_logprobs: list[TokenLogprob] = []
+        if request.params.prompt_logprobs is not None:
+            self._pending_logprobs.append(TokenLogprob(request.prompt_ids[0], nan, UNRANKED))
 
     @property
     def text(self) -> str:
@@ -86,6 +92,9 @@ class Sequence:
         if self.is_over:
             self.wasted_tokens += len(output.new_token_ids)
             return Delta()
+        if output.prompt_logprobs is not None:
+            self._pending_logprobs += output.prompt_logprobs
+            return Delta()  # the prompt is shown with the first token
         text = self._take_tokens(output, end_ns)
         if reason is not None and not self.is_over:
             text += self._flush()
@@ -100,6 +109,10 @@ class Sequence:
 
     def _take_tokens(self, output: RequestOutput, end_ns: int) -> str:
         text = ""
+        if self.is_echo_only:
+            self.wasted_tokens += len(output.new_token_ids)
+            self.finish_reason = "length"
+            return text
         ends_in_stop_token = output.finish_reason is FinishReason.STOP
         last = len(output.new_token_ids) - 1
         for n, token_id in enumerate(output.new_token_ids):

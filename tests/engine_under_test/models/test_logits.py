@@ -90,12 +90,16 @@ def exact_rms_norm(module: Any, x: torch.Tensor) -> torch.Tensor:
     return x * scale * module.weight
 
 
+def exact_norms(model: Any) -> None:
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = partial(exact_rms_norm, module)
+
+
 def oracle(path: Path, dtype: torch.dtype) -> torch.Tensor:
     model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     if dtype == torch.float64:
-        for module in model.modules():
-            if type(module).__name__.endswith("RMSNorm"):
-                module.forward = partial(exact_rms_norm, module)
+        exact_norms(model)
     with torch.inference_mode():
         logits: torch.Tensor = model(torch.tensor([prompt()])).logits[0]
     return logits

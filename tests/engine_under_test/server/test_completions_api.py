@@ -85,5 +85,61 @@ def test_echo_returns_each_prompt_before_its_answers(server: Any, is_streaming: 
         asked = [prompt] if isinstance(prompt, str) else prompt
         words = [p if isinstance(p, str) else server.state.tokenizer.decode(p) for p in asked]
         assert texts == [words[n // 2] + text for n, text in enumerate(plain)]
-    with pytest.raises(openai.BadRequestError, match="'echo' with 'logprobs'"):
-        server.complete(echo=True, logprobs=1)
+
+
+@pytest.mark.parametrize("is_streaming", [False, True])
+def test_echo_with_logprobs_scores_the_prompt_too(server: Any, is_streaming: bool) -> None:
+    prompt = "Once <|im_end|> upon Zwölf"
+    ids = server.state.tokenizer.encode(prompt)
+    fields = {"prompt": prompt, "logprobs": 3, "n": 2, "max_tokens": 5}
+    plain = server.complete(**fields)
+    echoed = server.complete(**fields, echo=True, stream=is_streaming)
+    rows: list[dict[str, list[Any]]] = [{}, {}]
+    texts = ["", ""]
+    for part in echoed if is_streaming else [echoed]:
+        for choice in part.choices:
+            texts[choice.index] += choice.text
+            for name, values in (choice.logprobs.model_dump() if choice.logprobs else {}).items():
+                rows[choice.index].setdefault(name, []).extend(values)
+    for choice, found, text in zip(plain.choices, rows, texts, strict=True):
+        num = len(ids)
+        assert text == prompt + choice.text
+        assert found["tokens"][num:] == choice.logprobs.tokens
+        assert found["token_logprobs"][num:] == pytest.approx(choice.logprobs.token_logprobs)
+        assert found["text_offset"][num:] == [len(prompt) + n for n in choice.logprobs.text_offset]
+        # Nothing foretells the first token; every other has its own among the likeliest.
+        assert (found["token_logprobs"][0], found["top_logprobs"][0]) == (None, None)
+        at = found["text_offset"]
+        for n in range(1, num):
+            assert found["top_logprobs"][n][found["tokens"][n]] == found["token_logprobs"][n]
+            assert found["token_logprobs"][n] < 0
+            if not found["tokens"][n].startswith("bytes:"):
+                assert text[at[n] :].startswith(found["tokens"][n])
+    assert "<|im_end|>" in rows[0]["tokens"]
+
+
+def test_the_prompt_alone_can_be_scored(server: Any) -> None:
+    """What evaluation harnesses ask: no token of answer."""
+    both = server.complete(prompt="Once upon", echo=True, logprobs=0, max_tokens=4)
+    for fields in ({}, {"stream": True}):
+        parts = server.complete(prompt="Once upon", echo=True, logprobs=0, max_tokens=0, **fields)
+        (choice,) = [c for p in (parts if fields else [parts]) for c in p.choices]
+        assert (choice.text, choice.finish_reason) == ("Once upon", "length")
+        assert choice.logprobs.tokens == list("Once upon")
+        assert choice.logprobs.token_logprobs == both.choices[0].logprobs.token_logprobs[:9]
+    assert parts is not both
+    bare = server.complete(prompt="Once upon", echo=True, max_tokens=0)
+    assert (bare.choices[0].text, bare.choices[0].logprobs) == ("Once upon", None)
+    assert (bare.usage.completion_tokens, bare.usage.prompt_tokens) == (0, 9)
+    with pytest.raises(openai.BadRequestError, match="needs 'echo'"):
+        server.complete(prompt="Once", max_tokens=0)
+
+
+def test_a_prompt_in_the_cache_is_scored_all_the_same(server: Any) -> None:
+    prompt = "A prompt of more than two blocks, so that the prefix cache would have it."
+    fields = {"prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1}
+    first, again = (server.complete(**fields) for _ in range(2))
+    assert first.choices[0].logprobs == again.choices[0].logprobs
+    assert again.usage.prompt_tokens_details.cached_tokens == 0
+    server.complete(prompt=prompt, max_tokens=1)
+    assert server.complete(prompt=prompt).usage.prompt_tokens_details.cached_tokens > 0
