@@ -1,0 +1,244 @@
+"""What a point shows of single engine steps, from the client's stamps alone.
+
+Decoding: between two changes of who decodes, and with no prompt being read, every gap of every
+stream is one step of n sequences whose context is known. Reading prompts: a request that had the
+server to itself shows the steps of its prompt, less what lies outside the engine. Where the server
+tells `prefill_ms` and `decode_steps`, those are used; no figure here needs them.
+
+Not seen from outside, so left out: steps that read prompts while others decode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from harness.analysis.frame import FloatArray, Frame
+from harness.analysis.timings import read_timings
+
+LEAST_STEPS = 8  # of a row; fewer are one hiccup's word
+_LEAST_GAPS = 2  # of one stream in one span
+
+
+class Span(NamedTuple):
+    """A time in which the decoding requests stay the same and no prompt is read."""
+
+    begin_s: float
+    end_s: float
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One observation of a point: the mean of steps alike.
+
+    point: index of the measured point.  kind: `decode` (seconds of one step) or `prefill` (seconds
+    of all steps of one lone prompt).  num_seqs: decoding sequences, 0 for a prompt.  context_tok:
+    their context, summed, mean over the steps.  prompt_tok: tokens computed of the prompt, after
+    cached_tok that were not.  has_overhead: whether seconds hold what lies outside the engine.
+    num: steps, or prompts, behind it.
+    """
+
+    point: int
+    kind: Literal["decode", "prefill"]
+    seconds: float
+    num_seqs: int
+    context_tok: float
+    prompt_tok: int
+    cached_tok: int
+    has_overhead: bool
+    num: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Seconds of one request's first token that passed outside the engine, where it was told."""
+
+    seconds: float
+    prompt_tok: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointSteps:
+    """tok_per_step: of a decoding sequence, above 1 under speculation.  num_prefill_steps: prompt
+    tokens -> steps the server took for it alone, as told."""
+
+    rows: tuple[StepRow, ...]
+    overheads: tuple[Overhead, ...]
+    tok_per_step: float
+    num_prefill_steps: Mapping[int, int]
+
+
+def point_steps(frame: Frame, point: int) -> PointSteps:
+    """Every clean step of a point; all phases count, the warm-up's steps are steps too."""
+    told = read_timings(frame.timings)
+    tok_per_step = _tok_per_step(told)
+    rows = [*_decode_rows(frame, point, tok_per_step), *_prefill_rows(frame, point, told)]
+    # those of a prompt read beside others shared their steps
+    alone = [told[i] for i in _lone(frame)]
+    steps = {
+        int(row["prompt_tokens"] - row.get("cached_tokens", 0)): int(row["prefill_steps"])
+        for row in alone
+        if "prefill_steps" in row and "prompt_tokens" in row and not row.get("preemptions")
+    }
+    return PointSteps(tuple(rows), tuple(_overheads(frame, told)), tok_per_step, steps)
+
+
+def decode_spans(frame: Frame) -> list[Span]:
+    """Spans in which somebody decodes and nobody's prompt is read, waits or is on its way."""
+    changes: list[tuple[float, int, int]] = []  # when, rank of the change, request
+    for i in np.flatnonzero(np.isfinite(frame.sent_s)):
+        gone_s = _gone_s(frame, i)
+        changes.append((frame.sent_s[i], 0, i))
+        if np.isfinite(frame.first_token_s[i]):
+            changes.append((frame.first_token_s[i], 1, i))
+        changes.append((gone_s, 2, i))
+    changes.sort()
+    spans, reading, decoding, begin_s = [], set[int](), set[int](), 0.0
+    for at_s, what, i in changes:
+        if decoding and not reading and at_s > begin_s:
+            spans.append(Span(begin_s, at_s, tuple(sorted(decoding))))
+        if what == 0:
+            reading.add(i)
+        else:
+            reading.discard(i)
+            (decoding.add if what == 1 else decoding.discard)(i)
+        begin_s = at_s
+    return spans
+
+
+def _gone_s(frame: Frame, i: int) -> float:
+    """When the server was done with a request: its last token, or for one that failed its end."""
+    last_s = frame.last_token_s[i] if frame.is_success[i] else frame.end_s[i]
+    return float(last_s) if np.isfinite(last_s) else np.inf
+
+
+class _Sum:
+    """Time and steps of one batch size, added up over spans and streams."""
+
+    def __init__(self) -> None:
+        self.seconds = self.steps = self.context = 0.0
+
+    def add(self, seconds: float, steps: float, context: float) -> None:
+        self.seconds += seconds
+        self.steps += steps
+        self.context += context * steps
+
+
+def _decode_rows(frame: Frame, point: int, tok_per_step: float) -> list[StepRow]:
+    """One row a batch size."""
+    n_in = np.where(np.isfinite(frame.n_in), frame.n_in, frame.asked_in)
+    sums: dict[int, _Sum] = {}
+    for span in decode_spans(frame):
+        streams = [_stream(frame, i, span) for i in span.members]
+        # a context that nobody counted makes the whole span useless
+        if not all(np.isfinite(n_in[list(span.members)])):
+            continue
+        context = sum(n_in[i] + s.tok_before for i, s in zip(span.members, streams, strict=True))
+        for stream in streams:
+            if stream.num_gaps >= _LEAST_GAPS:
+                own = sums.setdefault(len(span.members), _Sum())
+                own.add(stream.seconds, stream.num_tok / tok_per_step, context)
+    return [
+        StepRow(point, "decode", s.seconds / s.steps, n, s.context / s.steps, 0, 0, False,
+                round(s.steps / n))
+        for n, s in sorted(sums.items())
+        if s.steps / n >= LEAST_STEPS
+    ]  # fmt: skip
+
+
+class _Stream(NamedTuple):
+    """One request in one span. tok_before: its output tokens so far, mean over the gaps."""
+
+    seconds: float
+    num_tok: float
+    num_gaps: int
+    tok_before: float
+
+
+def _stream(frame: Frame, i: int, span: Span) -> _Stream:
+    own = slice(frame.offsets[i], frame.offsets[i + 1])
+    at_s, tok = frame.chunk_s[own], frame.chunk_tok[own]
+    begin, end = np.searchsorted(at_s, [span.begin_s, span.end_s], "left")
+    end += int(end < len(at_s) and at_s[end] == span.end_s)
+    tok = np.where(tok > 0, tok, 1.0)
+    before = float(tok[:begin].sum())
+    if end - begin < 2:
+        return _Stream(0.0, 0.0, 0, before)
+    inside = tok[begin + 1 : end]
+    # the first chunk of the span ends a step that began before it
+    return _Stream(
+        float(at_s[end - 1] - at_s[begin]), float(inside.sum()), len(inside),
+        before + float(tok[begin]) + float(inside.sum()) / 2 - 0.5,
+    )  # fmt: skip
+
+
+def _prefill_rows(
+    frame: Frame, point: int, told: Sequence[Mapping[str, Any]]
+) -> list[StepRow]:
+    """One row: the median over the prompts that were alone, all of one length within 2 %."""
+    alone = [i for i in _lone(frame) if np.isfinite(frame.n_in[i])]
+    if not alone:
+        return []
+    cached = np.nan_to_num(frame.cached_tok[alone])
+    computed = frame.n_in[alone] - cached
+    middle = float(np.median(computed))
+    kept = [k for k, n in enumerate(computed) if n >= 1 and abs(n - middle) <= 0.02 * middle + 8]
+    if not kept:
+        return []
+    engine_s = [_engine_s(told[alone[k]]) for k in kept]
+    is_told = all(s is not None for s in engine_s)
+    if is_told:
+        seconds = [float(s) for s in engine_s if s is not None]
+    else:
+        seconds = [float(frame.first_token_s[alone[k]] - frame.sent_s[alone[k]]) for k in kept]
+    return [
+        StepRow(point, "prefill", float(np.median(seconds)), 0, 0.0,
+                round(float(np.median(computed[kept]))), round(float(np.median(cached[kept]))),
+                not is_told, len(kept))
+    ]  # fmt: skip
+
+
+def _lone(frame: Frame) -> list[int]:
+    """Successes that shared the server with nobody until their first token."""
+    went = np.flatnonzero(np.isfinite(frame.sent_s))
+    gone_s = np.array([_gone_s(frame, i) for i in went])
+    found = []
+    for i in went:
+        if not frame.is_success[i] or not np.isfinite(frame.first_token_s[i]):
+            continue
+        meets = (frame.sent_s[went] < frame.first_token_s[i]) & (gone_s > frame.sent_s[i])
+        if meets.sum() == 1:
+            found.append(int(i))
+    return found
+
+
+def _engine_s(told: Mapping[str, Any]) -> float | None:
+    value = told.get("prefill_ms")
+    return value / 1e3 if isinstance(value, int | float) else None
+
+
+def _overheads(frame: Frame, told: Sequence[Mapping[str, Any]]) -> list[Overhead]:
+    """Of lone requests whose engine time was told: client's first token less that."""
+    found = []
+    for i in _lone(frame):
+        engine_s = _engine_s(told[i])
+        if engine_s is not None and np.isfinite(frame.n_in[i]):
+            waited_s = float(frame.first_token_s[i] - frame.sent_s[i])
+            found.append(Overhead(waited_s - engine_s, int(frame.n_in[i])))
+    return found
+
+
+def _tok_per_step(told: Sequence[Mapping[str, Any]]) -> float:
+    """Output tokens after the first by decode steps, where told; else 1."""
+    rows = [r for r in told if r.get("decode_steps") and "output_tokens" in r]
+    steps = sum(r["decode_steps"] for r in rows)
+    return float(max(1.0, sum(r["output_tokens"] - 1 for r in rows) / steps)) if steps else 1.0
+
+
+def as_arrays(rows: Sequence[StepRow], name: str) -> FloatArray:
+    """[n] one field of every row."""
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)

@@ -1,0 +1,172 @@
+"""The step-time law fitted by weighted least absolute deviations, exactly.
+
+    t = sum over steps of max(a0, b + a1 n) + d D + c K + e A + o
+
+n: tokens of a step, D: decoding sequences (what each costs beside its token: sampling, its row of
+the block table), K: their context, A: sum of p (x + p/2) over chunks p after x
+earlier tokens, o: what passes outside the engine. With a1 >= 0 the maximum is flat up to one size
+and rising after it; for each place of that corner the fit is a linear programme, so the best over
+all places is the best there is. Deviations are relative (weight 1/t): a step of 2 ms counts as
+much as a prompt of 2 s. Least absolute deviations, because a busy machine makes outliers, all late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+NAMES = ("a0", "b", "a1", "d", "c", "e", "o")
+_NUM = len(NAMES)
+MOST_CORNERS = 64  # tried one by one; of more sizes the best neighbourhood is searched
+_SMALL = 1e-9  # a0 is above this share of the smallest time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepTimes:
+    """n observations. sizes: [n, s] tokens of a step, counts: [n, s] steps of that size (0: none).
+    num_seqs, context_tok, area, num_overheads: [n]. seconds: [n] > 0, of all the steps of a row together."""
+
+    sizes: FloatArray
+    counts: FloatArray
+    num_seqs: FloatArray
+    context_tok: FloatArray
+    area: FloatArray
+    num_overheads: FloatArray
+    seconds: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def take(self, index: npt.NDArray[np.int64]) -> StepTimes:
+        return StepTimes(
+            self.sizes[index], self.counts[index], self.num_seqs[index],
+            self.context_tok[index], self.area[index], self.num_overheads[index], self.seconds[index],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Hinge:
+    """Seconds, seconds a token, seconds a token squared, as NAMES; loss: sum of |error| / time."""
+
+    a0: float
+    b: float
+    a1: float
+    d: float
+    c: float
+    e: float
+    o: float
+    loss: float
+    corner: int  # how many of the distinct sizes lie on the flat part
+
+    def predict(self, times: StepTimes) -> FloatArray:
+        """[n] seconds."""
+        linear = np.maximum(self.a0, self.b + self.a1 * times.sizes)
+        steps = (linear * times.counts).sum(axis=1)
+        extra = self.d * times.num_seqs + self.c * times.context_tok
+        extra = extra + self.e * times.area + self.o * times.num_overheads
+        return np.asarray(steps + extra)
+
+
+def fit_hinge(times: StepTimes, near: Hinge | None = None) -> Hinge:
+    """The best fit; with `near`, found by descending from its corner (for resampled rows).
+
+    Raises ValueError with fewer than two rows.
+    """
+    if len(times) < 2:
+        raise ValueError("a step fit needs two observations at least")
+    levels = _levels(times)
+    known: dict[int, Hinge] = {}
+
+    def loss_at(k: int) -> float:
+        if k not in known:
+            known[k] = _solve(times, levels, k)
+        return known[k].loss
+
+    if near is not None:
+        corner_tok = max(0.0, (near.a0 - near.b) / near.a1) if near.a1 > 0 else np.inf
+        begin = int(np.searchsorted(levels, corner_tok))
+    else:
+        stride = 1 + len(levels) // MOST_CORNERS
+        begin = min((*range(0, len(levels), stride), len(levels)), key=loss_at)
+    return known[_descend(loss_at, begin, len(levels))]
+
+
+def _descend(loss_at: Callable[[int], float], begin: int, last: int) -> int:
+    """The corner from which no smaller loss lies 4, 2 or 1 sizes away."""
+    k = begin
+    for stride in (4, 2, 1):
+        while True:
+            around = [j for j in (k - stride, k, k + stride) if 0 <= j <= last]
+            best = min(around, key=loss_at)
+            if loss_at(best) >= loss_at(k):
+                break
+            k = best
+    return k
+
+
+def _levels(times: StepTimes) -> FloatArray:
+    """The distinct step sizes that occur, rising."""
+    return np.unique(times.sizes[times.counts > 0])
+
+
+def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
+    """The linear programme where the first `corner` sizes are flat and the others rise.
+
+    min sum u, u >= |A x - t| / t, x >= 0 but for b, and the law's own order at the corner:
+    b + a1 n <= a0 for flat sizes, >= for rising ones.
+    """
+    from scipy.optimize import linprog
+
+    is_flat = times.sizes <= (levels[corner - 1] if corner else -np.inf)
+    flat = (times.counts * is_flat).sum(axis=1)
+    rising = times.counts * ~is_flat
+    columns = np.stack(
+        [flat, rising.sum(axis=1), (rising * times.sizes).sum(axis=1), times.num_seqs,
+         times.context_tok, times.area, times.num_overheads], axis=1,
+    )  # fmt: skip
+    unit = times.seconds.min()  # seconds are counted in it, so that no coefficient is tiny
+    scale = np.maximum(np.abs(columns).max(axis=0), 1.0)
+    design = columns / scale / (times.seconds / unit)[:, None]
+    n = len(times)
+    cost = np.concatenate([np.zeros(_NUM), np.ones(2 * n)])
+    equal = np.hstack([design, np.eye(n), -np.eye(n)])
+    order = []
+    if 0 < corner <= len(levels):
+        order.append(_order(scale, levels[corner - 1], +1.0))
+    if 0 < corner < len(levels):
+        order.append(_order(scale, levels[corner], -1.0))
+    bounds: list[tuple[float | None, float | None]] = [(0, None)] * (_NUM + 2 * n)
+    bounds[1] = (None, None)
+    for j in np.flatnonzero(np.abs(columns).max(axis=0) == 0):  # not in these rows: not in the law
+        if j not in (0, 1, 2):
+            bounds[j] = (0, 0)
+    if corner == 0:
+        order.append(_order(scale, levels[0], +1.0) * -1.0)  # b + a1 n >= a0 = 0 at the least
+    bounds[0] = (0, 0) if corner == 0 else (_SMALL * scale[0], None)
+    bounds[2] = (0, 0) if corner == len(levels) else (0, None)
+    upper = np.hstack([np.array(order), np.zeros((len(order), 2 * n))]) if order else None
+    found = linprog(
+        cost, A_ub=upper, b_ub=np.zeros(len(order)) if order else None, A_eq=equal,
+        b_eq=np.ones(n), bounds=bounds, method="highs",
+    )  # fmt: skip
+    if found.x is None:
+        return Hinge(*(np.nan,) * _NUM, loss=np.inf, corner=corner)
+    x = found.x[:_NUM] / scale * unit
+    a0, b, a1, d, c, e, o = (float(v) for v in x)
+    if corner == 0:  # no flat part was seen: it begins below the smallest step
+        a0 = b + a1 * float(levels[0])
+    if corner == len(levels):
+        b = a0
+    return Hinge(a0, b, a1, d, c, e, o, float(found.fun), corner)
+
+
+def _order(scale: FloatArray, size: float, sign: float) -> FloatArray:
+    """sign (b + a1 size - a0) <= 0."""
+    row = np.zeros(_NUM)
+    row[:3] = sign * np.array([-1.0 / scale[0], 1.0 / scale[1], size / scale[2]])
+    return row
