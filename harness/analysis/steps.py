@@ -90,7 +90,7 @@ def point_steps(frame: Frame, point: int) -> PointSteps:
 def decode_spans(frame: Frame) -> list[Span]:
     """Spans in which somebody decodes and nobody's prompt is read, waits or is on its way."""
     changes: list[tuple[float, int, int]] = []  # when, rank of the change, request
-    for i in np.flatnonzero(np.isfinite(frame.sent_s)):
+    for i in map(int, np.flatnonzero(np.isfinite(frame.sent_s))):
         gone_s = _gone_s(frame, i)
         changes.append((frame.sent_s[i], 0, i))
         if np.isfinite(frame.first_token_s[i]):
@@ -176,9 +176,7 @@ def _stream(frame: Frame, i: int, span: Span) -> _Stream:
     )  # fmt: skip
 
 
-def _prefill_rows(
-    frame: Frame, point: int, told: Sequence[Mapping[str, Any]]
-) -> list[StepRow]:
+def _prefill_rows(frame: Frame, point: int, told: Sequence[Mapping[str, Any]]) -> list[StepRow]:
     """One row: the median over the prompts that were alone, all of one length within 2 %."""
     alone = [i for i in _lone(frame) if np.isfinite(frame.n_in[i])]
     if not alone:
@@ -204,7 +202,7 @@ def _prefill_rows(
 
 def _lone(frame: Frame) -> list[int]:
     """Successes that shared the server with nobody until their first token."""
-    went = np.flatnonzero(np.isfinite(frame.sent_s))
+    went = [int(i) for i in np.flatnonzero(np.isfinite(frame.sent_s))]
     gone_s = np.array([_gone_s(frame, i) for i in went])
     found = []
     for i in went:
@@ -212,7 +210,7 @@ def _lone(frame: Frame) -> list[int]:
             continue
         meets = (frame.sent_s[went] < frame.first_token_s[i]) & (gone_s > frame.sent_s[i])
         if meets.sum() == 1:
-            found.append(int(i))
+            found.append(i)
     return found
 
 

@@ -12,6 +12,7 @@ much as a prompt of 2 s. Least absolute deviations, because a busy machine makes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ _SMALL = 1e-9  # a0 is above this share of the smallest time
 @dataclass(frozen=True, slots=True, eq=False)
 class StepTimes:
     """n observations. sizes: [n, s] tokens of a step, counts: [n, s] steps of that size (0: none).
-    num_seqs, context_tok, area, num_overheads: [n]. seconds: [n] > 0, of all the steps of a row together."""
+    num_seqs, context_tok, area, num_overheads: [n]. seconds: [n] > 0, of all steps of a row."""
 
     sizes: FloatArray
     counts: FloatArray
@@ -45,7 +46,8 @@ class StepTimes:
     def take(self, index: npt.NDArray[np.int64]) -> StepTimes:
         return StepTimes(
             self.sizes[index], self.counts[index], self.num_seqs[index],
-            self.context_tok[index], self.area[index], self.num_overheads[index], self.seconds[index],
+            self.context_tok[index], self.area[index], self.num_overheads[index],
+            self.seconds[index],
         )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
         b_eq=np.ones(n), bounds=bounds, method="highs",
     )  # fmt: skip
     if found.x is None:
-        return Hinge(*(np.nan,) * _NUM, loss=np.inf, corner=corner)
+        return Hinge(**dict.fromkeys(NAMES, math.nan), loss=math.inf, corner=corner)
     x = found.x[:_NUM] / scale * unit
     a0, b, a1, d, c, e, o = (float(v) for v in x)
     if corner == 0:  # no flat part was seen: it begins below the smallest step

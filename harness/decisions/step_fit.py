@@ -40,9 +40,9 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class StepFit:
-    """hinge: the fit of all points.  draws: fits of resampled points.  overhead_s + overhead_s_per_tok
-    x prompt tokens: added to a first token for what lies outside the engine.  budget_tok: tokens of
-    a step the prompts were cut by.  tok_per_step: of a decoding sequence."""
+    """hinge: the fit of all points.  draws: fits of resampled points.  overhead_s +
+    overhead_s_per_tok x prompt tokens: added to a first token, for what lies outside the engine.
+    budget_tok: tokens of a step the prompts were cut by.  tok_per_step: of a decoding sequence."""
 
     hinge: Hinge
     draws: tuple[Hinge, ...]

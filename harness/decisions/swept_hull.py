@@ -51,7 +51,7 @@ class SweptHull:
     def beyond(
         self, num_seqs: float | None, context_tok: float | None, prompt_tok: float | None
     ) -> tuple[str, ...]:
-        """One sentence for each way in which a state lies outside; empty inside. None: not asked."""
+        """One phrase for each way in which a state lies outside; none inside. None: not asked."""
         found = []
         if num_seqs is not None and num_seqs > self.max_seqs * SLACK_RATIO:
             found.append(f"{num_seqs:,.0f} sequences at once, {self.max_seqs:,.0f} were swept")

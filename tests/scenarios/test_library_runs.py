@@ -38,6 +38,10 @@ CASES = {
         "load.requests=10", "load.rate=20/s", "gate.blocks=1",
         "targets.baseline={kind: openai, url: URL}",
     ],
+    "twin-sweep": [
+        "sweep.over={load.concurrency: [1, 4],"
+        " traffic.probe.workload.input_tokens.value: [40]}",
+    ],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],

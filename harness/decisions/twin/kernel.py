@@ -239,7 +239,7 @@ def _plan(d: Any, s: Any, req: Any, heap: Any, finishing: Any) -> None:
 
     num_tok = s.num_decoding * d.tok_per_decoder + num_prefill
     s.first_step_s = max(d.a0, d.b + d.a1 * num_tok) + d.c * (s.context_units / TOKEN_UNITS)
-    s.first_step_s += d.e * area
+    s.first_step_s += d.d * s.num_decoding + d.e * area
     s.longer_s = d.c * (s.num_decoding * d.tau_units / TOKEN_UNITS) + d.e * s.chunk * s.chunk
     s.num_prefill, s.growth_units, s.is_planned = num_prefill, growth, 1
 

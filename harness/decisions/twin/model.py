@@ -20,11 +20,12 @@ FREE_RATIO = 0.01  # `watermark` admission leaves this share of the cache to tho
 
 @dataclass(frozen=True, slots=True)
 class StepModel:
-    """Seconds of a step: max(a0, b + a1 n) + c K + e sum p (x + p/2).
+    """Seconds of a step: max(a0, b + a1 n) + d D + c K + e sum p (x + p/2).
 
-    n: tokens in the step.  K: context of its decoding sequences, tokens.  p: chunk of a prompt
-    after x earlier tokens.  a0 > 0: floor, s.  b: s, may be negative.  a1, c: s/token, >= 0.
-    e: s/token^2, >= 0.
+    n: tokens in the step.  D: its decoding sequences.  K: their context, tokens.  p: chunk of a
+    prompt after x earlier tokens.  a0 > 0: floor, s.  b: s, may be negative.  a1, c: s/token, >= 0.
+    d: s/sequence, >= 0: what a sequence costs beside its token (sampling, its row of the block
+    table), which an engine on a CPU shows and a prompt does not pay.  e: s/token^2, >= 0.
     """
 
     a0: float
@@ -32,6 +33,7 @@ class StepModel:
     a1: float
     c: float = 0.0
     e: float = 0.0
+    d: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -39,14 +41,17 @@ class StepModel:
                 raise ValueError(f"step model: {field.name} is not a finite number")
         if self.a0 <= 0:
             raise ValueError(f"step model: a0 is {self.a0}; a step takes time")
-        for name in ("a1", "c", "e"):
+        for name in ("a1", "c", "e", "d"):
             if getattr(self, name) < 0:
                 raise ValueError(f"step model: {name} is {getattr(self, name)}, below 0")
 
-    def step_s(self, num_tok: float, context_tok: float = 0.0, chunk_area: float = 0.0) -> float:
+    def step_s(
+        self, num_tok: float, context_tok: float = 0.0, chunk_area: float = 0.0,
+        num_decoding: float = 0.0,
+    ) -> float:  # fmt: skip
         """Seconds of one step; chunk_area: sum over its chunks of p (x + p/2)."""
         linear_s = max(self.a0, self.b + self.a1 * num_tok)
-        return linear_s + self.c * context_tok + self.e * chunk_area
+        return linear_s + self.d * num_decoding + self.c * context_tok + self.e * chunk_area
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ class Deployment:
     """One replica's limits.
 
     max_batch: sequences that run at once.  max_batched_tokens: tokens a step, drafts included.
-    kv_tokens: tokens the KV cache holds.  memory: `watermark` admits a prompt that fits and leaves 1 %
-    free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
+    kv_tokens: tokens the KV cache holds.  memory: `watermark` admits a prompt that fits and leaves
+    1 % free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
     output and never preempts.  block_tok: KV block; half of one is lost to each running sequence.
     gamma: drafts a decoding sequence tries each step.  tau: mean accepted length, the bonus token
     included (1..gamma + 1), kept to 2^-20 token.
@@ -82,8 +87,8 @@ class Deployment:
             )
         if self.max_batched_tokens < self.max_batch * (1 + self.gamma):
             raise ValueError(
-                f"deployment: {self.max_batched_tokens} tokens a step cannot serve {self.max_batch} "
-                f"sequences of {1 + self.gamma}; raise max_batched_tokens or lower max_batch"
+                f"deployment: {self.max_batched_tokens} tokens a step cannot serve "
+                f"{self.max_batch} sequences of {1 + self.gamma}; raise max_batched_tokens or lower max_batch"
             )
 
     @property

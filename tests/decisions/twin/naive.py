@@ -120,13 +120,13 @@ class Stepper:
 
     def step_s(self) -> Fraction:
         m = self.model
-        a0, b, a1, c, e = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e))
+        a0, b, a1, c, e, d = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d))
         decoding = [s for s in self.running if s.is_decoding]
         prompts = [s for s in self.running if not s.is_decoding]
         n = len(decoding) * (1 + self.d.gamma) + sum(s.writes for s in prompts)
         context = sum(s.computed for s in decoding)
         area = sum(s.writes * (s.computed + s.writes / 2) for s in prompts)
-        return max(a0, b + a1 * n) + c * context + e * area
+        return max(a0, b + a1 * n) + d * len(decoding) + c * context + e * area
 
     def step(self) -> None:
         if not self.running and self.line[0].arrival > self.now:

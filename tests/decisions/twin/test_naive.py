@@ -67,11 +67,17 @@ def ticks(most: int, least: int = 0) -> st.SearchStrategy[float]:
 
 
 GRID = st.builds(
-    StepModel, a0=ticks(4096, 1), b=ticks(4096, -512), a1=ticks(256), c=ticks(8), e=ticks(4)
+    StepModel,
+    a0=ticks(4096, 1),
+    b=ticks(4096, -512),
+    a1=ticks(256),
+    c=ticks(8),
+    e=ticks(4),
+    d=ticks(64),
 )
 ANY = st.builds(
     StepModel, a0=st.floats(1e-4, 0.05), b=st.floats(-0.01, 0.05), a1=st.floats(0, 1e-3),
-    c=st.floats(0, 1e-5), e=st.floats(0, 1e-6),
+    c=st.floats(0, 1e-5), e=st.floats(0, 1e-6), d=st.floats(0, 1e-3),
 )  # fmt: skip
 
 
