@@ -46,6 +46,10 @@ class PacedCore:
     def has_work(self) -> bool:
         return bool(self.requests)
 
+    @property
+    def can_step(self) -> bool:
+        return self.has_work
+
     def stats(self) -> EngineStats:
         return EngineStats(num_running=len(self.requests))
 
@@ -133,6 +137,7 @@ async def main() -> None:
         "events": count.num_events,
         "events_per_s": round(count.num_events / count.wall_s),
         "events_per_server_cpu_s": round(count.num_events / cpu_s),
+        "server_cpu_us_per_event": round(cpu_s / count.num_events * 1e6, 2),
         "load_average": os.getloadavg()[0],
     }
     print(json.dumps(result))

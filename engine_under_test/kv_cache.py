@@ -9,7 +9,7 @@ contents are not merged: tables are append-only, and the first one published ans
 from __future__ import annotations
 
 import hashlib
-from array import array
+import struct
 from dataclasses import dataclass, field
 
 from .request import Request
@@ -22,7 +22,7 @@ def hash_block(parent: bytes, token_ids: list[int], extra_key: str = "") -> byte
 
     extra_key (adapter, cache salt) enters a sequence's first block; the chain carries it onwards.
     """
-    data = parent + array("i", token_ids).tobytes() + extra_key.encode()
+    data = parent + struct.pack(f"{len(token_ids)}i", *token_ids) + extra_key.encode()
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
@@ -167,9 +167,9 @@ class KVCacheManager:
         num_tokens = r.num_computed + num_cached + num_new_tokens
         if num_tokens <= len(r.block_ids) * self.block_size:
             return True
-        num_needed = self.num_blocks_for(num_tokens) - len(r.block_ids)
         if self.num_free_after(r, num_tokens, num_cached) < 0:
             return False
+        num_needed = self.num_blocks_for(num_tokens) - len(r.block_ids)
         if num_cached:
             assert not r.block_ids, "a prefix match needs an empty table"
             cached = self._cached_blocks(r)[: num_cached // self.block_size]
@@ -178,7 +178,8 @@ class KVCacheManager:
             r.block_ids.extend(block.block_id for block in cached)
             self._chain(r).num_published = len(cached)
             num_needed -= len(cached)
-        r.block_ids.extend(self.pool.take().block_id for _ in range(num_needed))
+        for _ in range(num_needed):
+            r.block_ids.append(self.pool.take().block_id)
         self._tables[r.request_id] = r.block_ids
         return True
 

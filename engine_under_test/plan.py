@@ -7,8 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .request import Request, RequestOutput, RequestStatus, TokenLogprob
+
+
+class DraftLengths(Protocol):
+    """How many drafts are worth a trial. May keep what it learns in request.acceptance_ratio."""
+
+    def num_drafts(self, r: Request, num_seqs: int) -> int:
+        """For r in a step of num_seqs sequences."""
+
+    def observe(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
+        """Of max_drafts that were granted, num_drafts were made and num_accepted accepted."""
 
 
 @dataclass(slots=True)
@@ -95,3 +106,13 @@ class SchedulerCounters:
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     accepted_lengths: list[int] = field(default_factory=list)  # see Timings
+
+    def book_trials(self, drafted: list[int], accepted: list[int]) -> None:
+        """What a step judged: of each verification the drafts, at least one, and those accepted."""
+        self.num_drafts += len(drafted)
+        self.num_draft_tokens += sum(drafted)
+        self.num_accepted_tokens += sum(accepted)
+        lengths, longest = self.accepted_lengths, max(drafted)
+        lengths.extend([0] * (longest + 1 - len(lengths)))
+        for num_accepted in accepted:
+            lengths[num_accepted] += 1

@@ -101,6 +101,15 @@ class Timings:
     accepted_tokens: int = 0
     accepted_lengths: list[int] = field(default_factory=list)  # [n]: n drafts accepted, so often
 
+    def book_drafts(self, num_drafts: int, num_accepted: int) -> None:
+        """A verification of num_drafts > 0 drafts."""
+        self.drafted_tokens += num_drafts
+        self.accepted_tokens += num_accepted
+        lengths = self.accepted_lengths
+        if len(lengths) <= num_drafts:
+            lengths.extend([0] * (num_drafts + 1 - len(lengths)))
+        lengths[num_accepted] += 1
+
     @property
     def accepted_per_pos(self) -> list[int]:
         """How often the draft at each place was accepted, up to the longest trial."""

@@ -13,25 +13,21 @@ import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from .kv_cache import KVCacheManager
-from .plan import SampledTokens, ScheduledSeq, SchedulerCounters, SchedulerOutput, book_scores
+from .plan import (
+    DraftLengths,
+    SampledTokens,
+    ScheduledSeq,
+    SchedulerCounters,
+    SchedulerOutput,
+    book_scores,
+)
 from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
 
 _RUNNING = RequestStatus.RUNNING
 FREE_RESERVE_RATIO = 0.01  # admission leaves this share of blocks to those already running
 MAX_HELD = 64  # requests passed over in one step for want of an adapter slot
-
-
-class DraftLengths(Protocol):
-    """How many drafts are worth a trial. May keep what it learns in request.acceptance_ratio."""
-
-    def num_drafts(self, r: Request, num_seqs: int) -> int:
-        """For r in a step of num_seqs sequences."""
-
-    def observe(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
-        """Of max_drafts that were granted, num_drafts were made and num_accepted accepted."""
 
 
 @dataclass(slots=True)
@@ -148,6 +144,9 @@ class Scheduler:
             outputs += book_scores(out, sampled.prompt_logprobs)
         logprobs = sampled.logprobs or [None] * len(out.seqs)
         has_finished, block_size, num_drawn = False, self.kv.block_size, 0
+        observe = self._draft_lengths.observe if self._draft_lengths is not None else None
+        drafted: list[int] = []
+        accepted: list[int] = []
         for seq, tokens, token_logprobs in zip(out.seqs, sampled.token_ids, logprobs, strict=True):
             r = seq.request
             if r.status is not _RUNNING:
@@ -164,20 +163,38 @@ class Scheduler:
             num_before = num_after = r.num_computed
             num_after += num_new
             if tokens and seq.max_drafts:
+                num_accepted = len(tokens) - 1
                 # A rejected draft is a token that was not computed after all.
-                num_after -= num_drafts + 1 - len(tokens)
-                self._book_drafts(r, seq.max_drafts, num_drafts, len(tokens) - 1)
+                num_after -= num_drafts - num_accepted
+                if observe is not None:
+                    observe(r, seq.max_drafts, num_drafts, num_accepted)
+                if num_drafts:
+                    timings.book_drafts(num_drafts, num_accepted)
+                    drafted.append(num_drafts)
+                    accepted.append(num_accepted)
+                    r.draft_ids = []
             r.num_computed = num_after
             if tokens:
-                output = self._extend(r, tokens, token_logprobs, now_ns)
-                outputs.append(output)
-                num_drawn += len(output.new_token_ids)
-                if r.status is not _RUNNING:
-                    has_finished = True
-                    continue
+                all_ids = r.token_ids
+                if len(all_ids) + len(tokens) < r.max_num_tokens and r.end_ids.isdisjoint(tokens):
+                    all_ids += tokens  # nearly always
+                    timings.last_ns = now_ns
+                    if not timings.first_ns:
+                        timings.first_ns = now_ns
+                    outputs.append(RequestOutput(r.request_id, tokens, token_logprobs))
+                    num_drawn += len(tokens)
+                else:
+                    output = self._extend_to_end(r, tokens, token_logprobs, now_ns)
+                    outputs.append(output)
+                    num_drawn += len(output.new_token_ids)
+                    if r.status is not _RUNNING:
+                        has_finished = True
+                        continue
             if num_after // block_size > num_before // block_size:
                 self.kv.commit(r, num_after)
         self.counters.num_generation_tokens += num_drawn
+        if drafted:
+            self.counters.book_trials(drafted, accepted)
         if has_finished:
             self.running = [r for r in self.running if r.status is _RUNNING]
         return outputs
@@ -274,41 +291,29 @@ class Scheduler:
 
         Nobody is preempted for a draft, and the blocks that admission keeps free stay free.
         """
-        block_size, num_seqs = self.kv.block_size, len(step.seqs)
+        kv, block_size, num_seqs = self.kv, self.kv.block_size, len(step.seqs)
+        num_drafts, budget = lengths.num_drafts, step.budget
         for seq in step.seqs.values():
+            if budget <= 0:
+                break
             if seq.num_new != 1 or not seq.is_sampled:
                 continue
             r = seq.request
+            num = num_drafts(r, num_seqs)
             # The token after the last draft is the target's own: one less than what may come.
-            most = min(step.budget, r.max_num_tokens - len(r.token_ids) - 1)
-            num = min(lengths.num_drafts(r, num_seqs), most) if most > 0 else 0
+            most = r.max_num_tokens - len(r.token_ids) - 1
+            if num > most or num > budget:
+                num = min(most, budget)
             if num <= 0:
                 continue
-            end = r.num_computed + 1 + num
-            if end > len(r.block_ids) * block_size and (
-                self.kv.num_free_after(r, end) < self._num_reserved
-                or not self.kv.allocate(r, 1 + num)
+            end, num_slots = r.num_computed + 1 + num, len(r.block_ids) * block_size
+            if end > num_slots and (
+                kv.num_free_after(r, end) < self._num_reserved or not kv.allocate(r, 1 + num)
             ):
-                num = len(r.block_ids) * block_size - r.num_computed - 1
+                num = num_slots - r.num_computed - 1
             seq.max_drafts = num
-            step.budget -= num
-
-    def _book_drafts(self, r: Request, max_drafts: int, num_drafts: int, num_accepted: int) -> None:
-        if self._draft_lengths is not None:
-            self._draft_lengths.observe(r, max_drafts, num_drafts, num_accepted)
-        if not num_drafts:
-            return
-        counters, timings = self.counters, r.timings
-        counters.num_drafts += 1
-        for lengths in (counters.accepted_lengths, timings.accepted_lengths):
-            if len(lengths) <= num_drafts:
-                lengths.extend([0] * (num_drafts + 1 - len(lengths)))
-            lengths[num_accepted] += 1
-        counters.num_draft_tokens += num_drafts
-        counters.num_accepted_tokens += num_accepted
-        timings.drafted_tokens += num_drafts
-        timings.accepted_tokens += num_accepted
-        r.draft_ids = []
+            budget -= num
+        step.budget = budget
 
     def _schedule(self, r: Request, num_new: int, is_last: bool, step: _Step) -> None:
         step.budget -= num_new
@@ -341,20 +346,16 @@ class Scheduler:
         step.preempted_ids.append(victim.request_id)
         self._released_ids.append(victim.request_id)
 
-    def _extend(
+    def _extend_to_end(
         self, r: Request, tokens: list[int], logprobs: list[TokenLogprob] | None, now_ns: int
     ) -> RequestOutput:
-        """Append drawn tokens up to the first that ends the request."""
+        """Append drawn tokens up to the first that ends the request, if one does."""
         reason: FinishReason | None = None
-        all_ids = r.token_ids
-        if len(all_ids) + len(tokens) < r.max_num_tokens and r.end_ids.isdisjoint(tokens):
-            all_ids += tokens  # nearly always
-        else:
-            for num_kept, token in enumerate(tokens, start=1):
-                r.token_ids.append(token)
-                if (reason := self._finish_reason(r, token)) is not None:
-                    tokens, logprobs = tokens[:num_kept], logprobs and logprobs[:num_kept]
-                    break
+        for num_kept, token in enumerate(tokens, start=1):
+            r.token_ids.append(token)
+            if (reason := self._finish_reason(r, token)) is not None:
+                tokens, logprobs = tokens[:num_kept], logprobs and logprobs[:num_kept]
+                break
         timings = r.timings
         timings.last_ns = now_ns
         timings.first_ns = timings.first_ns or now_ns

@@ -16,7 +16,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from engine_under_test.request import Request
-from engine_under_test.spec_config import ADAPTIVE_DRAFTS
+from engine_under_test.spec_config import ADAPTIVE_DRAFTS, MAX_DRAFTS
 
 from .cost import StepCost
 
@@ -28,6 +28,9 @@ SHARED_WEIGHT = 0.01  # and in that of all requests
 PROBE_EVERY_TOK = 32  # generated: a request whose drafts fail gets one draft on trial this often
 _RATE_STEPS = 20  # rates and contexts are rounded, so that few decisions are computed
 _CONTEXT_STEP_TOK = 128
+# What is left of a rate's distance to 1 after n accepted drafts, in a request's and the shared one.
+_KEPT = [(1 - WEIGHT) ** n for n in range(MAX_DRAFTS + 1)]
+_SHARED_KEPT = [(1 - SHARED_WEIGHT) ** n for n in range(MAX_DRAFTS + 1)]
 
 
 class FixedLength:
@@ -66,8 +69,8 @@ class AdaptiveLength:
         rate = self._shared_rate if r.acceptance_ratio is None else r.acceptance_ratio
         shared = self._shared_rate
         if num_accepted:
-            rate = 1 - (1 - rate) * (1 - WEIGHT) ** num_accepted
-            shared = 1 - (1 - shared) * (1 - SHARED_WEIGHT) ** num_accepted
+            rate = 1 - (1 - rate) * _KEPT[num_accepted]
+            shared = 1 - (1 - shared) * _SHARED_KEPT[num_accepted]
         if num_accepted < num_paid:
             rate, shared = rate * (1 - WEIGHT), shared * (1 - SHARED_WEIGHT)
         self._shared_rate = shared

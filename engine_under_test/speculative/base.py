@@ -38,6 +38,8 @@ class Drafter(Protocol):
 
 def up_to_end(r: Request, ids: list[int]) -> list[int]:
     """Drafts behind one that would end the request are never output: leave them out."""
+    if r.end_ids.isdisjoint(ids):
+        return ids  # nearly always
     for n, token in enumerate(ids, start=1):
         if token in r.end_ids:
             return ids[:n]

@@ -10,8 +10,8 @@ from engine_under_test.batch import RowTable
 from engine_under_test.config import EngineConfig
 from engine_under_test.errors import ConfigError, ModelError
 from engine_under_test.models import LoadedModel, load_model
+from engine_under_test.plan import DraftLengths
 from engine_under_test.sampler import Sampler
-from engine_under_test.scheduler import DraftLengths
 from engine_under_test.spec_config import SpecConfig
 from engine_under_test.tokenizer import Tokenizer
 
