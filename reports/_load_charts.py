@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.analysis import PointSummary
+from harness.decisions import Capacity, wording
 from reports._charts import limits_of, near, value_text
 from reports._text import amount, listed, name_of
 from reports.view import Chart, Limit, Line, Panel
 
 
-def load_charts(summaries: Sequence[PointSummary]) -> list[Chart]:
-    """A sweep against its load: goodput, and latency quantiles."""
+def load_charts(
+    summaries: Sequence[PointSummary], capacity: Capacity | None = None, suffix: str = ""
+) -> list[Chart]:
+    """A sweep against its load: goodput, and latency quantiles.
+
+    capacity: marked in the goodput, with the share that it asks for.  suffix: of the charts' ids.
+    """
     ordered = sorted((s for s in summaries if s.is_valid), key=_load)
     kinds = {s.meta.kind for s in ordered}
     if len({_load(s) for s in ordered}) < 2 or len(kinds) > 1:
@@ -26,13 +33,20 @@ def load_charts(summaries: Sequence[PointSummary]) -> list[Chart]:
     loads = [_load(s) for s in ordered]
     # linear as long as it can be: on a log axis the guide "completed = offered" is no straight line
     is_log = loads[0] > 0 and loads[-1] / loads[0] > 64
-    charts = [_goodput_chart(ordered, x_label, is_open, is_log)]
-    charts += [_latency_by_load(ordered, metric, x_label, is_log) for metric in ("ttft", "tpot")]
-    return [c for c in charts if c]
+    charts = [_goodput_chart(ordered, x_label, is_open, is_log, capacity)]
+    charts += [
+        _latency_by_load(ordered, metric, x_label, is_log)
+        for metric in ("ttft", "tpot", "e2e_latency")
+    ]
+    return [replace(c, id=f"{c.id}{suffix}") for c in charts if c]
 
 
 def _goodput_chart(
-    ordered: Sequence[PointSummary], x_label: str, is_open: bool, is_log: bool
+    ordered: Sequence[PointSummary],
+    x_label: str,
+    is_open: bool,
+    is_log: bool,
+    capacity: Capacity | None,
 ) -> Chart | None:
     lines = [
         _by_load(ordered, "goodput_req_per_s", "rate", "good requests/s"),
@@ -44,6 +58,10 @@ def _goodput_chart(
     if is_open:
         loads = tuple(_load(s) for s in ordered)
         lines.append(Line("as offered", loads, loads, is_guide=True))
+        if capacity is not None and capacity.share:
+            asked = tuple(capacity.share * load for load in loads)
+            name = f"{amount(capacity.share, 'ratio')} of it"
+            lines.append(Line(name, loads, asked, is_guide=True))
     top = max(
         (s for s in ordered if s.find("goodput_req_per_s", "rate")),
         key=lambda s: _figure(s, "goodput_req_per_s"), default=ordered[0],
@@ -53,12 +71,29 @@ def _goodput_chart(
     caption = f"Goodput is highest at {at}: {value_text(best)}." if best else (
         "No request kept every limit."
     )  # fmt: skip
+    bands, marks, told = _sustained(capacity)
+    caption = f"{caption} {told}".strip()
+    panel = Panel("requests/s", tuple(lines), bands=(*bands, *_overload(ordered)), marks=marks)
     return Chart(
         "chart-goodput", "Goodput against load", caption,
         "Good: succeeded and kept every limit; failures are misses. Bars are 95% intervals.",
-        caption, x_label, (Panel("requests/s", tuple(lines), bands=_overload(ordered)),),
+        caption, x_label, (panel,),
         "log" if is_log else "linear", x_ticks=tuple(_load(s) for s in ordered),
     )  # fmt: skip
+
+
+def _sustained(
+    capacity: Capacity | None,
+) -> tuple[tuple[tuple[float, float, str], ...], tuple[tuple[float, str], ...], str]:
+    """The interval shaded, its point marked, and what both say."""
+    e = capacity.estimate if capacity else None
+    if e is None or e.value is None:
+        return (), (), ""
+    words = amount(e.value, e.unit)
+    if e.low is None or e.high is None:
+        return (), (), ""
+    told = f"Sustained: {words} ({wording.interval(e.low, e.high, e.unit)}), shaded."
+    return ((e.low, e.high, ""),), ((e.value, f"sustained {words}"),), told
 
 
 def _latency_by_load(

@@ -23,10 +23,11 @@ from reports import _client_tables as client
 from reports import _quality as quality
 from reports import _server as server
 from reports import _tables as tables
-from reports._load_charts import load_charts
+from reports._capacity import capacity_section
 from reports._next import next_step
 from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks
+from reports._what_if import Ladder, ladders_of, what_if_data
 from reports.view import Block, Chart, Definitions, Group, Section, Sentence, Table, Text, View
 
 # Which chart answers first, where there is one: a sweep's, a probe's, a single load's.
@@ -60,9 +61,10 @@ def build_view(
     notices: Sequence[Notice] = (),
 ) -> View:
     """Everything the renderers print. summaries: one a point and stage, in order."""
+    rates = ladders_of(summaries)
     found = [
-        _capacity(summaries), _latency(summaries), _time(summaries), _engine(summaries),
-        _errors(summaries),
+        capacity_section(rates, headlines), _latency(summaries), _time(summaries),
+        _engine(summaries), _errors(summaries),
         _method(summaries, facts.client_check), provenance_section(facts),
     ]  # fmt: skip
     lead, sections = _lead([s for s in found if s is not None])
@@ -85,7 +87,7 @@ def build_view(
         duration_s=facts.duration_s,
         commit=commit_of(facts.provenance),
         reproduce=facts.reproduce,
-        data=_data(facts, summaries, verdicts, outcome),
+        data=_data(facts, summaries, verdicts, outcome, rates),
     )
 
 
@@ -135,15 +137,6 @@ def _key_tables(
     found += [tables.rate_table(s, "") for s in summaries]
     found += [server.comparison_table(s, "") for s in summaries]
     return tuple(t for t in found if t)
-
-
-def _capacity(summaries: Sequence[PointSummary]) -> Section | None:
-    pictures = load_charts(summaries)
-    if not pictures:
-        return None
-    is_closed = summaries[0].meta.kind == "closed"
-    lead = "Closed loop: figures at a number of users, no evidence for a rate." if is_closed else ""
-    return Section("capacity", "Capacity", lead, tuple(pictures))
 
 
 def _latency(summaries: Sequence[PointSummary]) -> Section | None:
@@ -321,6 +314,7 @@ def _data(
     summaries: Sequence[PointSummary],
     verdicts: Sequence[Verdict],
     outcome: Outcome,
+    rates: Sequence[Ladder],
 ) -> dict[str, Any]:
     """The embedded JSON: estimates and verdicts, no curves (the charts carry those)."""
     return {
@@ -342,6 +336,7 @@ def _data(
         ],
         "verdicts": [v.to_json() for v in verdicts],
         **({"uptime": uptime} if (uptime := _uptime(summaries)) else {}),
+        **({"what_if": what_if} if (what_if := what_if_data(rates)) else {}),
         **({"client_check": facts.client_check.to_json()} if facts.client_check else {}),
     }
 

@@ -63,7 +63,8 @@ class Line:
     """One series. x, y: equally long. low, high: its interval, empty when none; NaN: none there.
 
     width: of a step, so that the last one is drawn as long as the others.  is_guide: no measurement
-    but something to hold one against, drawn quietly.
+    but something to hold one against, drawn quietly.  is_hollow: marks alone, empty: places that
+    another beats.  labels: a word beside each mark, empty for none.
     """
 
     name: str
@@ -75,6 +76,8 @@ class Line:
     has_marks: bool = False
     width: float = 0.0
     is_guide: bool = False
+    is_hollow: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class Limit(NamedTuple):
@@ -87,13 +90,14 @@ class Limit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes. bands: (x0, x1, label) shaded."""
+    """One pair of axes. bands: (x0, x1, label) shaded.  marks: (x, label), upright lines."""
 
     y_label: str
     lines: tuple[Line, ...]
     y_scale: Scale = "linear"
     limits: tuple[Limit, ...] = ()
     bands: tuple[tuple[float, float, str], ...] = ()
+    marks: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,32 @@ class Group:
     blocks: tuple[Table | Chart, ...]
 
 
-Block = Table | Chart | Text | Definitions | Group
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of a what-if. With stops: a slider over them (or, is_choice, a list to pick from),
+    whose value is an index; without: a number at least `least`."""
+
+    name: str
+    label: str
+    value: float
+    stops: tuple[str, ...] = ()
+    is_choice: bool = False
+    least: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Inputs and the sentence they lead to: printed for the values given here, computed again in
+    the page by the function of report.js called `id`, from `what_if[id]` of the embedded data."""
+
+    id: str
+    title: str
+    inputs: tuple[Input, ...]
+    answer: str
+    definition: str
+
+
+Block = Table | Chart | Text | Definitions | Group | WhatIf
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,12 @@ from harness.analysis.fitness import call_samples, fitness_pairs
 from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
 from harness.analysis.goodput import Goodness, good_parts, goodput_pairs, judge_requests
 from harness.analysis.latency import end_samples, latency_samples
+from harness.analysis.little import little
 from harness.analysis.quantiles import Pair, Sample, estimate_quantiles
 from harness.analysis.reconcile import Reconciled, reconcile, wire_overhead
 from harness.analysis.series import time_series
 from harness.analysis.server_series import read_server
+from harness.analysis.slo_grid import SloGrid, slo_grids
 from harness.analysis.steady_state import steady_state
 from harness.analysis.summary import Check, Curve, PointMeta, PointSummary
 from harness.analysis.throughput import throughput_pairs
@@ -49,7 +51,8 @@ def analyse_point(
     both = reconcile(frame, read_server(server), meta)
     checks = (*run_checks(Evidence(frame, health, meta, steady)), *both.checks)
     times = token_times(frame)
-    goodness = judge_requests(frame, request_values(frame, times), meta.slo, meta.class_slos)
+    values = request_values(frame, times)
+    goodness = judge_requests(frame, values, meta.slo, meta.class_slos)
     windows = availability.uptime_windows(frame, meta.slo.uptime)
     scopes = ("all", *(meta.classes if len(meta.classes) > 1 else ()))
     samples = {scope: _samples(frame, times, both, meta, scope) for scope in scopes}
@@ -75,7 +78,16 @@ def analyse_point(
         uptime_windows=windows,
         server=both.side,
         good_parts=good_parts(frame, goodness),
+        slo_grids=_slo_grids(frame, values, meta),
+        little=little(frame),
     )
+
+
+def _slo_grids(frame: Frame, values: dict[str, FloatArray], meta: PointMeta) -> tuple[SloGrid, ...]:
+    """Only where rates are compared: a gate's hundreds of runs need none."""
+    if meta.kind != "open" or not meta.swept:
+        return ()
+    return slo_grids(frame, values, meta.slo, meta.class_slos, meta.classes)
 
 
 def _samples(

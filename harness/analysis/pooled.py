@@ -29,6 +29,7 @@ from harness.analysis.quantiles import (
     type7,
 )
 from harness.analysis.run_sample import RATES, RunSample
+from harness.analysis.slo_grid import SloGrid
 from harness.analysis.summary import PointSummary
 from harness.estimate import Estimate
 
@@ -78,7 +79,30 @@ def pooled_summary(runs: Sequence[RunSample], alpha: float = 0.05) -> PointSumma
         backlog=max((r.summary.backlog for r in runs), key=lambda b: b[1] - b[0]),
         counts=counts,
         good_parts=tuple(part for r in runs for part in r.summary.good_parts),
+        slo_grids=_grids(runs),
     )
+
+
+def _grids(runs: Sequence[RunSample]) -> tuple[SloGrid, ...]:
+    """Cell by cell, of the scopes that every run has."""
+    found = []
+    for grid in runs[0].summary.slo_grids:
+        own = [g for r in runs for g in r.summary.slo_grids if g.scope == grid.scope]
+        if len(own) < len(runs):
+            continue
+        num = [g.num_valid for g in own]
+        cells = list(zip(*(g.num_good for g in own), strict=True))
+        sizes = list(zip(*(g.n_eff for g in own), strict=True))
+        found.append(
+            replace(
+                grid, num_valid=sum(num), num_good=tuple(map(sum, cells)),
+                n_eff=tuple(
+                    round(pooled_size(good, num, size), 1)
+                    for good, size in zip(cells, sizes, strict=True)
+                ),
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def _quantiles(runs: Sequence[RunSample], alpha: float) -> list[Pair]:

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from harness.analysis.little import Little
 from harness.analysis.server_summary import ServerSide
+from harness.analysis.slo_grid import SloGrid
 from harness.estimate import Estimate, Outcome
 from harness.scenario.document import Validity
 from harness.scenario.slo import Slo
@@ -220,6 +222,8 @@ class PointSummary:
     counts: of requests in the window: `requests valid success failed throttled cancelled cut
     client_fault one_token no_tpot no_visible skipped_<metric>`.
     good_parts: (good, valid) requests of each tenth of the window; empty without a limit.
+    slo_grids: counts under other limits, of the points of an open load's sweep.  little: both sides
+    of Little's law, None where no request ended.
     """
 
     meta: PointMeta
@@ -237,6 +241,8 @@ class PointSummary:
     uptime_windows: tuple[UptimeWindow, ...] = ()
     server: ServerSide = field(default_factory=ServerSide)
     good_parts: tuple[tuple[int, int], ...] = ()
+    slo_grids: tuple[SloGrid, ...] = ()
+    little: Little | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -283,6 +289,8 @@ class PointSummary:
             "uptime_windows": [_plain(asdict(w)) for w in self.uptime_windows],
             "server": self.server.to_json(),
             "good_parts": [list(part) for part in self.good_parts],
+            "slo_grids": [_plain(asdict(g)) for g in self.slo_grids],
+            "little": asdict(self.little) if self.little else None,
         }
 
     @classmethod
@@ -303,6 +311,8 @@ class PointSummary:
             uptime_windows=tuple(UptimeWindow(**_fields(w)) for w in row["uptime_windows"]),
             server=ServerSide.from_json(row.get("server", {})),
             good_parts=tuple((good, valid) for good, valid in row.get("good_parts", ())),
+            slo_grids=tuple(SloGrid(**_fields(g)) for g in row.get("slo_grids", ())),
+            little=Little(**row["little"]) if row.get("little") else None,
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.decisions.capacity import Capacity, find_capacity, sustained
 from harness.decisions.comparison import Comparison
-from harness.decisions.headlines import Headline, headlines
+from harness.decisions.headline import Headline
+from harness.decisions.headlines import headlines
 from harness.decisions.slo import judge_slo
 from harness.decisions.uptime import judge_uptime
 from harness.decisions.verdict import exit_code, verdict_of_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.decisions.comparison import Comparison, Row, outcome_of
 from harness.decisions.gate import GateResult, RuleResult
-from harness.decisions.headlines import Headline
+from harness.decisions.headline import Headline
 from harness.decisions.wording import counted, metric_name, percent_change
 from harness.estimate import Estimate, Outcome, Verdict
 from harness.scenario.gate import HIGHER_IS_BETTER

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from harness.analysis import PointSummary
+from harness.decisions.headline import Headline
 from harness.decisions.levels import ladders
+from harness.decisions.planner import planner_sentence
 from harness.decisions.verdict import verdict_of_run
 from harness.decisions.wording import amount, interval, statistic
 from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
@@ -21,15 +22,6 @@ _KEY_FIGURES = (
     ("tpot", "p50", "valid"),
     ("output_tok_per_s", "rate", "system"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """answer: the bold part.  detail: the rest.  outcome: an Outcome's value, empty for none."""
-
-    answer: str
-    detail: str
-    outcome: str = ""
 
 
 def headlines(
@@ -85,7 +77,8 @@ def _judged(verdicts: Sequence[Verdict], outcome: Outcome, num_points: int) -> H
 def _capacity(
     summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
 ) -> tuple[Headline, ...]:
-    """For each target, the highest offered rate that kept every rule, and the first that did not.
+    """For each target the rate it sustains: with its interval where the scenario asks for a share
+    of good requests, else the highest that kept every rule, and the first that did not.
 
     Only from open load: closed load is no evidence for a rate. Points that differ in more than the
     rate are no steps of one ladder: each other value that is swept has its own sentence.
@@ -97,7 +90,9 @@ def _capacity(
     found = []
     for (target, *others), points in ladders(summaries).items():
         who = ", ".join([*([target] if has_targets else []), *others])
-        found.append(_sustained(f"{who}: " if who else "", points, verdicts))
+        begin = f"{who}: " if who else ""
+        planned = planner_sentence(points, begin)
+        found.append(planned or _sustained(begin, points, verdicts))
     return tuple(found)
 
 

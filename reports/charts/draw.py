@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from reports.charts._axes import dress, scale_x, scale_y
 from reports.charts._limits import draw_limits
-from reports.svg import AXIS, SERIES, SHADE, TEXT
+from reports.svg import AXIS, LIMIT, SERIES, SHADE, TEXT
 from reports.view import Chart, Line, Panel
 
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
@@ -52,6 +52,7 @@ def _every_x(chart: Chart) -> list[float]:
         for line in panel.lines:
             found += [*line.x, *([line.x[-1] + line.width] if line.x else [])]
         found += [x for x0, x1, _ in panel.bands for x in (x0, x1)]
+        found += [x for x, _ in panel.marks]
         found += [limit.until for limit in panel.limits if limit.until is not None]
     return found
 
@@ -59,7 +60,12 @@ def _every_x(chart: Chart) -> list[float]:
 def _rows_above(panel: Panel) -> int:
     """Lines of text above a panel: the words of its bands, then its legend."""
     legend = -(-len(panel.lines) // _columns(panel)) if len(panel.lines) > 1 else 0
-    return legend + any(label for _, _, label in panel.bands)
+    return legend + _has_words(panel)
+
+
+def _has_words(panel: Panel) -> bool:
+    """Whether bands or marks have words above the axes."""
+    return any(label for *_, label in (*panel.bands, *panel.marks))
 
 
 def _columns(panel: Panel) -> int:
@@ -76,6 +82,12 @@ def _panel(axes: Axes, panel: Panel) -> None:
             label, ((x0 + x1) / 2, 1.0), xycoords=("data", "axes fraction"), ha="center",
             va="bottom", fontsize=7.5, color=TEXT,
         )  # fmt: skip
+    for at, label in panel.marks:
+        axes.axvline(at, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.annotate(
+            label, (at, 1.0), xycoords=("data", "axes fraction"), ha="right", va="bottom",
+            xytext=(4, 0), textcoords="offset points", fontsize=7.5, color=LIMIT,
+        )  # fmt: skip
     measured = [line for line in panel.lines if not line.is_guide]
     for line in panel.lines:
         if line.is_guide:
@@ -90,7 +102,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         handles, names = axes.get_legend_handles_labels()
         # guides are drawn first, beneath the data, but named last
         order = sorted(range(len(names)), key=lambda k: k < len(names) - len(measured))
-        words_in = ROW_IN * any(label for _, _, label in panel.bands)
+        words_in = ROW_IN * _has_words(panel)
         assert axes.figure is not None
         above = ScaledTranslation(0, 0.04 + words_in, axes.figure.dpi_scale_trans)
         axes.legend(
@@ -116,10 +128,15 @@ def _line(axes: Axes, line: Line, i: int) -> None:
         )  # fmt: skip
     x, y = _held(line)
     axes.plot(
-        x, y, color=color, linestyle=dash, linewidth=1.6, label=line.name,
-        drawstyle="steps-post" if line.is_step else "default",
+        x, y, color=color, linestyle="none" if line.is_hollow else dash, linewidth=1.6,
+        label=line.name, drawstyle="steps-post" if line.is_step else "default",
         marker=MARKS[i] if line.has_marks else "", markersize=4,
+        markerfacecolor="none" if line.is_hollow else color,
     )  # fmt: skip
+    for at, words in zip(zip(line.x, line.y, strict=True), line.labels, strict=False):
+        axes.annotate(
+            words, at, xytext=(4, 3), textcoords="offset points", fontsize=7.5, color=TEXT
+        )
 
 
 def _guide(axes: Axes, line: Line) -> None:

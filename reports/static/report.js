@@ -61,9 +61,78 @@
     details.querySelector("summary").after(link);
   }
 
+  // What-ifs: a form is answered by the function of its id, from its inputs' numbers and its part
+  // of the embedded data. At the printed values the printed words stay. State: #anchor?name=value
+  const given = JSON.parse(document.getElementById("data").textContent).what_if || {};
+  const show = (x) => x.toLocaleString("en", { maximumSignificantDigits: 3 });
+  const held = {};  // what one answer passes to the next
+  const answers = {
+    "my-slo": (at, d, form, isDefault) => {
+      const scope = d.scopes[at.scope || 0];
+      for (const name of ["ttft", "tpot"]) form[name].dataset.stops = scope[name].join("|");
+      const rows = scope.rates.map((r) => {
+        let i = 24 * at.ttft + at.tpot, k = 0;
+        while ((i -= r.runs[k + 1]) >= 0) k += 2;
+        const [stands, text] = r.cells[r.runs[k]];
+        return { rate: r.rate, stands, text: `${show(r.rate)} req/s (${text})` };
+      });
+      const holds = rows.filter((r) => r.stands === "h"), misses = rows.filter((r) => r.stands === "m");
+      const low = holds.filter((r) => !misses[0] || r.rate < misses[0].rate).pop(), last = holds.pop();
+      const high = misses.find((r) => !last || r.rate > last.rate);
+      held.low = isDefault ? d.low : low?.rate;
+      if (low) return `Sustains ${low.text}, ${high ? `not ${high.text}` : "the highest rate that surely holds; none surely misses"}.`;
+      return high ? `Not measured: no rate surely holds, ${high.text} surely misses.` : "Not measured: no rate had requests enough.";
+    },
+    "my-rate": (at) => {
+      if (!held.low) return "Not measured: no rate surely holds these limits.";
+      const need = Math.ceil(at.rate / held.low - 1e-9), all = need + at.spare;
+      return `${show(at.rate)} req/s needs ${all} replica${all === 1 ? "" : "s"}: ${need} at the lower bound of ${show(held.low)} req/s each, ${at.spare} spare.`;
+    },
+  };
+  const forms = [...document.querySelectorAll("form.what-if")].filter((form) => answers[form.id]);
+  const fields = forms.flatMap((form) => [...form.elements].filter((e) => e.name).map((e) => {
+    e.printed = e.value;
+    return e;
+  }));
+  const answer = () => {
+    let isDefault = true;  // an answer may rest on the one before
+    for (const form of forms) {
+      const own = fields.filter((e) => e.form === form);
+      isDefault = isDefault && own.every((e) => e.value === e.printed);
+      const output = form.querySelector("output");
+      output.printed ??= output.textContent;
+      const at = Object.fromEntries(own.map((e) => [e.name, Math.max(0, Number(e.value) || 0)]));
+      const text = answers[form.id](at, given[form.id], form, isDefault);
+      output.textContent = isDefault ? output.printed : text;
+      for (const e of own) if (e.dataset.stops) {
+        const stop = e.dataset.stops.split("|")[e.value];
+        e.previousElementSibling.textContent = stop;
+        e.setAttribute("aria-valuetext", stop);
+      }
+    }
+  };
+  const parts = () => location.hash.slice(1).split("?");
+  const restore = () => {
+    const state = new URLSearchParams(parts()[1]);
+    for (const e of fields) if (state.has(e.name)) e.value = state.get(e.name);
+    answer();
+  };
+  const moved = (event) => {
+    answer();
+    const state = new URLSearchParams(fields.filter((e) => e.value !== e.printed).map((e) => [e.name, e.value]));
+    history.replaceState(null, "", "#" + event.target.closest("form").id + (`${state}` && "?" + state));
+  };
+  for (const form of forms) {
+    form.querySelector(".inputs").hidden = false;
+    form.oninput = moved;
+    form.onsubmit = (event) => event.preventDefault();
+    form.onreset = (event) => setTimeout(() => moved(event));
+  }
+  if (forms.length) restore();
+
   // A link to what lies behind a disclosure opens it.
   const reveal = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = parts()[0] && document.getElementById(decodeURIComponent(parts()[0]));
     for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
     if (target) target.scrollIntoView();
   };

@@ -1,0 +1,158 @@
+"""The capacity section: the planner's sentence, rates against goodput and latency, the frontier,
+what each rate showed, and the what-ifs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.analysis import PointSummary
+from harness.decisions import Headline, wording
+from harness.decisions.frontier import frontier
+from harness.decisions.levels import Level
+from harness.decisions.usl import Scaling, scaling_of
+from harness.estimate import Estimate
+from reports._load_charts import load_charts
+from reports._what_if import Ladder, what_ifs
+from reports.view import Align, Block, Cell, Chart, Definitions, Line, Panel, Row, Section, Table
+
+_LEVEL_COLUMNS: tuple[tuple[str, Align], ...] = (
+    ("offered", "left"), ("stands", "left"), ("good", "right"), ("bounds", "right"),
+    ("fit", "right"), ("n", "right"), ("n eff.", "right"), ("in flight", "right"),
+)  # fmt: skip
+_OUTCOMES = {"holds": "pass", "misses": "fail", "open": "inconclusive"}
+
+
+def capacity_section(found: Sequence[Ladder], headlines: Sequence[Headline]) -> Section | None:
+    """None for a single load. headlines: of the run; those about a sustained rate lead."""
+    pictures: list[Block] = []
+    details: list[Block | None] = []
+    for k, ladder in enumerate(found):
+        suffix = f"-{k + 1}" if k else ""
+        pictures += load_charts(ladder.points, ladder.capacity, suffix)
+        chart = _frontier_chart(ladder, suffix)
+        pictures += [chart] if chart else []
+        details += [_level_table(ladder, suffix), _scaling(ladder, suffix)]
+    if not pictures:
+        return None
+    blocks = (*pictures, *what_ifs(found), *(b for b in details if b is not None))
+    is_closed = found[0].points[0].meta.kind == "closed"
+    lead = "Closed loop: figures at a number of users, no evidence for a rate." if is_closed else ""
+    told = [h for h in headlines if "req/s" in h.answer or "surely holds" in h.answer]
+    lead = lead or " ".join(f"{h.answer} {h.detail}" for h in told)
+    return Section("capacity", "Capacity", lead, blocks)
+
+
+def _titled(title: str, ladder: Ladder) -> str:
+    return f"{title}: {ladder.name}" if ladder.name else title
+
+
+def _frontier_chart(ladder: Ladder, suffix: str) -> Chart | None:
+    places = frontier(ladder.points)
+    if len(places) < 3:
+        return None
+    unit = "users" if ladder.points[0].meta.kind == "closed" else "req/s"
+    kept = [p for p in places if not p.is_dominated]
+    beaten = [p for p in places if p.is_dominated]
+    lines = [
+        Line(
+            title,
+            tuple(p.per_user_tok_per_s for p in rows),
+            tuple(p.system_tok_per_s for p in rows),
+            has_marks=True,
+            is_hollow=rows is beaten,
+            labels=tuple(f"{p.load:.3g}" for p in rows),
+        )
+        for title, rows in (("frontier", kept), ("another load is better in both", beaten))
+        if rows
+    ]
+    fast, full = kept[-1], kept[0]
+    caption = (
+        f"From {fast.system_tok_per_s:.3g} tokens/s in all at {fast.per_user_tok_per_s:.3g} to"
+        f" each user ({fast.load:.3g} {unit}) to {full.system_tok_per_s:.3g} at"
+        f" {full.per_user_tok_per_s:.3g} ({full.load:.3g} {unit})."
+    )
+    return Chart(
+        f"chart-frontier{suffix}", _titled("Throughput against speed", ladder), caption,
+        "Output tokens/s of the whole deployment against those of one user, the median over"
+        f" requests; labels are {unit}; loads with a growing backlog are left out.",
+        caption, "output tokens/s per user", (Panel("output tokens/s in all", tuple(lines)),),
+        "log",
+    )  # fmt: skip
+
+
+def _level_table(ladder: Ladder, suffix: str) -> Table | None:
+    """What each rate showed: the ground of the interval."""
+    share = ladder.capacity.share
+    if share is None or not ladder.capacity.levels:
+        return None
+    rows = [
+        _level_row(level, fit, share, ladder.points)
+        for level, fit in zip(ladder.capacity.levels, ladder.capacity.fit, strict=True)
+    ]
+    return Table(
+        f"capacity-levels{suffix}", _titled("What each rate showed", ladder),
+        _LEVEL_COLUMNS, tuple(rows),
+        f"A rate holds where the lower bound of good reaches {wording.amount(share, 'ratio')},"
+        " misses where the upper bound stays below it or the backlog grows; bounds are one-sided"
+        " at 99%, so that five looks err by 5% at most. fit: shares that may only fall with the"
+        " rate (isotonic), an unstable rate counting as 0. n eff.: requests that count after"
+        " autocorrelation. in flight: measured, and how far Little's law (arrival rate times mean"
+        " stay) lies from it; beyond 2% the backlog grew, or the window is short.",
+    )  # fmt: skip
+
+
+def _level_row(level: Level, fit: float, asked: float, points: Sequence[PointSummary]) -> Row:
+    ends, standing = level.bounds(), level.standing(asked)
+    share, rate = level.num_good / level.num_valid, level.rate_req_per_s
+    own = [
+        p.little
+        for p in points
+        if p.little and abs((p.meta.offered_req_per_s or 0) / rate - 1) < 1e-6
+    ]
+    low, high = (wording.amount(end, "ratio") for end in (ends.low, ends.high))
+    return Row(
+        (
+            Cell(wording.amount(rate, "req/s"), rate),
+            Cell(standing if level.is_stable else "unstable", None, _OUTCOMES[standing]),
+            Cell(wording.amount(share, "ratio"), share),
+            Cell(f"{low} to {high}"),
+            Cell(wording.amount(fit, "ratio"), fit),
+            Cell(f"{level.num_valid:,}", level.num_valid),
+            Cell(f"{level.n_eff:,.0f}", level.n_eff),
+            Cell(f"{own[0].mean_in_flight:.3g} ({own[0].difference_ratio:+.1%})" if own else ""),
+        )
+    )
+
+
+def _scaling(ladder: Ladder, suffix: str) -> Definitions | None:
+    found = scaling_of(ladder.points)
+    if found is None:
+        return None
+    return Definitions(
+        f"scaling{suffix}", _titled("How throughput scales", ladder), _law(found)
+    )  # fmt: skip
+
+
+def _law(found: Scaling) -> tuple[tuple[str, str], ...]:
+    return (
+        (
+            "law",
+            "completed requests/s X(N) = l N / (1 + s (N - 1) + k N (N - 1)) of N in flight"
+            f" (Universal Scalability Law), within {found.worst_ratio:.1%} of every stable point."
+            " Mean throughput: it tells of no tail and of no other mix.",
+        ),
+        ("l", f"{_told(found.single)} req/s: what one request in flight gives"),
+        ("s", f"{_told(found.contention)}: share that waits its turn (contention)"),
+        ("k", f"{_told(found.crosstalk)}: cost of each pair (crosstalk)"),
+        ("peak", f"{_told(found.peak)} in flight: beyond it throughput falls; none where k is 0"),
+    )
+
+
+def _told(e: Estimate) -> str:
+    value, low, high = (
+        f"{x:.3g}" if x is not None and math.isfinite(x) else "none"
+        for x in (e.value, e.low, e.high)
+    )
+    return f"{value} (95% CI {low} to {high})"
