@@ -278,11 +278,14 @@ def notices_of(
     for (severity, _), cases in raised.items():
         _, text, worst = max(cases, key=lambda case: case[0])
         others = [name for _, _, name in cases if name != worst]
-        where = f" (at {worst}{f'; also at {listed(others)}' if others else ''})"
+        few = len(others) <= MOST_NAMED
+        also = listed(others) if few else f"{len(others)} more of {len(summaries)}"
+        where = f" (at {worst}{f'; also at {also}' if others else ''})"
         found.append((quality.WORDS.get(severity, severity), text + where * (len(summaries) > 1)))
     return tuple(sorted(dict.fromkeys(found), key=lambda notice: _GRAVITY.index(notice[0])))
 
 
+MOST_NAMED = 3  # of the points that one notice hits: a gate has sixteen runs
 _GRAVITY = ("invalid", "withheld", "warning", "info")
 
 

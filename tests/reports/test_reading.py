@@ -103,6 +103,12 @@ def test_a_sweep_tells_each_check_once_with_its_worst_point(sample: ModuleType) 
     )
 
 
+def test_a_gate_s_sixteen_runs_are_counted_not_listed(sample: ModuleType) -> None:
+    notices = view_of([sample.point(i, 2.0 * (i + 1)) for i in range(16)], []).notices
+    assert len(notices) == 1
+    assert notices[0][1].endswith("(at rate-2; also at 15 more of 16)")
+
+
 def test_the_first_screen_holds_a_chart_that_no_section_repeats(sample: ModuleType) -> None:
     for num, chart in ((1, "chart-nines-ttft"), (2, "chart-goodput")):
         page = render_html(sample.view(num))
