@@ -127,7 +127,7 @@ def test_it_greets() -> None:
 
 @pytest.mark.parametrize(
     ("task", "floor"),
-    [("tool calls", 16), ("extraction", 17), ("counting", 15), ("addition", 16), ("repeating", 14)],
+    [("tool calls", 17), ("extraction", 17), ("counting", 18), ("addition", 18), ("repeating", 14)],
 )
 def test_held_out_questions_are_answered_as_the_card_says(task: str, floor: int) -> None:
     """Floors against damage, some points below the rates of MODEL_CARD.md."""

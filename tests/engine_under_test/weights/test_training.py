@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engine_under_test.weights import export as exporting
+from engine_under_test.weights.average import average
 from engine_under_test.weights.model import DRAFT, TARGET, Shape, TinyLlama
 from engine_under_test.weights.muon import orthogonal
 from engine_under_test.weights.train import Trainer, positions, rate
@@ -99,3 +100,20 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn(
     stranger = pull()
     student.load_state_dict(teacher.state_dict())
     assert pull() < stranger / 100
+
+
+def test_an_average_lies_between_its_parts() -> None:
+    base, other = TinyLlama(DRAFT), TinyLlama(DRAFT)
+    first, second = base.model.norm.weight, other.model.norm.weight
+    with torch.no_grad():
+        first.fill_(1.0)
+        second.fill_(3.0)
+    pairs = zip(base.parameters(), other.parameters(), strict=True)
+    want = [0.75 * a.detach() + 0.25 * b.detach() for a, b in pairs]
+    found = average(base, other, 0.25)
+    assert found.model.norm.weight.tolist() == [1.5] * len(first)
+    assert all(torch.allclose(a, b) for a, b in zip(found.parameters(), want, strict=True))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        average(base, other, 1.5)
+    with pytest.raises(ValueError, match="shapes differ"):
+        average(base, TinyLlama(TARGET), 0.5)
