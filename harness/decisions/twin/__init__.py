@@ -6,9 +6,12 @@ requests, not of tokens. The compiled part loads at the first simulation.
 
 from __future__ import annotations
 
+from .fleet import simulate, simulate_fleet
 from .model import Deployment, StepModel
 from .outcome import Outcome, Totals
-from .requests import Requests
-from .simulate import simulate
+from .requests import Blocks, Requests
 
-__all__ = ["Deployment", "Outcome", "Requests", "StepModel", "Totals", "simulate"]
+__all__ = [
+    "Blocks", "Deployment", "Outcome", "Requests", "StepModel", "Totals", "simulate",
+    "simulate_fleet",
+]  # fmt: skip

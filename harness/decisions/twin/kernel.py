@@ -6,37 +6,53 @@ Between two events a step only grows linearly, so k steps take k t0 + v k (k - 1
 that of requests, not of tokens. One file on purpose: numba's cache on disk knows of changes in the
 file of the compiled function, and of no other.
 
-`d` is the deployment's record, `s` a replica's, `req` the requests' (layout.py); `heap` and
-`finishing` are one replica's rows of request numbers.
+`d` is the deployment's record, `s` a replica's, `req` the requests' (layout.py); `room` has three
+rows of request numbers: the heap of decoding sequences by their ends, who ends its prompt in this
+step, and who leaves after it. `p` is the replica's prefix cache.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
-import numpy as np
 
 from .layout import (
     BATCH_FULL,
+    BLOCK,
     BUDGET_SPENT,
     DECODING,
     FINISHED,
     FREE,
     KV_FULL,
+    LEAST_LOADED,
     LIMITS,
     NONE,
     PREFILLING,
+    PREFIX_AWARE,
     REPLICA,
     REQUEST,
+    ROUND_ROBIN,
+    STICKY,
+    TWO_CHOICES,
     WAITING,
 )
 from .model import TOKEN_UNITS
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNBOUNDED = 1 << 60
+HEAP, FINISHING, LEAVING = range(3)
+
+
+class Prefixes(NamedTuple):
+    """block: one replica's records.  Request i has ids[start[i]:start[i + 1]] and holds some."""
+
+    block: Any
+    start: Any
+    ids: Any
+    is_held: Any
 
 
 def _compiled(*signature: Any, **options: Any) -> Callable[[F], F]:
@@ -96,12 +112,101 @@ def _stop_decoding(s: Any, req: Any, heap: Any, i: int) -> None:
 
 
 @_compiled()
-def _leave(d: Any, s: Any, req: Any, i: int, kv_units: int) -> None:
-    """A running sequence gives its memory and its place back."""
-    if d.is_watermark:
-        s.used_units -= kv_units + d.half_block_units
+def _cached_blocks(d: Any, req: Any, p: Any, i: int) -> int:
+    """Blocks of i, from its first on, that the replica has; one token stays to be computed."""
+    if d.shared_tok == 0:
+        return 0
+    most = (req[i].n_in + req[i].num_done - 1) // d.shared_tok
+    most = min(most, p.start[i + 1] - p.start[i])
+    n = 0
+    while n < most and p.block[p.ids[p.start[i] + n]].is_cached:
+        n += 1
+    return n
+
+
+@_compiled()
+def _unlink_idle(s: Any, p: Any, b: int) -> None:
+    older, newer = p.block[b].older, p.block[b].newer
+    if older != NONE:
+        p.block[older].newer = newer
     else:
-        s.used_units -= _reserved(d, req, i)
+        s.idle_oldest = newer
+    if newer != NONE:
+        p.block[newer].older = older
+    else:
+        s.idle_newest = older
+    s.num_idle -= 1
+
+
+@_compiled()
+def _trim(d: Any, s: Any, p: Any, growth_units: int) -> None:
+    """Forget the least recently used idle blocks that running sequences leave no room for."""
+    if d.shared_tok == 0:
+        return
+    size = d.shared_tok * TOKEN_UNITS
+    while s.num_idle > 0 and s.used_units + growth_units + s.num_idle * size > d.kv_units:
+        b = s.idle_oldest
+        _unlink_idle(s, p, b)
+        p.block[b].is_cached = 0
+
+
+@_compiled()
+def _take_cached(d: Any, s: Any, req: Any, p: Any, i: int, num: int) -> None:
+    """i holds its first num blocks; those that were idle count as used from now on."""
+    for at in range(p.start[i], p.start[i] + num):
+        b = p.ids[at]
+        if p.block[b].num_holders == 0:
+            _unlink_idle(s, p, b)
+            s.used_units += d.shared_tok * TOKEN_UNITS
+        p.block[b].num_holders += 1
+        p.is_held[at] = 1
+    req[i].num_shared = req[i].num_offered = num
+
+
+@_compiled()
+def _publish(d: Any, req: Any, p: Any, i: int, num_tok: int) -> None:
+    """i has computed its first num_tok tokens: whole blocks can be found; a second copy stays
+    private."""
+    if d.shared_tok == 0:
+        return
+    num = min(num_tok // d.shared_tok, p.start[i + 1] - p.start[i])
+    for at in range(p.start[i] + req[i].num_offered, p.start[i] + num):
+        b = p.ids[at]
+        if not p.block[b].is_cached:
+            p.block[b].is_cached = 1
+            p.block[b].num_holders = 1
+            p.is_held[at] = 1
+            req[i].num_shared += 1
+    req[i].num_offered = max(req[i].num_offered, num)
+
+
+@_compiled()
+def _let_go(d: Any, s: Any, req: Any, p: Any, i: int) -> None:
+    """The last block first, so that a prefix outlives its endings."""
+    for j in range(req[i].num_offered):
+        at = p.start[i] + req[i].num_offered - 1 - j
+        if p.is_held[at]:
+            b = p.ids[at]
+            p.is_held[at] = 0
+            p.block[b].num_holders -= 1
+            if p.block[b].num_holders == 0:
+                s.used_units -= d.shared_tok * TOKEN_UNITS
+                p.block[b].older, p.block[b].newer = s.idle_newest, NONE
+                if s.idle_newest != NONE:
+                    p.block[s.idle_newest].newer = b
+                else:
+                    s.idle_oldest = b
+                s.idle_newest = b
+                s.num_idle += 1
+    req[i].num_shared = req[i].num_offered = 0
+
+
+@_compiled()
+def _leave(d: Any, s: Any, req: Any, p: Any, i: int, kv_units: int) -> None:
+    """A running sequence gives its memory and its place back."""
+    kv_units -= req[i].num_shared * d.shared_tok * TOKEN_UNITS
+    s.used_units -= kv_units + d.half_block_units
+    _let_go(d, s, req, p, i)
     s.num_running -= 1
     older, newer = req[i].older, req[i].newer
     if older != NONE:
@@ -113,22 +218,27 @@ def _leave(d: Any, s: Any, req: Any, i: int, kv_units: int) -> None:
 
 
 @_compiled()
-def _reserved(d: Any, req: Any, i: int) -> int:
-    return (req[i].n_in + req[i].n_out) * TOKEN_UNITS + d.half_block_units  # type: ignore[no-any-return]
+def _held_units(d: Any, req: Any, i: int, kv_units: int) -> int:
+    """What the memory rule charges for a sequence with that much KV."""
+    if d.is_watermark:
+        return kv_units
+    return (req[i].n_in + req[i].n_out) * TOKEN_UNITS  # type: ignore[no-any-return]
 
 
 @_compiled()
-def _preempt(d: Any, s: Any, req: Any, heap: Any) -> None:
+def _preempt(d: Any, s: Any, req: Any, p: Any, heap: Any) -> None:
     """The newest gives way: its KV is lost, its whole tokens are not; it goes to the front."""
     i = s.newest
+    kv_units = req[i].computed * TOKEN_UNITS
     if req[i].status == DECODING:
         _stop_decoding(s, req, heap, i)
         left = req[i].end_units - s.progress_units
         req[i].num_done = req[i].n_out - (left + TOKEN_UNITS - 1) // TOKEN_UNITS
-        _leave(d, s, req, i, req[i].base_units + s.progress_units)
+        kv_units = req[i].base_units + s.progress_units
+        _publish(d, req, p, i, req[i].n_in + req[i].num_done - 1)
     else:
         s.prompt = NONE
-        _leave(d, s, req, i, req[i].computed * TOKEN_UNITS)
+    _leave(d, s, req, p, i, kv_units)
     req[i].computed = 0
     req[i].status = WAITING
     req[i].preemptions += 1
@@ -143,18 +253,23 @@ def _next_in_line(s: Any) -> int:
 
 
 @_compiled()
-def _fits(d: Any, s: Any, req: Any, i: int, growth_units: int) -> bool:
+def _fits(d: Any, s: Any, req: Any, p: Any, i: int, growth_units: int) -> bool:
     """Whether the first in line may have memory beside what this step takes already."""
-    if not d.is_watermark:
-        return s.used_units + _reserved(d, req, i) <= d.kv_units  # type: ignore[no-any-return]
-    need = (req[i].n_in + req[i].num_done) * TOKEN_UNITS + d.half_block_units
-    if s.num_running > 0:
+    need = _held_units(d, req, i, (req[i].n_in + req[i].num_done) * TOKEN_UNITS)
+    need += d.half_block_units
+    if d.is_watermark and s.num_running > 0:
         need += d.free_units
+    if s.used_units + growth_units + need <= d.kv_units:
+        return True
+    # A cached block that nobody holds costs as much as a new one.
+    for at in range(p.start[i], p.start[i] + _cached_blocks(d, req, p, i)):
+        if p.block[p.ids[at]].num_holders > 0:
+            need -= d.shared_tok * TOKEN_UNITS
     return s.used_units + growth_units + need <= d.kv_units  # type: ignore[no-any-return]
 
 
 @_compiled()
-def _admit(d: Any, s: Any, req: Any, i: int) -> None:
+def _admit(d: Any, s: Any, req: Any, p: Any, i: int) -> None:
     if i == s.returned:
         s.returned = req[i].behind
     else:
@@ -162,9 +277,16 @@ def _admit(d: Any, s: Any, req: Any, i: int) -> None:
         if s.first == NONE:
             s.last = NONE
     req[i].behind = NONE
-    s.used_units += d.half_block_units if d.is_watermark else _reserved(d, req, i)
+    num_cached = _cached_blocks(d, req, p, i)
+    if num_cached > 0:
+        _take_cached(d, s, req, p, i, num_cached)
+    req[i].computed = num_cached * d.shared_tok
+    s.used_units += d.half_block_units
+    if not d.is_watermark:
+        s.used_units += _held_units(d, req, i, 0) - req[i].computed * TOKEN_UNITS
     if math.isnan(req[i].scheduled_s):
         req[i].scheduled_s = s.now_s
+        req[i].cached_tok = req[i].computed
     req[i].status = PREFILLING
     req[i].older, req[i].newer = s.newest, NONE
     if s.newest != NONE:
@@ -174,7 +296,7 @@ def _admit(d: Any, s: Any, req: Any, i: int) -> None:
 
 
 @_compiled()
-def _plan(d: Any, s: Any, req: Any, heap: Any, finishing: Any) -> None:
+def _plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
     """What the step at this boundary holds, and how many like it may follow.
 
     Running sequences are served in order of arrival and only the newest can be a prompt cut short
@@ -188,15 +310,14 @@ def _plan(d: Any, s: Any, req: Any, heap: Any, finishing: Any) -> None:
 
     # Memory: while the step's growth overflows, the newest gives way. The last one never does.
     has_preempted = False
-    if d.is_watermark:
-        while (
-            s.num_running > 1
-            and s.used_units + s.num_decoding * d.tau_units + chunk * TOKEN_UNITS > d.kv_units
-        ):
-            _preempt(d, s, req, heap)
-            chunk = 0  # if there was a prompt, it was the newest
-            has_preempted = True
     growth = (s.num_decoding * d.tau_units + chunk * TOKEN_UNITS) * d.is_watermark
+    while s.num_running > 1 and s.used_units + growth > d.kv_units:
+        _trim(d, s, p, growth)
+        _preempt(d, s, req, p, room[HEAP])
+        chunk = 0  # if there was a prompt, it was the newest
+        growth = s.num_decoding * d.tau_units
+        has_preempted = True
+    _trim(d, s, p, growth)
 
     s.num_finishing, s.chunk = 0, 0
     if s.prompt != NONE:
@@ -205,7 +326,7 @@ def _plan(d: Any, s: Any, req: Any, heap: Any, finishing: Any) -> None:
         rest -= chunk
         num_prefill += chunk
         if req[i].computed + chunk == req[i].n_in + req[i].num_done:
-            finishing[0], s.num_finishing, s.prompt = i, 1, NONE
+            room[FINISHING, 0], s.num_finishing, s.prompt = i, 1, NONE
         else:
             s.chunk = chunk
 
@@ -219,19 +340,20 @@ def _plan(d: Any, s: Any, req: Any, heap: Any, finishing: Any) -> None:
             s.blocked_by = BUDGET_SPENT
         elif s.num_running >= d.max_batch:
             s.blocked_by = BATCH_FULL
-        elif i != NONE and not _fits(d, s, req, i, growth):
+        elif i != NONE and not _fits(d, s, req, p, i, growth):
             s.blocked_by = KV_FULL
         if s.blocked_by != FREE or i == NONE or req[i].enter_s > s.now_s:
             break
-        _admit(d, s, req, i)
-        target = req[i].n_in + req[i].num_done
-        chunk = min(target, rest)
-        area += chunk * (0.5 * chunk)
+        _admit(d, s, req, p, i)
+        left = req[i].n_in + req[i].num_done - req[i].computed
+        chunk = min(left, rest)
+        area += chunk * (req[i].computed + 0.5 * chunk)
         rest -= chunk
         num_prefill += chunk
         growth += chunk * TOKEN_UNITS * d.is_watermark
-        if chunk == target:
-            finishing[s.num_finishing] = i
+        _trim(d, s, p, growth)
+        if chunk == left:
+            room[FINISHING, s.num_finishing] = i
             s.num_finishing += 1
         else:
             s.prompt, s.chunk = i, chunk
@@ -251,7 +373,7 @@ def _plan(d: Any, s: Any, req: Any, heap: Any, finishing: Any) -> None:
         i = s.prompt
         k = (req[i].n_in + req[i].num_done - req[i].computed - 1) // s.chunk
     if s.num_decoding > 0:
-        left = req[heap[0]].end_units - s.progress_units
+        left = req[room[HEAP, 0]].end_units - s.progress_units
         k = min(k, (left + d.tau_units - 1) // d.tau_units)
     if d.is_watermark and s.num_running > 1:
         k = min(k, (d.kv_units - s.used_units) // growth)
@@ -288,7 +410,7 @@ def _first_boundary(s: Any, at_s: float, most: int) -> int:
 
 
 @_compiled()
-def _book(d: Any, s: Any, req: Any, heap: Any, finishing: Any, k: int) -> None:
+def _book(d: Any, s: Any, req: Any, p: Any, room: Any, k: int) -> None:
     """Let k of the planned steps pass."""
     span_s, i = _span_s(s, k), _next_in_line(s)
     if s.blocked_by != FREE and i != NONE:
@@ -304,31 +426,58 @@ def _book(d: Any, s: Any, req: Any, heap: Any, finishing: Any, k: int) -> None:
     s.prefill_tok += k * s.num_prefill
     s.progress_units += k * d.tau_units
     s.context_units += k * d.tau_units * s.num_decoding
+    s.output_units += k * d.tau_units * s.num_decoding + s.num_finishing * TOKEN_UNITS
     s.used_units += k * s.growth_units
     s.peak_units = max(s.peak_units, s.used_units)
-    if s.chunk > 0:
-        req[s.prompt].computed += k * s.chunk
-    while s.num_decoding > 0 and req[heap[0]].end_units <= s.progress_units:
-        i = heap[0]
-        _stop_decoding(s, req, heap, i)
-        _leave(d, s, req, i, req[i].base_units + s.progress_units)
-        req[i].last_s, req[i].status = s.now_s, FINISHED
+    s.is_planned = 0
+    _trim(d, s, p, 0)
+
+    leaving, num_leaving = room[LEAVING], 0
+    while s.num_decoding > 0 and req[room[HEAP, 0]].end_units <= s.progress_units:
+        i = room[HEAP, 0]
+        _stop_decoding(s, req, room[HEAP], i)
+        req[i].num_done = req[i].n_out
+        req[i].computed = NONE  # its KV ends with its progress
+        num_leaving = _insert(leaving, num_leaving, i)
     for j in range(s.num_finishing):
-        i = finishing[j]
-        kv_units = (req[i].n_in + req[i].num_done) * TOKEN_UNITS
+        i = room[FINISHING, j]
+        req[i].computed = req[i].n_in + req[i].num_done
+        _publish(d, req, p, i, req[i].computed)
         req[i].num_done += 1
         if math.isnan(req[i].first_s):
             req[i].first_s = s.now_s
         if req[i].num_done == req[i].n_out:
-            _leave(d, s, req, i, kv_units)
-            req[i].last_s, req[i].status = s.now_s, FINISHED
+            num_leaving = _insert(leaving, num_leaving, i)
         else:
-            _start_decoding(s, req, heap, i, kv_units)
-    s.is_planned = 0
+            _start_decoding(s, req, room[HEAP], i, req[i].computed * TOKEN_UNITS)
+    if s.chunk > 0:
+        i = s.prompt
+        req[i].computed += k * s.chunk
+        _publish(d, req, p, i, req[i].computed)
+    for j in range(num_leaving):
+        i = leaving[j]
+        kv_units = req[i].computed * TOKEN_UNITS
+        if req[i].computed == NONE:
+            kv_units = req[i].base_units + s.progress_units
+        _publish(d, req, p, i, req[i].n_in + req[i].n_out - 1)
+        _leave(d, s, req, p, i, _held_units(d, req, i, kv_units))
+        req[i].last_s, req[i].status = s.now_s, FINISHED
+        s.num_present -= 1
 
 
 @_compiled()
-def _advance(d: Any, s: Any, req: Any, heap: Any, finishing: Any, until_s: float) -> None:
+def _insert(row: Any, size: int, i: int) -> int:
+    """Into a row in order of arrival: who leaves first decides which blocks are kept longest."""
+    at = size
+    while at > 0 and row[at - 1] > i:
+        row[at] = row[at - 1]
+        at -= 1
+    row[at] = i
+    return size + 1
+
+
+@_compiled()
+def _advance(d: Any, s: Any, req: Any, p: Any, room: Any, until_s: float) -> None:
     """Book all steps that end by until_s. A step in progress then stays planned, not booked.
 
     A boundary at until_s itself is left unplanned: who arrives at that instant is still in time.
@@ -342,31 +491,109 @@ def _advance(d: Any, s: Any, req: Any, heap: Any, finishing: Any, until_s: float
                 s.now_s = max(s.now_s, req[i].enter_s)
             if s.now_s >= until_s:
                 return
-            _plan(d, s, req, heap, finishing)
+            _plan(d, s, req, p, room)
         k = s.most_steps
         if s.now_s + _span_s(s, k) > until_s:
             k = _first_boundary(s, until_s, k)
             if s.now_s + _span_s(s, k) > until_s:
                 k -= 1
             if k == 0:
+                s.most_steps = 1  # begun; whether another like it follows, who comes now may change
                 return
-        _book(d, s, req, heap, finishing, k)
+        _book(d, s, req, p, room, k)
+
+
+@_compiled()
+def _choose(
+    d: Any,
+    replicas: Any,
+    req: Any,
+    shelf: Any,
+    is_open: Any,
+    router: int,
+    key: int,
+    draw: Any,
+    i: int,
+) -> int:
+    """The replica for request i among the open ones. Ties: the first of them."""
+    n = len(is_open)
+    if router == STICKY:
+        return is_open[key % n]  # type: ignore[no-any-return]
+    if router == TWO_CHOICES:
+        one = int(draw[0] * n)
+        other = int(draw[1] * (n - 1))
+        other += other >= one
+        if n > 1 and replicas[is_open[other]].num_present < replicas[is_open[one]].num_present:
+            one = other
+        return is_open[one]  # type: ignore[no-any-return]
+    if router in (LEAST_LOADED, PREFIX_AWARE):
+        best = is_open[0]
+        for r in is_open:
+            if replicas[r].num_present < replicas[best].num_present:
+                best = r
+        if router == LEAST_LOADED:
+            return best  # type: ignore[no-any-return]
+        # The longest prefix among those at most `slack` requests above the least loaded.
+        most_present = replicas[best].num_present + d.slack
+        longest = _cached_blocks(d, req, _prefixes(shelf, best), i)
+        for r in is_open:
+            if replicas[r].num_present <= most_present:
+                length = _cached_blocks(d, req, _prefixes(shelf, r), i)
+                if length > longest:
+                    best, longest = r, length
+        return best  # type: ignore[no-any-return]
+    d.turn += 1
+    return is_open[(d.turn - 1) % n]  # type: ignore[no-any-return]
+
+
+@_compiled()
+def _prefixes(shelf: Any, r: int) -> Any:
+    return Prefixes(shelf.block[r], shelf.start, shelf.ids, shelf.is_held)
+
+
+@_compiled()
+def _join(s: Any, req: Any, i: int) -> None:
+    """The end of a replica's line."""
+    if s.last == NONE:
+        s.first = i
+    else:
+        req[s.last].behind = i
+    s.last = i
+    s.num_present += 1
 
 
 _RECORD = numba.from_dtype
+_INTS = numba.int64[::1]
 
 
 @_compiled(
     numba.void(
-        _RECORD(LIMITS)[::1], _RECORD(REPLICA)[::1], _RECORD(REQUEST)[::1],
-        numba.int64[:, ::1], numba.int64[:, ::1],
+        _RECORD(LIMITS)[::1], _RECORD(REPLICA)[::1], _RECORD(REQUEST)[::1], numba.int64[:, :, ::1],
+        _RECORD(BLOCK)[:, ::1], _INTS, _INTS, numba.uint8[::1],
+        _INTS, _INTS, numba.int64, _INTS, numba.float64[:, ::1], numba.float64,
     ),
     cache=True,
 )  # fmt: skip
-def run_to_end(limits: Any, replicas: Any, req: Any, heaps: Any, finishing: Any) -> None:
-    """Serve every request that stands in line, each replica by itself.
+def serve(
+    limits: Any, replicas: Any, req: Any, room: Any,
+    block: Any, start: Any, ids: Any, is_held: Any,
+    arriving: Any, is_open: Any, router: int, session: Any, draws: Any, until_s: float,
+) -> None:  # fmt: skip
+    """Send who arrives to a replica, then advance all replicas to until_s.
 
-    heaps, finishing: [replicas, max_batch], room for request numbers.
+    room: [replicas, 3, max_batch].  block: [replicas, ids].  arriving: request numbers in order of
+    their enter_s, none after until_s.  is_open: replicas that take new requests, at least one where
+    anybody arrives.  session: [n] for STICKY.  draws: [n, 2] in [0, 1) for TWO_CHOICES.
     """
+    d, shelf = limits[0], Prefixes(block, start, ids, is_held)
+    for i in arriving:
+        if router != ROUND_ROBIN and router != STICKY:
+            for r in is_open:
+                _advance(d, replicas[r], req, _prefixes(shelf, r), room[r], req[i].enter_s)
+        key = session[i] if router == STICKY else 0
+        draw = draws[i] if router == TWO_CHOICES else draws[0]
+        r = _choose(d, replicas, req, shelf, is_open, router, key, draw, i)
+        req[i].replica = r
+        _join(replicas[r], req, i)
     for r in range(len(replicas)):
-        _advance(limits[0], replicas[r], req, heaps[r], finishing[r], np.inf)
+        _advance(d, replicas[r], req, _prefixes(shelf, r), room[r], until_s)

@@ -7,18 +7,16 @@ constant here saves kernel.py too: what numba keeps on disk knows of changes in 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from .model import TOKEN_UNITS, Deployment, StepModel
-from .outcome import Outcome, Totals
 from .requests import Requests
 
 RecordArray = npt.NDArray[np.void]
 NONE = -1
 WAITING, PREFILLING, DECODING, FINISHED = range(4)  # a request's status
+ROUND_ROBIN, STICKY, LEAST_LOADED, TWO_CHOICES, PREFIX_AWARE = range(5)
 FREE, BATCH_FULL, KV_FULL, BUDGET_SPENT = range(4)  # why the first in line is not admitted
 
 LIMITS = np.dtype([
@@ -26,6 +24,8 @@ LIMITS = np.dtype([
     ("max_batch", "i8"), ("budget", "i8"), ("tok_per_decoder", "i8"),
     ("is_watermark", "i8"), ("kv_units", "i8"), ("free_units", "i8"),
     ("half_block_units", "i8"), ("tau_units", "i8"),
+    ("shared_tok", "i8"),  # size of a block with an id; 0: no prefix cache
+    ("slack", "i8"), ("turn", "i8"),  # of the routers: see _choose
 ])  # fmt: skip
 
 REQUEST = np.dtype([
@@ -37,6 +37,10 @@ REQUEST = np.dtype([
     ("base_units", "i8"),  # its KV minus the replica's progress, while decoding
     ("status", "i8"), ("preemptions", "i8"),
     ("heap_at", "i8"),  # its place in the replica's heap of ends
+    ("cached_tok", "i8"),  # found in the prefix cache at its first admission
+    ("num_shared", "i8"),  # blocks with ids that it holds
+    ("num_offered", "i8"),  # blocks with ids that it has computed or found
+    ("replica", "i8"),
     ("older", "i8"), ("newer", "i8"),  # neighbours among the running, in order of arrival
     ("behind", "i8"),  # next in line
 ])  # fmt: skip
@@ -45,6 +49,8 @@ REPLICA = np.dtype([
     ("now_s", "f8"),
     ("first", "i8"), ("last", "i8"),  # the line of those that never ran
     ("returned", "i8"),  # the preempted, before all of them
+    ("num_present", "i8"),  # in line or running
+    ("idle_oldest", "i8"), ("idle_newest", "i8"), ("num_idle", "i8"),  # blocks that nobody holds
     ("newest", "i8"), ("num_running", "i8"), ("num_decoding", "i8"),
     ("prompt", "i8"),  # the one prompt that is partly computed
     ("progress_units", "i8"),  # what a sequence decoding since the start would have gained
@@ -54,11 +60,16 @@ REPLICA = np.dtype([
     ("chunk", "i8"), ("growth_units", "i8"), ("num_finishing", "i8"), ("num_prefill", "i8"),
     ("blocked_by", "i8"),
     ("num_steps", "i8"), ("busy_s", "f8"), ("running_s", "f8"), ("prefill_tok", "i8"),
-    ("preemptions", "i8"), ("blocked_s", "f8", (4,)),
+    ("preemptions", "i8"), ("output_units", "i8"), ("blocked_s", "f8", (4,)),
+])  # fmt: skip
+
+# A block with an id, on one replica.
+BLOCK = np.dtype([
+    ("is_cached", "i4"), ("num_holders", "i4"), ("older", "i4"), ("newer", "i4"),
 ])  # fmt: skip
 
 
-def limits_record(model: StepModel, deployment: Deployment) -> RecordArray:
+def limits_record(model: StepModel, deployment: Deployment, requests: Requests) -> RecordArray:
     """[1]"""
     row = np.zeros(1, LIMITS)
     for name in ("a0", "b", "a1", "c", "e", "d"):
@@ -69,6 +80,8 @@ def limits_record(model: StepModel, deployment: Deployment) -> RecordArray:
     row["is_watermark"] = deployment.memory == "watermark"
     for name in ("kv_units", "free_units", "half_block_units", "tau_units"):
         row[name] = getattr(deployment, name)
+    if deployment.prefix_cache and requests.blocks is not None:
+        row["shared_tok"] = requests.blocks.size_tok
     return row
 
 
@@ -79,7 +92,7 @@ def request_records(requests: Requests) -> RecordArray:
     rows["n_in"], rows["n_out"] = requests.n_in, requests.n_out
     for name in ("scheduled_s", "first_s", "last_s"):
         rows[name] = np.nan
-    for name in ("older", "newer", "behind", "heap_at"):
+    for name in ("older", "newer", "behind", "heap_at", "replica"):
         rows[name] = NONE
     return rows
 
@@ -88,7 +101,7 @@ def replica_records(num_replicas: int) -> RecordArray:
     """[num_replicas], empty and idle at time minus infinity."""
     rows = np.zeros(num_replicas, REPLICA)
     rows["now_s"] = -np.inf
-    for name in ("first", "last", "returned", "newest", "prompt"):
+    for name in ("first", "last", "returned", "newest", "prompt", "idle_oldest", "idle_newest"):
         rows[name] = NONE
     return rows
 
@@ -97,33 +110,3 @@ def fits_ever(deployment: Deployment, requests: Requests) -> npt.NDArray[np.bool
     """[n] Whether a request alone on a replica can be served to its end."""
     units = (requests.n_in + requests.n_out) * TOKEN_UNITS + deployment.half_block_units
     return np.asarray(units <= deployment.kv_units)
-
-
-def totals_of(replicas: RecordArray) -> Totals:
-    """Sums over replicas; end_s and peak_kv_tok are their largest."""
-    blocked = replicas["blocked_s"].sum(axis=0)
-    ends = replicas["now_s"][replicas["num_steps"] > 0]
-    return Totals(
-        num_steps=int(replicas["num_steps"].sum()), busy_s=float(replicas["busy_s"].sum()),
-        end_s=float(ends.max()) if len(ends) else 0.0,
-        prefill_tok=int(replicas["prefill_tok"].sum()),
-        preemptions=int(replicas["preemptions"].sum()),
-        running_s=float(replicas["running_s"].sum()),
-        peak_kv_tok=float(replicas["peak_units"].max(initial=0)) / TOKEN_UNITS,
-        waiting_for_batch_s=float(blocked[BATCH_FULL]),
-        waiting_for_kv_s=float(blocked[KV_FULL]),
-        waiting_for_budget_s=float(blocked[BUDGET_SPENT]),
-    )  # fmt: skip
-
-
-def outcome_of(requests: Requests, rows: RecordArray, fits: Any, totals: Totals) -> Outcome:
-    """Durations from stamps."""
-    later = np.maximum(rows["n_out"] - 1, 1)
-    tpot_s = (rows["last_s"] - rows["first_s"]) / later
-    tpot_s[rows["n_out"] == 1] = np.nan
-    return Outcome(
-        queue_s=rows["scheduled_s"] - requests.arrival_s,
-        ttft_s=rows["first_s"] - requests.arrival_s, tpot_s=tpot_s,
-        e2e_s=rows["last_s"] - requests.arrival_s, preemptions=rows["preemptions"].copy(),
-        is_refused=~fits, totals=totals,
-    )  # fmt: skip

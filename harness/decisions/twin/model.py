@@ -63,7 +63,8 @@ class Deployment:
     1 % free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
     output and never preempts.  block_tok: KV block; half of one is lost to each running sequence.
     gamma: drafts a decoding sequence tries each step.  tau: mean accepted length, the bonus token
-    included (1..gamma + 1), kept to 2^-20 token.
+    included (1..gamma + 1), kept to 2^-20 token.  prefix_cache: blocks with equal ids are computed
+    once while they last: idle ones share what active sequences leave, least recently used go first.
     """
 
     max_batch: int
@@ -73,6 +74,7 @@ class Deployment:
     block_tok: int = 16
     gamma: int = 0
     tau: float = 1.0
+    prefix_cache: bool = False
 
     def __post_init__(self) -> None:
         if self.memory not in ("watermark", "reserve"):
@@ -88,7 +90,8 @@ class Deployment:
         if self.max_batched_tokens < self.max_batch * (1 + self.gamma):
             raise ValueError(
                 f"deployment: {self.max_batched_tokens} tokens a step cannot serve "
-                f"{self.max_batch} sequences of {1 + self.gamma}; raise max_batched_tokens or lower max_batch"
+                f"{self.max_batch} sequences of {1 + self.gamma}; "
+                "raise max_batched_tokens or lower max_batch"
             )
 
     @property

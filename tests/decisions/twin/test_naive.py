@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,8 @@ import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from harness.decisions.twin import Deployment, Outcome, Requests, StepModel, simulate
+from harness.decisions.twin import Blocks, Deployment, Outcome, Requests, StepModel, simulate_fleet
+from harness.decisions.twin.fleet import ROUTERS
 
 
 def _load() -> ModuleType:
@@ -52,13 +54,42 @@ def deployments(draw: st.DrawFn) -> Deployment:
         block_tok=draw(st.sampled_from([1, 4, 16])),
         gamma=gamma,
         tau=1 + draw(st.integers(0, 8 * gamma)) / 8,
+        prefix_cache=draw(st.booleans()),
     )
 
 
-def rows(arrivals: st.SearchStrategy[float]) -> st.SearchStrategy[Rows]:
+@dataclass(frozen=True)
+class Case:
+    rows: Rows
+    ids: list[list[int]]
+    size: int
+    session: list[int]
+    replicas: int
+    router: str
+
+    @property
+    def requests(self) -> Requests:
+        arrival_s, n_in, n_out = (np.array(column) for column in zip(*self.rows, strict=True))
+        blocks = Blocks.of(self.ids, self.size)
+        return Requests(arrival_s, n_in, n_out, blocks, np.array(self.session))
+
+
+@st.composite
+def traffic(draw: st.DrawFn, arrivals: st.SearchStrategy[float]) -> Case:
+    """Up to 14 requests of a few families; two of a family share the blocks before a fork."""
+    size = draw(st.sampled_from([3, 8, 16]))
+    found = []
     one = st.tuples(arrivals, st.integers(1, 90), st.integers(1, 40))
-    return st.lists(one, min_size=1, max_size=14).map(
-        lambda found: sorted(found, key=lambda x: x[0])
+    for row in draw(st.lists(one, min_size=1, max_size=14)):
+        family, fork = draw(st.integers(0, 2)), draw(st.integers(0, 6))
+        length = (row[1] + draw(st.sampled_from([0, row[2]]))) // size
+        own = 1000 * (len(found) + 1)
+        ids = [100 * family + at if at < fork else own + at for at in range(length)]
+        found.append((row, ids, family))
+    found.sort(key=lambda entry: entry[0][0])
+    rows, ids, session = (list(column) for column in zip(*found, strict=True))
+    return Case(
+        rows, ids, size, session, draw(st.integers(1, 3)), draw(st.sampled_from(list(ROUTERS)))
     )
 
 
@@ -81,16 +112,22 @@ ANY = st.builds(
 )  # fmt: skip
 
 
-def both(model: StepModel, deployment: Deployment, cases: Rows) -> tuple[Outcome, Any]:
-    arrival_s, n_in, n_out = (np.array(column) for column in zip(*cases, strict=True))
-    outcome = simulate(model, deployment, Requests(arrival_s, n_in, n_out))
-    return outcome, naive.run(model, deployment, cases)
+def both(model: StepModel, deployment: Deployment, case: Case) -> tuple[Outcome, list[Any]]:
+    outcome = simulate_fleet(
+        model, deployment, case.requests, replicas=case.replicas, router=case.router, seed=5
+    )  # type: ignore[arg-type]
+    found = naive.run(
+        model, deployment, case.rows, ids=case.ids, size=case.size, replicas=case.replicas,
+        router=case.router, session=case.session,
+        draws=np.random.default_rng(5).random((len(case.rows), 2)),
+    )  # fmt: skip
+    return outcome, found
 
 
-def stamps(found: Any) -> list[tuple[float, float, float, float]]:
+def stamps(sequences: list[Any]) -> list[tuple[float, float, float, float]]:
     """Queue, first token, end and mean gap of each, as the twin defines them."""
     rows = []
-    for s in found.sequences:
+    for s in sequences:
         if s.last is None:
             rows.append((math.nan,) * 4)
             continue
@@ -99,54 +136,62 @@ def stamps(found: Any) -> list[tuple[float, float, float, float]]:
     return rows
 
 
-def compare(outcome: Outcome, found: Any, atol: float) -> None:
+def compare(outcome: Outcome, found: list[Any], atol: float) -> None:
+    sequences = found[0].sequences
     mine = np.stack([outcome.queue_s, outcome.ttft_s, outcome.e2e_s, outcome.tpot_s], axis=1)
-    np.testing.assert_allclose(mine, stamps(found), rtol=0, atol=atol)
-    assert outcome.preemptions.tolist() == [s.preemptions for s in found.sequences]
-    assert outcome.is_refused.tolist() == [s.last is None for s in found.sequences]
+    assert outcome.replica.tolist() == [s.replica for s in sequences]
+    np.testing.assert_allclose(mine, stamps(sequences), rtol=0, atol=atol)
+    assert outcome.preemptions.tolist() == [s.preemptions for s in sequences]
+    assert outcome.cached_tok.tolist() == [s.cached or 0 for s in sequences]
+    assert outcome.is_refused.tolist() == [s.last is None for s in sequences]
     totals = outcome.totals
-    assert totals.num_steps == found.steps
-    assert totals.prefill_tok == found.prefill
-    assert totals.preemptions == sum(s.preemptions for s in found.sequences)
-    assert Fraction(totals.peak_kv_tok) == found.peak
+    assert totals.num_steps == sum(x.steps for x in found)
+    assert totals.prefill_tok == sum(x.prefill for x in found)
+    assert totals.preemptions == sum(s.preemptions for s in sequences)
+    assert Fraction(totals.peak_kv_tok) == max(x.peak for x in found)
     seconds = {
-        "busy": (totals.busy_s, found.busy), "running": (totals.running_s, found.running),
-        "batch": (totals.waiting_for_batch_s, found.blocked["batch"]),
-        "kv": (totals.waiting_for_kv_s, found.blocked["kv"]),
-        "budget": (totals.waiting_for_budget_s, found.blocked["budget"]),
-    }  # fmt: skip
+        "busy": (totals.busy_s, sum(x.busy for x in found)),
+        "running": (totals.running_s, sum(x.running for x in found)),
+        "batch": (totals.waiting_for_batch_s, sum(x.blocked["batch"] for x in found)),
+        "kv": (totals.waiting_for_kv_s, sum(x.blocked["kv"] for x in found)),
+        "budget": (totals.waiting_for_budget_s, sum(x.blocked["budget"] for x in found)),
+    }
     for name, (twin_s, naive_s) in seconds.items():
         assert abs(twin_s - naive_s) <= atol * 10, name
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
-@given(GRID, deployments(), rows(ticks(2**18)))
-def test_equal_bit_for_bit_on_a_grid(model: StepModel, deployment: Deployment, cases: Rows) -> None:
-    outcome, found = both(model, deployment, cases)
+@settings(max_examples=350, deadline=None, derandomize=True)
+@given(GRID, deployments(), traffic(ticks(2**18)))
+def test_equal_bit_for_bit_on_a_grid(model: StepModel, deployment: Deployment, case: Case) -> None:
+    outcome, found = both(model, deployment, case)
     compare(outcome, found, atol=0)
 
 
 @settings(
-    max_examples=200, deadline=None, derandomize=True,
+    max_examples=120, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.filter_too_much],
 )  # fmt: skip
-@given(ANY, deployments(), rows(st.floats(0, 0.5)))
-def test_equal_to_a_nanosecond(model: StepModel, deployment: Deployment, cases: Rows) -> None:
-    outcome, found = both(model, deployment, cases)
-    assume(found.closest > Fraction(1, 10**9))
+@given(ANY, deployments(), traffic(st.floats(0, 0.5)))
+def test_equal_to_a_nanosecond(model: StepModel, deployment: Deployment, case: Case) -> None:
+    outcome, found = both(model, deployment, case)
+    assume(min(x.closest for x in found) > Fraction(1, 10**9))
     compare(outcome, found, atol=1e-9)
+
+
+def plain(rows: Rows) -> Case:
+    return Case(rows, [[] for _ in rows], 1, [0] * len(rows), 1, "round_robin")
 
 
 def test_the_cases_above_meet_every_rule() -> None:
     """A tight cache preempts, a full batch and a small budget hold back, refusals happen."""
     model = StepModel(a0=2**-7, b=2**-7, a1=2**-15, c=2**-20, e=2**-20)
-    cases = [(0.0, 40, 30), (0.0, 40, 30), (2**-9, 30, 30), (2**-6, 90, 5), (0.5, 500, 5)]
+    case = plain([(0.0, 40, 30), (0.0, 40, 30), (2**-9, 30, 30), (2**-6, 90, 5), (0.5, 500, 5)])
     deployment = Deployment(max_batch=3, max_batched_tokens=24, kv_tokens=130, gamma=3, tau=2.375)
-    outcome, found = both(model, deployment, cases)
+    outcome, found = both(model, deployment, case)
     compare(outcome, found, atol=0)
     assert outcome.preemptions.sum() > 0
     assert outcome.is_refused.tolist() == [False, False, False, False, True]
     assert outcome.totals.waiting_for_kv_s > 0
     assert outcome.totals.waiting_for_budget_s > 0
     narrow = Deployment(max_batch=1, max_batched_tokens=24, kv_tokens=130)
-    assert both(model, narrow, cases)[0].totals.waiting_for_batch_s > 0
+    assert both(model, narrow, case)[0].totals.waiting_for_batch_s > 0
