@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from harness.cli._endpoints import Endpoints
-from harness.cli._gate import ArmRun, as_blocks, read_arm
+from harness.cli._gate import ArmRun, as_blocks, compare_arms, read_arm, result_of
 from harness.cli._interruption import Interruption
 from harness.cli._options import Voice
 from harness.cli._run import Job, measure_next
-from harness.decisions.gate import is_decided, judge_gate, sort_blocks
+from harness.decisions.gate import is_decided, sort_blocks
 from harness.decisions.looks import plan_looks
 from harness.decisions.wording import counted
 from harness.load import LoadProcess
@@ -26,7 +26,7 @@ class _Watch:
     """The blocks so far, and whether more would change anything."""
 
     def __init__(self, job: Job, gate: Gate, voice: Voice) -> None:
-        self._slo, self._gate, self._voice = job.loaded.document.slo, gate, voice
+        self._document, self._gate, self._voice = job.loaded.document, gate, voice
         self._arms: list[ArmRun] = []
         self._num_runs = 0
         self.is_over = False
@@ -55,7 +55,8 @@ class _Watch:
         looks = plan_looks(self._gate)
         look = next((look for look in looks if look.k == len(sound)), None)
         if look is not None:
-            result = judge_gate(self._gate, self._slo, blocks, look)
+            # as the end will judge it, but for what only the end knows: calibration, machine
+            result = result_of(compare_arms(self._gate, self._document, self._arms, {}, look))
             after = counted(look.k, "block")
             self._voice.say(f"look after {after} at alpha {look.alpha:.3g}: {result.outcome}")
             self.is_over = is_decided(result) or look is looks[-1]

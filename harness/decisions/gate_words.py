@@ -24,7 +24,7 @@ def gate_headline(comparison: Comparison, result: GateResult) -> Headline:
         return Headline(answer, f"{closest} {_design(result)} {against}".strip(), "pass")
     if worst.judged is None or worst.judged.effect is None:
         detail = f"{_capital(worst.reason)}. {count} {_design(result)} {against}"
-        return Headline(f"{word}: {worst.id}", detail, result.outcome.value)
+        return Headline(f"{word}: {worst.id}.", detail, result.outcome.value)
     return Headline(
         f"{word}: {metric_name(worst.metric, worst.stat)} {_direction(worst)}",
         f"{_interval(worst)} {_bracket(worst, result)}. {_visible(worst)}{count} {against}",

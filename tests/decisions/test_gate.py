@@ -345,7 +345,7 @@ def test_answers_cut_short_by_the_candidate_alone_fail_it(base: RunSample) -> No
     found = judge_gate(gate(), Slo(), blocks(base, [0.0] * 8), short=told)
     assert [r.outcome for r in found.rules] == [Outcome.FAIL, Outcome.INCONCLUSIVE]
     assert found.outcome is Outcome.FAIL
-    assert gate_headline(comparison(found), found).answer == "FAIL: answer-length"
+    assert gate_headline(comparison(found), found).answer == "FAIL: answer-length."
     data = gate_document(
         comparison(found), scenario="s", scenario_sha256="0" * 64, seed=1, exit_code=1, arms={}
     )
