@@ -6,12 +6,13 @@ requests, not of tokens. The compiled part loads at the first simulation.
 
 from __future__ import annotations
 
-from .fleet import simulate, simulate_fleet
+from .autoscaled import Autoscaled, ReplicaLife, simulate_autoscaled
+from .fleet import Router, simulate, simulate_fleet
 from .model import Deployment, StepModel
 from .outcome import Outcome, Totals
 from .requests import Blocks, Requests
 
 __all__ = [
-    "Blocks", "Deployment", "Outcome", "Requests", "StepModel", "Totals", "simulate",
-    "simulate_fleet",
+    "Autoscaled", "Blocks", "Deployment", "Outcome", "ReplicaLife", "Requests", "Router",
+    "StepModel", "Totals", "simulate", "simulate_autoscaled", "simulate_fleet",
 ]  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from . import layout
 from .layout import BLOCK, fits_ever, limits_record, replica_records, request_records
@@ -23,11 +24,11 @@ ROUTERS: dict[Router, int] = {
 
 
 class Fleet:
-    """Replicas in the middle of a simulation. Replicas that are not in use cost nothing."""
+    """Replicas in the middle of a simulation, numbered from 0 in the order of their start."""
 
     def __init__(
         self, model: StepModel, deployment: Deployment, requests: Requests,
-        *, most_replicas: int, router: Router, seed: int = 0,
+        *, num_replicas: int, router: Router, seed: int = 0,
     ) -> None:  # fmt: skip
         if router not in ROUTERS:
             raise ValueError(f"router {router!r} is not one of {', '.join(ROUTERS)}")
@@ -36,12 +37,12 @@ class Fleet:
         self.requests, self.router = requests, ROUTERS[router]
         self.fits = fits_ever(deployment, requests)
         self.rows = request_records(requests)
-        self.replicas = replica_records(most_replicas)
+        self.replicas = replica_records(num_replicas)
         self._limits = limits_record(model, deployment, requests)
         # As many above the least loaded as fill an eighth of a batch: a prefix is worth a short
         # wait, not a long one.
         self._limits["slack"] = max(1, deployment.max_batch // 8)
-        self._room = np.zeros((most_replicas, 3, deployment.max_batch), np.int64)
+        self._room = np.zeros((num_replicas, 3, deployment.max_batch), np.int64)
         self._start, self._ids = np.zeros(len(requests) + 1, np.int64), np.zeros(0, np.int64)
         num_ids = 0
         if self._limits["shared_tok"][0]:
@@ -50,7 +51,7 @@ class Fleet:
             num_ids = len(names)
             self._ids = np.ascontiguousarray(ids, np.int64)
             self._start = np.ascontiguousarray(requests.blocks.start, np.int64)
-        self._block = np.zeros((most_replicas, num_ids), BLOCK)
+        self._tables = np.zeros((num_replicas, num_ids), BLOCK)
         self._is_held = np.zeros(len(self._ids), np.uint8)
         self._session = np.zeros(0, np.int64) if requests.session is None else requests.session
         self._draws = np.zeros((1, 2))
@@ -66,12 +67,34 @@ class Fleet:
 
         serve(
             self._limits, self.replicas, self.rows, self._room,
-            self._block, self._start, self._ids, self._is_held,
+            self._tables, self._start, self._ids, self._is_held,
             arriving, is_open, self.router, self._session, self._draws, until_s,
         )  # fmt: skip
 
+    def add_replica(self) -> int:
+        """The number of a new replica, empty. Its table of blocks may have been another's."""
+        number = len(self.replicas)
+        free = sorted(set(range(len(self._tables))) - set(self.replicas["table"].tolist()))
+        self.replicas = np.concatenate([self.replicas, replica_records(1)])
+        self._room = _with_one_more(self._room)
+        if not free:
+            free = [len(self._tables)]
+            self._tables = _with_one_more(self._tables)
+        self._tables[free[0]] = 0
+        self.replicas["table"][number] = free[0]
+        return number
+
+    def remove_replica(self, number: int) -> None:
+        """An empty replica's cache is forgotten; its figures stay."""
+        assert self.replicas["num_present"][number] == 0, "a replica with requests cannot go"
+        self.replicas["table"][number] = layout.NONE
+
     def outcome(self) -> Outcome:
         return Outcome.of(self.requests, self.rows, self.replicas)
+
+
+def _with_one_more(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([rows, np.zeros((1, *rows.shape[1:]), rows.dtype)])
 
 
 def simulate(model: StepModel, deployment: Deployment, requests: Requests) -> Outcome:
@@ -97,6 +120,6 @@ def simulate_fleet(
     """
     if replicas < 1:
         raise ValueError(f"{replicas} replicas; at least one is needed")
-    fleet = Fleet(model, deployment, requests, most_replicas=replicas, router=router, seed=seed)
+    fleet = Fleet(model, deployment, requests, num_replicas=replicas, router=router, seed=seed)
     fleet.serve(np.flatnonzero(fleet.fits), np.arange(replicas), np.inf)
     return fleet.outcome()

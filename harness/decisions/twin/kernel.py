@@ -535,10 +535,10 @@ def _choose(
             return best  # type: ignore[no-any-return]
         # The longest prefix among those at most `slack` requests above the least loaded.
         most_present = replicas[best].num_present + d.slack
-        longest = _cached_blocks(d, req, _prefixes(shelf, best), i)
+        longest = _cached_blocks(d, req, _prefixes(shelf, replicas[best]), i)
         for r in is_open:
             if replicas[r].num_present <= most_present:
-                length = _cached_blocks(d, req, _prefixes(shelf, r), i)
+                length = _cached_blocks(d, req, _prefixes(shelf, replicas[r]), i)
                 if length > longest:
                     best, longest = r, length
         return best  # type: ignore[no-any-return]
@@ -547,8 +547,8 @@ def _choose(
 
 
 @_compiled()
-def _prefixes(shelf: Any, r: int) -> Any:
-    return Prefixes(shelf.block[r], shelf.start, shelf.ids, shelf.is_held)
+def _prefixes(shelf: Any, s: Any) -> Any:
+    return Prefixes(shelf.block[s.table], shelf.start, shelf.ids, shelf.is_held)
 
 
 @_compiled()
@@ -581,7 +581,7 @@ def serve(
 ) -> None:  # fmt: skip
     """Send who arrives to a replica, then advance all replicas to until_s.
 
-    room: [replicas, 3, max_batch].  block: [replicas, ids].  arriving: request numbers in order of
+    room: [replicas, 3, max_batch].  block: [tables, ids].  arriving: request numbers in order of
     their enter_s, none after until_s.  is_open: replicas that take new requests, at least one where
     anybody arrives.  session: [n] for STICKY.  draws: [n, 2] in [0, 1) for TWO_CHOICES.
     """
@@ -589,11 +589,13 @@ def serve(
     for i in arriving:
         if router != ROUND_ROBIN and router != STICKY:
             for r in is_open:
-                _advance(d, replicas[r], req, _prefixes(shelf, r), room[r], req[i].enter_s)
+                _advance(
+                    d, replicas[r], req, _prefixes(shelf, replicas[r]), room[r], req[i].enter_s
+                )
         key = session[i] if router == STICKY else 0
         draw = draws[i] if router == TWO_CHOICES else draws[0]
         r = _choose(d, replicas, req, shelf, is_open, router, key, draw, i)
         req[i].replica = r
         _join(replicas[r], req, i)
     for r in range(len(replicas)):
-        _advance(d, replicas[r], req, _prefixes(shelf, r), room[r], until_s)
+        _advance(d, replicas[r], req, _prefixes(shelf, replicas[r]), room[r], until_s)

@@ -49,6 +49,7 @@ REPLICA = np.dtype([
     ("now_s", "f8"),
     ("first", "i8"), ("last", "i8"),  # the line of those that never ran
     ("returned", "i8"),  # the preempted, before all of them
+    ("table", "i8"),  # its row of blocks
     ("num_present", "i8"),  # in line or running
     ("idle_oldest", "i8"), ("idle_newest", "i8"), ("num_idle", "i8"),  # blocks that nobody holds
     ("newest", "i8"), ("num_running", "i8"), ("num_decoding", "i8"),
@@ -101,6 +102,7 @@ def replica_records(num_replicas: int) -> RecordArray:
     """[num_replicas], empty and idle at time minus infinity."""
     rows = np.zeros(num_replicas, REPLICA)
     rows["now_s"] = -np.inf
+    rows["table"] = np.arange(num_replicas)
     for name in ("first", "last", "returned", "newest", "prompt", "idle_oldest", "idle_newest"):
         rows[name] = NONE
     return rows
