@@ -19,6 +19,7 @@ from .errors import ConfigError, EngineError
 from .spec_options import add_options, spec_of
 
 EXIT_USAGE = 2
+ON_OFF = {"auto": None, "on": True, "off": False}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,6 +59,10 @@ def serve(args: argparse.Namespace) -> None:
         num_layers=args.layers,
         seed=args.seed,
         dtype=args.dtype,
+        device=args.device,
+        attention=args.attention,
+        overlap=ON_OFF[args.overlap],
+        graphs=ON_OFF[args.graphs],
         max_model_len=args.max_model_len,
         block_size=args.block_size,
         num_blocks=args.num_blocks,
@@ -101,6 +106,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--served-model-name", default="", metavar="NAME")
     model.add_argument("--dtype", choices=["auto", *DTYPE_BYTES], default=default.dtype)
+    model.add_argument("--device", choices=["auto", "cpu", "cuda"], default=default.device)
+    model.add_argument(
+        "--attention",
+        choices=["auto", "sdpa", "triton"],
+        default=default.attention,
+        help="auto (the default): Triton's kernels on a GPU, torch's on a CPU",
+    )
+    model.add_argument(
+        "--overlap",
+        choices=[*ON_OFF],
+        default="auto",
+        help="begin a step before the one before it is booked; auto: on a GPU",
+    )
+    model.add_argument(
+        "--graphs",
+        choices=[*ON_OFF],
+        default="auto",
+        help="run decode steps as captured CUDA graphs; auto: on a GPU",
+    )
     model.add_argument("--layers", type=int, metavar="N", help="of a named shape: use N layers")
     model.add_argument("--seed", type=int, default=default.seed, help="of random weights and draws")
 

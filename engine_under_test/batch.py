@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .device import to_device
 from .plan import ScheduledSeq
 from .request import Request
 
@@ -54,16 +55,40 @@ class FlatBatch:
     slot_mapping: torch.Tensor  # [T] int64: block * block_size + offset
     cu_q: IntArray  # [B + 1]: sequence b owns tokens cu_q[b] .. cu_q[b + 1] - 1
     seq_lens: IntArray  # [B]
-    block_table: IntArray  # [B, blocks of the longest sequence]; 0 beyond a sequence's own
+    rows: IntArray  # [B]: each one's row of the table
+    table: RowTable
     num_decodes: int  # leading sequences of exactly one token
     logits_idx: torch.Tensor | None  # [N] tokens whose logits are wanted; None: all T
 
+    @property
+    def block_table(self) -> IntArray:
+        """[B, blocks of the longest sequence] as the table stands now; 0 beyond its own."""
+        max_blocks = -(-int(self.seq_lens.max()) // self.table.block_size)
+        return self.table.blocks[self.rows, :max_blocks]
+
+    def on(self, device: torch.device) -> FlatBatch:
+        """The same batch with its tensors on the device, in one copy; itself on a CPU."""
+        if device.type == "cpu":
+            return self
+        parts = [self.input_ids, self.positions, self.slot_mapping]
+        if self.logits_idx is not None:
+            parts.append(self.logits_idx)
+        moved = torch.split(to_device(torch.cat(parts).numpy(), device), [len(p) for p in parts])
+        self.input_ids, self.positions, self.slot_mapping = moved[:3]
+        self.logits_idx = moved[3] if self.logits_idx is not None else None
+        return self
+
 
 class RowTable:
-    """Persistent rows: request id -> row of the block table."""
+    """Persistent rows: request id -> row of the block table.
+
+    Row max_rows belongs to nobody and holds padding: block 0 throughout.
+    """
 
     def __init__(self, max_rows: int, max_blocks: int, block_size: int) -> None:
-        self.blocks: IntArray = np.zeros((max_rows, max_blocks), dtype=np.int64)
+        self.blocks: IntArray = np.zeros((max_rows + 1, max_blocks), dtype=np.int64)
+        self._device_blocks: torch.Tensor | None = None
+        self._changed: list[tuple[int, int, int]] = []  # row, columns; since the last upload
         self.block_size = block_size
         self._num_blocks = [0] * max_rows
         self._rows: dict[str, int] = {}
@@ -91,9 +116,28 @@ class RowTable:
         now = len(r.block_ids)
         if now > known:
             self.blocks[row, known:now] = r.block_ids[known:]
+            if self._device_blocks is not None:
+                self._changed.append((row, known, now))
             self._num_blocks[row] = now
             self._fresh += r.block_ids[num_shared:]
         return row
+
+    def on_device(self, device: torch.device) -> torch.Tensor:
+        """[max_rows + 1, max_blocks] int32, up to date; only what changed is copied.
+
+        Beyond a sequence's own blocks an entry is that of the row's former holder.
+        """
+        if self._device_blocks is None:
+            self._device_blocks = to_device(self.blocks.astype(np.int32), device)
+        elif self._changed:
+            places = np.concatenate(
+                [np.arange(a, b) + row * self.blocks.shape[1] for row, a, b in self._changed]
+            )
+            values = self.blocks.reshape(-1)[places]
+            moved = to_device(np.stack([places, values]), device)
+            self._device_blocks.view(-1).index_copy_(0, moved[0], moved[1].int())
+        self._changed.clear()
+        return self._device_blocks
 
     def take_fresh(self) -> list[int]:
         """Blocks that sequences gained since the last call and that hold nothing yet."""
@@ -128,14 +172,14 @@ def lay_out(spans: Sequence[Span], rows: IntArray, table: RowTable) -> FlatBatch
         token_rows = np.repeat(rows, num_new)
     block_idx, offset = np.divmod(positions, table.block_size)
     slots = table.blocks[token_rows, block_idx] * table.block_size + offset
-    max_blocks = -(-int(seq_lens.max()) // table.block_size)
     return FlatBatch(
         input_ids=torch.tensor([token for s in spans for token in s.ids]),
         positions=torch.from_numpy(positions),
         slot_mapping=torch.from_numpy(slots),
         cu_q=cu_q,
         seq_lens=seq_lens,
-        block_table=table.blocks[rows, :max_blocks],
+        rows=rows,
+        table=table,
         num_decodes=num_decodes,
         logits_idx=_last_of_each(cu_q[1:], num_logits),
     )

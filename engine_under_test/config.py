@@ -15,6 +15,8 @@ from .errors import ConfigError, ModelError
 from .spec_config import SpecConfig
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float64"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+AttentionName = Literal["auto", "sdpa", "triton"]
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float64": 8}
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
@@ -146,10 +148,12 @@ class EngineConfig:
     """Limits of one engine. Give model_dir (a directory or GGUF file) or shape (random weights).
 
     max_model_len None: what the model was trained for.  num_blocks wins over kv_cache_bytes;
-    neither: 512 MiB, or less where every sequence at full length needs less.
+    neither: 512 MiB (on a GPU what a step leaves), or less where every
+    sequence at full length needs less.
     long_prefill_threshold: most tokens of one sequence in one step; None: no limit but the budget.
     seed: of random weights, and of the seeds drawn for requests that bring none.
     spec: speculation; None: off.
+    device auto: a GPU where there is one.  attention auto: Triton's kernels on a GPU, else SDPA.
     """
 
     model_dir: Path | None = None
@@ -158,6 +162,10 @@ class EngineConfig:
     merged_adapter: Path | None = None  # a PEFT directory added to the weights for good, at load
     seed: int = 0
     dtype: DTypeName = "auto"
+    device: DeviceName = "auto"
+    attention: AttentionName = "auto"
+    overlap: bool | None = None  # launch a step before the one before it is booked; None: on a GPU
+    graphs: bool | None = None  # run decode steps as captured graphs; None: on a GPU
     max_model_len: int | None = None
     block_size: int = 16
     num_blocks: int | None = None
@@ -207,12 +215,30 @@ class EngineConfig:
             )
         return self.max_model_len or model.max_position
 
+    def resolve_overlap(self, device: str) -> bool:
+        """device: a type, cpu or cuda. On a CPU there is nothing that a step could overlap."""
+        return device != "cpu" if self.overlap is None else self.overlap
+
+    def resolve_graphs(self, attention: str, device: str) -> bool:
+        """attention: resolved. Raises ConfigError where graphs are asked for and cannot be."""
+        if self.graphs and attention != "triton":
+            raise ConfigError(
+                f"graphs need attention 'triton', not {attention!r}",
+                why="only its kernels run on grids that are known beforehand",
+            )
+        return device != "cpu" if self.graphs is None else self.graphs
+
     def resolve_num_blocks(
-        self, model: ModelConfig, dtype: str, extra_bytes_per_token: int = 0
+        self,
+        model: ModelConfig,
+        dtype: str,
+        extra_bytes_per_token: int = 0,
+        default_bytes: int = DEFAULT_KV_CACHE_BYTES,
     ) -> int:
         """Blocks of the cache, the padding block included.
 
         extra_bytes_per_token: what a draft model keeps beside the target's keys and values.
+        default_bytes: of the cache at most, where neither setting says.
         """
         if self.num_blocks is not None:
             return self.num_blocks
@@ -226,7 +252,7 @@ class EngineConfig:
                 )
             return self.kv_cache_bytes // block_bytes
         full = self.max_num_seqs * -(-self.resolve_max_model_len(model) // self.block_size)
-        return 1 + max(1, min(full, DEFAULT_KV_CACHE_BYTES // block_bytes))
+        return 1 + max(1, min(full, default_bytes // block_bytes))
 
 
 def _architecture(d: dict[str, Any]) -> str:

@@ -15,15 +15,18 @@ from functools import cached_property
 import torch
 
 from .config import EngineConfig, ModelConfig
+from .device import default_cache_bytes
 from .errors import QueueFull, RequestRefused
 from .kv_cache import KVCacheManager
 from .models import AdapterSlots, load_model
+from .overlap import as_if_done
 from .plan import SchedulerCounters, SchedulerOutput
 from .request import Request, RequestOutput, per_position
 from .runner import ModelRunner
-from .scheduler import Scheduler
+from .scheduler import MustRetire, Scheduler
 from .speculative import set_up
 from .stats import EngineStats
+from .step_handle import StepHandle
 
 StepHook = Callable[[int, float], None]
 
@@ -52,6 +55,7 @@ class EngineCore:
             self.model_config,
             self.dtype_name,
             speculation.kv_bytes_per_token if speculation is not None else 0,
+            default_cache_bytes(loaded.model.device),
         )
         self._kv = KVCacheManager(num_blocks, config.block_size, config.enable_prefix_caching)
         self._scheduler = Scheduler(
@@ -65,18 +69,23 @@ class EngineCore:
             draft_lengths=speculation.lengths if speculation is not None else None,
         )
         self._runner = ModelRunner(
-            loaded.model,
-            max_model_len=self.max_model_len,
+            loaded,
             max_rows=config.max_num_seqs,
             num_blocks=num_blocks,
             block_size=config.block_size,
-            eos_ids=self.eos_ids,
             adapters=AdapterSlots(
-                self.model_config, loaded.model.dtype, config.max_loras, config.max_lora_rank
+                self.model_config,
+                loaded.model.dtype,
+                config.max_loras,
+                config.max_lora_rank,
+                loaded.model.device,
             ),
             speculation=speculation,
             max_batched_tok=config.max_num_batched_tokens,
+            uses_graphs=config.resolve_graphs(loaded.attention, loaded.model.device.type),
         )
+        self._is_ahead = config.resolve_overlap(loaded.model.device.type)
+        self._in_flight: tuple[SchedulerOutput, StepHandle] | None = None
         self._num_steps = 0
         self._last_step_s = self._last_scheduler_s = 0.0
         self._last_batch_tok = self._last_batch_seqs = 0
@@ -103,28 +112,62 @@ class EngineCore:
         self._scheduler.abort(request_id)
 
     def step(self) -> list[RequestOutput]:
-        """Schedule, run, book: one step of every running request; [] when there is no work."""
+        """Schedule, run, book: one step of every running request; [] when there is no work.
+
+        With overlap a step is launched before the one before it is booked, and booked in the next
+        call: outputs come one call later.
+        """
         started_s = time.perf_counter()
-        plan = self._scheduler.schedule()
-        if plan is None:
+        launched = self._launch()
+        outputs = self._retire(started_s)
+        if launched is not None:
+            self._in_flight = launched
+            if not self._is_ahead or not self._runner.is_plain(launched[0]):
+                outputs += self._retire(started_s)
+        return outputs
+
+    def _launch(self) -> tuple[SchedulerOutput, StepHandle] | None:
+        """Schedule and begin a step, as if the one in flight were done; None: nothing to run."""
+        before = self._scheduler.in_flight = self._in_flight[0] if self._in_flight else None
+        try:
+            with as_if_done(before):
+                plan = self._scheduler.schedule()
+                if plan is None:
+                    return None
+                handle = self._runner.launch(plan)
+        except MustRetire:
+            return None
+        if not plan.seqs and not plan.failed:
+            return None  # all that run wait for their last token
+        self._scheduler.in_flight = plan
+        return plan, handle
+
+    def _retire(self, started_s: float) -> list[RequestOutput]:
+        """Wait for the step in flight and book it. started_s: when this call of step() began."""
+        if self._in_flight is None:
             return []
-        sampled = self._runner.execute(plan)
+        plan, handle = self._in_flight
+        self._in_flight = None
+        if self._scheduler.in_flight is plan:
+            self._scheduler.in_flight = None  # none was launched behind it
+        waiting_s = time.perf_counter()
+        sampled = handle.tokens()
         ran_s = time.perf_counter()
         if self.step_hook is not None:
             self.step_hook(self._num_steps, ran_s - started_s)
         hooked_s = time.perf_counter() - ran_s
         outputs = self._scheduler.update(plan, sampled)
-        self._observe(plan, time.perf_counter() - started_s, hooked_s)
+        self._observe(plan, time.perf_counter() - started_s, hooked_s + ran_s - waiting_s)
         return outputs
 
     @property
     def has_work(self) -> bool:
-        return self._scheduler.has_work
+        return self._in_flight is not None or self._scheduler.has_work
 
     @property
     def can_step(self) -> bool:
         """False while every request there is waits for its grammar, or there is none."""
-        return self._scheduler.can_step
+        return self._in_flight is not None or self._scheduler.can_step
 
     @cached_property
     def weights_digest(self) -> str:

@@ -24,7 +24,7 @@ def token_logprobs(
     raw: [N, V] logits.  tokens, num_tops: N.
     """
     logprobs = raw.log_softmax(dim=-1)
-    chosen = logprobs.gather(1, torch.tensor(tokens).unsqueeze(1))
+    chosen = logprobs.gather(1, torch.tensor(tokens, device=raw.device).unsqueeze(1))
     ranks = ((logprobs > chosen).sum(dim=-1) + 1).tolist()
     top = logprobs.topk(max(num_tops), dim=-1)
     top_ids, top_values, values = top.indices.tolist(), top.values.tolist(), chosen.tolist()

@@ -25,6 +25,11 @@ def stream_key(seed: int, position: int) -> int:
     return _signed(_mix(_mix(seed & _MASK) + (position + 1) * _GOLDEN & _MASK))
 
 
+def mixed_seed(seed: int) -> int:
+    """The part of stream_key that no position enters, for a device that adds it; signed."""
+    return _signed(_mix(seed & _MASK))
+
+
 def trial_key(seed: int, position: int, purpose: int, num_tokens: int) -> int:
     """A key apart from stream_key's: for draws about drafts, each of which must be used once.
 
@@ -49,7 +54,9 @@ def gumbel(keys: Sequence[int], token_ids: torch.Tensor) -> torch.Tensor:
 
 
 def gumbel_of(keys: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-    """The same for keys and token_ids that broadcast together, both int64 and on the CPU."""
+    """The same for keys and token_ids that broadcast together, both int64."""
+    if keys.device.type != "cpu":  # where drafts are judged by ratio; drawing has its own kernel
+        return gumbel_of(keys.cpu(), token_ids.cpu()).to(keys.device)
     # numpy has unsigned integers, whose >> is the logical shift; torch's takes two operations.
     x = token_ids.numpy().view(np.uint64) * np.uint64(_GOLDEN) + keys.numpy().view(np.uint64)
     x ^= x >> np.uint64(30)

@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
+PLACEHOLDER = -1  # stands for a token that the device has drawn and the host does not know yet
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
@@ -71,6 +73,7 @@ class RequestStatus(IntEnum):
     WAITING = 0
     RUNNING = 1
     FINISHED = 2
+    ENDING = 3  # its last token is being computed: see overlap.py
 
 
 class FinishReason(StrEnum):

@@ -40,8 +40,17 @@ class _Step:
     failed: list[RequestOutput] = field(default_factory=list)
 
 
+class MustRetire(Exception):
+    """Blocks ran out while a step is in flight: retire it first, it may free some."""
+
+
 class Scheduler:
-    """Owns every request from `add` to its last token."""
+    """Owns every request from `add` to its last token.
+
+    in_flight: a step that was launched and not yet booked, set by whoever launches ahead. While
+    there is one nobody is preempted, and a request that is in it gives its blocks and row back
+    only once that step, whose tokens for it nobody wants, has retired too.
+    """
 
     def __init__(
         self,
@@ -64,6 +73,8 @@ class Scheduler:
         self._requests: dict[str, Request] = {}
         self._preempted_at_ns: dict[str, int] = {}
         self._released_ids: list[str] = []
+        self.in_flight: SchedulerOutput | None = None
+        self._leaving: list[Request] = []  # finished, their blocks and rows still in use
         self._max_num_seqs = max_num_seqs
         self._budget = max_num_batched_tokens
         self._max_model_len = max_model_len
@@ -91,7 +102,9 @@ class Scheduler:
         return any(r.grammar is None or r.grammar.is_ready for r in self._compiling)
 
     def __contains__(self, request_id: str) -> bool:
-        return request_id in self._requests
+        return request_id in self._requests or any(
+            r.request_id == request_id for r in self._leaving
+        )
 
     def add(self, r: Request) -> None:
         """Queue r; whoever calls has checked that it can fit."""
@@ -140,6 +153,8 @@ class Scheduler:
     def update(self, out: SchedulerOutput, sampled: SampledTokens) -> list[RequestOutput]:
         """Book what a step computed and drew; one RequestOutput a request that gained or ended."""
         now_ns, outputs = self._clock_ns(), out.failed
+        if self._leaving:
+            self._let_go()
         if sampled.prompt_logprobs:
             outputs += book_scores(out, sampled.prompt_logprobs)
         logprobs = sampled.logprobs or [None] * len(out.seqs)
@@ -226,6 +241,8 @@ class Scheduler:
                 seqs[r.request_id] = ScheduledSeq(r, num_new, num_new == num_missing)
                 continue
             while not self.kv.allocate(r, num_new):
+                if self.in_flight is not None:
+                    raise MustRetire
                 victim = max(self.running, key=lambda x: (x.priority, x.arrival))
                 if victim is r and len(self.running) == 1:
                     self.running.remove(r)
@@ -247,7 +264,8 @@ class Scheduler:
             return
         held: list[tuple[int, int, Request]] = []
         adapters = {r.adapter.key for r in self.running if r.adapter is not None}
-        while self._waiting and step.budget and len(self.running) < self._max_num_seqs:
+        num_rows = self._max_num_seqs - len(self._leaving)
+        while self._waiting and step.budget and len(self.running) < num_rows:
             r = self._waiting[0][2]
             if r.status is RequestStatus.FINISHED:
                 heapq.heappop(self._waiting)
@@ -382,14 +400,26 @@ class Scheduler:
         return not is_early and (r.grammar is None or r.grammar.may_end(r))
 
     def _finish(self, r: Request, reason: FinishReason) -> None:
-        if r.status is RequestStatus.RUNNING:
-            self._released_ids.append(r.request_id)
+        has_row = r.status in (RequestStatus.RUNNING, RequestStatus.ENDING)
         r.status = RequestStatus.FINISHED
         r.finish_reason = reason
-        self.kv.free(r)
-        self.kv.forget(r)
+        if self.in_flight is not None and any(s.request is r for s in self.in_flight.seqs):
+            self._leaving.append(r)
+        else:
+            if has_row:
+                self._released_ids.append(r.request_id)
+            self.kv.free(r)
+            self.kv.forget(r)
         self._preempted_at_ns.pop(r.request_id, None)
         del self._requests[r.request_id]
+
+    def _let_go(self) -> None:
+        """The last step that held those who leave has retired."""
+        for r in self._leaving:
+            self._released_ids.append(r.request_id)
+            self.kv.free(r)
+            self.kv.forget(r)
+        self._leaving = []
 
     def _fail(self, r: Request, why: str) -> RequestOutput:
         self._finish(r, FinishReason.ERROR)

@@ -80,10 +80,11 @@ class SdpaBackend:
         """Masks and block lists of one step; see AttentionBackend."""
         bounds = _group_bounds(batch, self._max_gather_tok)
         num_grouped = bounds[-1][1] if bounds else 0
+        table = batch.block_table
         return SdpaMetadata(
             slots=batch.slot_mapping,
-            groups=[self._group_of(batch, a, b) for a, b in bounds],
-            chunks=[self._chunk(batch, b) for b in range(num_grouped, len(batch.seq_lens))],
+            groups=[self._group_of(batch, table, a, b) for a, b in bounds],
+            chunks=[self._chunk(batch, table, b) for b in range(num_grouped, len(batch.seq_lens))],
         )
 
     def forward(
@@ -137,7 +138,7 @@ class SdpaBackend:
         )
         return out.squeeze(0).transpose(0, 1).flatten(1)
 
-    def _group_of(self, batch: FlatBatch, start: int, end: int) -> _Group:
+    def _group_of(self, batch: FlatBatch, table: IntArray, start: int, end: int) -> _Group:
         lens = batch.seq_lens[start:end]
         length, q = int(lens[-1]), int(batch.cu_q[start + 1] - batch.cu_q[start])
         num_blocks = -(-length // self._block_size)
@@ -148,10 +149,10 @@ class SdpaBackend:
             is_beyond = torch.from_numpy(np.arange(length) >= num_seen[:, None, :, None])
             mask = torch.zeros(is_beyond.shape, dtype=self._dtype)
             mask.masked_fill_(is_beyond, -torch.inf)
-        blocks = _flat_blocks(batch.block_table[start:end, :num_blocks])
+        blocks = _flat_blocks(table[start:end, :num_blocks])
         return _Group(int(batch.cu_q[start]), end - start, q, length, blocks, mask)
 
-    def _chunk(self, batch: FlatBatch, b: int) -> _Chunk:
+    def _chunk(self, batch: FlatBatch, table: IntArray, b: int) -> _Chunk:
         start, end = int(batch.cu_q[b]), int(batch.cu_q[b + 1])
         length = int(batch.seq_lens[b])
         num_new = end - start
@@ -161,7 +162,7 @@ class SdpaBackend:
         # Row i stands at absolute position length - num_new + i and sees itself and all before.
         mask.triu_(length - num_new + 1)
         num_blocks = -(-length // self._block_size)
-        return _Chunk(start, end, length, _flat_blocks(batch.block_table[b, :num_blocks]), mask)
+        return _Chunk(start, end, length, _flat_blocks(table[b, :num_blocks]), mask)
 
 
 def _group_bounds(batch: FlatBatch, max_gather_tok: int) -> list[tuple[int, int]]:

@@ -17,29 +17,31 @@ import torch.nn.functional as F
 from engine_under_test.attention import AttentionBackend
 from engine_under_test.batch import FlatBatch
 from engine_under_test.config import ModelConfig
+from engine_under_test.device import CPU
 
 from .lora import LoraBatch
-from .matrix import Matrix, PackedMatrix
-from .rope import as_pairs, rotate_, rotation_table
+from .matrix import AnyMatrix, Matrix
+from .ops import LayerOps, TorchOps
+from .rope import as_pairs, rotation_table
 
 
 @dataclass(slots=True)
 class LayerWeights:
     """One decoder layer; matrices are [out, in], None where the architecture has none.
 
-    Norms are [2, D], the second row unused: see rms_norm.
+    Norms are [2, D], the second row unused: see ops.rms_norm.
     """
 
     attn_norm: torch.Tensor
-    qkv: Matrix | PackedMatrix
+    qkv: AnyMatrix
     qkv_bias: torch.Tensor | None
     q_norm: torch.Tensor | None
     k_norm: torch.Tensor | None
-    out: Matrix | PackedMatrix
+    out: AnyMatrix
     out_bias: torch.Tensor | None
     mlp_norm: torch.Tensor
-    gate_up: Matrix | PackedMatrix
-    down: Matrix | PackedMatrix
+    gate_up: AnyMatrix
+    down: AnyMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,27 @@ class WeightSlot:
 class Llama:
     """Weights and forward pass. Not trainable."""
 
-    def __init__(self, config: ModelConfig, max_model_len: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        max_model_len: int,
+        dtype: torch.dtype,
+        device: torch.device = CPU,
+        ops: LayerOps | None = None,
+    ) -> None:
+        """ops None: those of a CPU."""
         self.config = config
         self.dtype = dtype
+        self.device = device
+        self._ops: LayerOps = ops or TorchOps()
         c, d = config, config.hidden_size
-        self.embedding = torch.empty(c.vocab_size, d, dtype=dtype)
-        self.lm_head: Matrix | PackedMatrix = Matrix(c.vocab_size, d, dtype)
+        self.embedding = torch.empty(c.vocab_size, d, dtype=dtype, device=device)
+        self.lm_head: AnyMatrix = Matrix(0 if c.is_tied else c.vocab_size, d, dtype, device)
         if c.is_tied:
             self.lm_head.weight = self.embedding
-        self.norm = torch.zeros(2, d, dtype=dtype)
-        self.layers = [_empty_layer(c, dtype) for _ in range(c.num_layers)]
-        self._rotations = rotation_table(c, max_model_len, dtype)
+        self.norm = torch.zeros(2, d, dtype=dtype, device=device)
+        self.layers = [_empty_layer(c, dtype, device) for _ in range(c.num_layers)]
+        self._rotations = rotation_table(c, max_model_len, dtype).to(device)
 
     def forward(
         self,
@@ -77,40 +89,42 @@ class Llama:
 
         lora: the adapters of this step's sequences; None where no sequence has one.
         """
-        c, eps = self.config, self.config.rms_norm_eps
-        num_rotated = c.num_heads + c.num_kv_heads
-        rotations = self._rotations.index_select(0, batch.positions).unsqueeze(1)
+        c, eps, ops = self.config, self.config.rms_norm_eps, self._ops
+        rotations = ops.rotations(self._rotations, batch.positions)
         x = F.embedding(batch.input_ids, self.embedding)
+        h = ops.norm(x, self.layers[0].attn_norm, eps)
         for i, w in enumerate(self.layers):
-            h = rms_norm(x, w.attn_norm, eps)
             qkv = w.qkv.product(h, w.qkv_bias)
             if lora is not None:
                 lora.add_(i, "qkv", h, qkv)
             heads = qkv.view(len(qkv), -1, c.head_dim)  # [T, q heads | k heads | v heads, D]
-            if w.q_norm is not None and w.k_norm is not None:
-                q, k = heads[:, : c.num_heads], heads[:, c.num_heads : num_rotated]
-                q.copy_(F.rms_norm(q, (c.head_dim,), w.q_norm, eps))
-                k.copy_(F.rms_norm(k, (c.head_dim,), w.k_norm, eps))
-            rotate_(heads[:, :num_rotated], rotations)
-            mixed = attention.forward(heads[:, : c.num_heads], heads[:, c.num_heads :], i, meta)
-            x = w.out.add_product(x if w.out_bias is None else x + w.out_bias, mixed)
+            norms = None if w.q_norm is None or w.k_norm is None else (w.q_norm, w.k_norm)
+            mixed = ops.attend(attention, heads, c.num_heads, i, meta, rotations, norms, eps)
+            pending = ops.onto(x, w.out, w.out_bias, mixed)
             if lora is not None:
-                lora.add_(i, "out", mixed, x)
-            h = rms_norm(x, w.mlp_norm, eps)
+                lora.add_(i, "out", mixed, pending)
+            x, h = ops.add_norm(x, pending, w.mlp_norm, eps)
             gate_up = w.gate_up.product(h)
             if lora is not None:
                 lora.add_(i, "gate_up", h, gate_up)
-            gate, up = gate_up.chunk(2, dim=-1)
-            activated = F.silu(gate).mul_(up)
-            x = w.down.add_product(x, activated)
+            activated = ops.silu_mul(gate_up)
+            pending = ops.onto(x, w.down, None, activated)
             if lora is not None:
-                lora.add_(i, "down", activated, x)
+                lora.add_(i, "down", activated, pending)
+            if i + 1 < len(self.layers):
+                x, h = ops.add_norm(x, pending, self.layers[i + 1].attn_norm, eps)
+            else:
+                x = ops.add(x, pending)
         return x
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[N, vocab_size] of hidden [N, hidden_size]: float64 for float64 models, else float32."""
-        logits = self.lm_head.product(rms_norm(hidden, self.norm, self.config.rms_norm_eps))
+        logits = self.raw_logits(hidden)
         return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+    def raw_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The same in the model's own dtype."""
+        return self.lm_head.product(self._ops.norm(hidden, self.norm, self.config.rms_norm_eps))
 
     def pack(self) -> None:
         """Arrange the matrices for running; after it slots() has nothing to give."""
@@ -155,48 +169,32 @@ class Llama:
             yield m + "down_proj.weight", WeightSlot(_weight(w.down), (d, ffn))
 
 
-_SIGNS = {
-    dtype: torch.tensor([[1.0], [-1.0]], dtype=dtype)
-    for dtype in (torch.float32, torch.bfloat16, torch.float64)
-}
-
-
-def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimension of x [T, D]; weight [2, D].
-
-    On CPU F.rms_norm is six operations and layer_norm is one. The mean of (x, -x) is zero and its
-    variance is mean(x^2), so the first half of its layer norm is the RMS norm of x.
-    """
-    mirrored = x.unsqueeze(1) * _SIGNS[x.dtype]  # [T, 2, D]
-    return torch.layer_norm(mirrored, weight.shape, weight, None, eps)[:, 0]
-
-
-def _packed(matrix: Matrix | PackedMatrix) -> Matrix | PackedMatrix:
+def _packed(matrix: AnyMatrix) -> AnyMatrix:
     return matrix.packed() if isinstance(matrix, Matrix) else matrix
 
 
-def _weight(matrix: Matrix | PackedMatrix) -> torch.Tensor:
+def _weight(matrix: AnyMatrix) -> torch.Tensor:
     assert isinstance(matrix, Matrix), "weights are read and filled before they are packed"
     return matrix.weight
 
 
-def _empty_layer(c: ModelConfig, dtype: torch.dtype) -> LayerWeights:
+def _empty_layer(c: ModelConfig, dtype: torch.dtype, device: torch.device) -> LayerWeights:
     def empty(size: int) -> torch.Tensor:
-        return torch.empty(size, dtype=dtype)
+        return torch.empty(size, dtype=dtype, device=device)
 
     def norm() -> torch.Tensor:
-        return torch.zeros(2, c.hidden_size, dtype=dtype)
+        return torch.zeros(2, c.hidden_size, dtype=dtype, device=device)
 
     q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
     return LayerWeights(
         attn_norm=norm(),
-        qkv=Matrix(q + 2 * kv, c.hidden_size, dtype),
+        qkv=Matrix(q + 2 * kv, c.hidden_size, dtype, device),
         qkv_bias=empty(q + 2 * kv) if c.has_qkv_bias else None,
         q_norm=empty(c.head_dim) if c.has_qk_norm else None,
         k_norm=empty(c.head_dim) if c.has_qk_norm else None,
-        out=Matrix(c.hidden_size, q, dtype),
+        out=Matrix(c.hidden_size, q, dtype, device),
         out_bias=empty(c.hidden_size) if c.has_out_bias else None,
         mlp_norm=norm(),
-        gate_up=Matrix(2 * c.intermediate_size, c.hidden_size, dtype),
-        down=Matrix(c.hidden_size, c.intermediate_size, dtype),
+        gate_up=Matrix(2 * c.intermediate_size, c.hidden_size, dtype, device),
+        down=Matrix(c.hidden_size, c.intermediate_size, dtype, device),
     )

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import torch
 
-from engine_under_test.config import EngineConfig, ModelConfig
+from engine_under_test.attention import resolve_attention
+from engine_under_test.config import AttentionName, EngineConfig, ModelConfig
+from engine_under_test.device import CPU, resolve_device
 from engine_under_test.errors import ConfigError, ModelError
 
 from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
 from .gguf_file import GgufFile
 from .llama import Llama
+from .ops import LayerOps, TorchOps
 from .peft import digest_adapter, read_adapter
 from .shapes import SHAPES
 
@@ -36,6 +39,7 @@ class LoadedModel:
     model: Llama
     dtype_name: str
     max_model_len: int
+    attention: AttentionName
     digest: Callable[[], str]
 
 
@@ -47,10 +51,12 @@ def load_model(config: EngineConfig) -> LoadedModel:
     return _random(config, config.shape)
 
 
-def resolve_dtype(requested: str, num_params: int) -> str:
-    """'auto' is bfloat16 where the CPU multiplies it in hardware and the model is large."""
+def resolve_dtype(requested: str, num_params: int, device: torch.device = CPU) -> str:
+    """'auto' is bfloat16 on a GPU, and where the CPU has units for it and the model is large."""
     if requested != "auto":
         return requested
+    if device.type != "cpu":
+        return "bfloat16"
     return "bfloat16" if num_params >= BF16_MIN_PARAMS and _has_amx_bf16() else "float32"
 
 
@@ -88,24 +94,38 @@ def _random(config: EngineConfig, name: str) -> LoadedModel:
     shape = SHAPES[name]
     if config.num_layers is not None:
         shape = replace(shape, num_layers=config.num_layers)
+    device = resolve_device(config.device)
     identity = f"random {shape} seed {config.seed}"
+    if device != CPU:  # whose generator draws other numbers
+        identity += f" on {device.type}"
     loaded = _empty(config, shape, lambda: hashlib.sha256(identity.encode()).hexdigest())
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator(device).manual_seed(config.seed)
     for _, slot in loaded.model.slots():
         if slot.is_norm:
             slot.view.fill_(1.0)
         else:
-            values = torch.empty(slot.shape).normal_(0, slot.shape[-1] ** -0.5, generator=generator)
+            values = torch.empty(slot.shape, device=device)
+            values.normal_(0, slot.shape[-1] ** -0.5, generator=generator)
             slot.view.copy_(values.view(slot.view.shape))
     loaded.model.pack()
     return loaded
 
 
 def _empty(config: EngineConfig, shape: ModelConfig, digest: Callable[[], str]) -> LoadedModel:
-    dtype_name = resolve_dtype(config.dtype, shape.num_params)
+    device = resolve_device(config.device)
+    attention = resolve_attention(config.attention, device)
+    dtype_name = resolve_dtype(config.dtype, shape.num_params, device)
     max_model_len = config.resolve_max_model_len(shape)
-    model = Llama(shape, max_model_len, DTYPES[dtype_name])
-    return LoadedModel(model, dtype_name, max_model_len, digest)
+    model = Llama(shape, max_model_len, DTYPES[dtype_name], device, _ops(attention))
+    return LoadedModel(model, dtype_name, max_model_len, attention, digest)
+
+
+def _ops(attention: AttentionName) -> LayerOps:
+    if attention == "sdpa":
+        return TorchOps()
+    from .triton_ops import TritonOps
+
+    return TritonOps()
 
 
 def _fill(model: Llama, tensors: Tensors, where: Path) -> None:
@@ -148,7 +168,8 @@ def _merge(loaded: LoadedModel, path: Path) -> LoadedModel:
         layer, _, module = rest.removesuffix(".weight").partition(".")
         if layer and (factors := adapter.layers[int(layer)].get(module)) is not None:
             change = factors.b @ factors.a.double()
-            slot.view.copy_(slot.view.double() + change.view(slot.view.shape))
+            change = change.view(slot.view.shape).to(slot.view.device)
+            slot.view.copy_(slot.view.double() + change)
 
     def digest() -> str:
         parts = loaded.digest() + digest_adapter(path)

@@ -17,6 +17,7 @@ import torch
 
 from engine_under_test.batch import FlatBatch
 from engine_under_test.config import ModelConfig
+from engine_under_test.device import CPU
 from engine_under_test.request import Adapter
 
 from .rope import as_pairs
@@ -115,11 +116,17 @@ class AdapterSlots:
     """
 
     def __init__(
-        self, config: ModelConfig, dtype: torch.dtype, max_loras: int, max_rank: int
+        self,
+        config: ModelConfig,
+        dtype: torch.dtype,
+        max_loras: int,
+        max_rank: int,
+        device: torch.device = CPU,
     ) -> None:
         self.num_loads = 0
         self._config = config
         self._dtype = dtype
+        self._device = device
         self._max_loras = max_loras
         self._max_rank = max_rank
         self._targets = targets(config)
@@ -140,7 +147,8 @@ class AdapterSlots:
             for b in range(batch.num_decodes, len(slots))
             if slots[b]
         ]
-        return LoraBatch(self._stacks, torch.tensor(decodes) if any(decodes) else None, chunks)
+        places = torch.tensor(decodes, device=self._device) if any(decodes) else None
+        return LoraBatch(self._stacks, places, chunks)
 
     def _place(self, adapter: Adapter, in_use: set[str]) -> int:
         assert isinstance(adapter, LoraAdapter)
@@ -158,8 +166,9 @@ class AdapterSlots:
         for name, parts in self._targets.items():
             rank = self._max_rank * len(parts)
             num_out = sum(p.num_out for p in parts)
-            a = torch.zeros(self._max_loras + 1, rank, parts[0].num_in, dtype=self._dtype)
-            b = torch.zeros(self._max_loras + 1, num_out, rank, dtype=self._dtype)
+            num_slots, dtype, device = self._max_loras + 1, self._dtype, self._device
+            a = torch.zeros(num_slots, rank, parts[0].num_in, dtype=dtype, device=device)
+            b = torch.zeros(num_slots, num_out, rank, dtype=dtype, device=device)
             stacks[name] = Factors(a, b)
         return stacks
 

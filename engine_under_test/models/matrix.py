@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from engine_under_test.device import CPU
+
 # oneDNN arranges for a number of rows; any number may be multiplied, and 1..256 measured alike.
 _TYPICAL_ROWS = 16
 
@@ -19,10 +21,12 @@ class Matrix:
 
     __slots__ = ("weight",)
 
-    def __init__(self, num_out: int, num_in: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, num_out: int, num_in: int, dtype: torch.dtype, device: torch.device = CPU
+    ) -> None:
         # With four rows or more, float32 takes 0.62-0.9 of the time where a column lies together.
-        if dtype == torch.bfloat16:
-            self.weight = torch.empty(num_out, num_in, dtype=dtype)
+        if dtype == torch.bfloat16 or device.type != "cpu":
+            self.weight = torch.empty(num_out, num_in, dtype=dtype, device=device)
         else:
             self.weight = torch.empty(num_in, num_out, dtype=dtype).t()
 
@@ -39,7 +43,8 @@ class Matrix:
 
         Itself where packing gains nothing or the processor multiplies no bfloat16.
         """
-        if self.weight.dtype != torch.bfloat16 or not can_pack():
+        weight = self.weight
+        if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not can_pack():
             return self
         return PackedMatrix(self.weight)
 
@@ -62,6 +67,9 @@ class PackedMatrix:
     def add_product(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """See Matrix. The sum is rounded once more than addmm's would be."""
         return self.product(x).add_(total)
+
+
+AnyMatrix = Matrix | PackedMatrix
 
 
 def can_pack() -> bool:

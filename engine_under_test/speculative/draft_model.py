@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from engine_under_test.attention import SdpaBackend
+from engine_under_test.attention import make_backend
 from engine_under_test.batch import IntArray, RowTable, Span, lay_out
-from engine_under_test.models import Llama
+from engine_under_test.models import LoadedModel
 from engine_under_test.noise import gumbel, trial_key
 from engine_under_test.plan import ScheduledSeq
 from engine_under_test.request import Request
@@ -61,7 +61,7 @@ class DraftModel:
 
     def __init__(
         self,
-        model: Llama,
+        loaded: LoadedModel,
         rows: RowTable,
         sampler: Sampler,
         *,
@@ -70,17 +70,19 @@ class DraftModel:
         is_drawn: bool,
         min_confidence: float,
     ) -> None:
-        self._model = model
+        model = self._model = loaded.model
         self._rows = rows
         self._sampler = sampler
         self._block_size = rows.block_size
-        self._attention = SdpaBackend(model.config, num_blocks, rows.block_size, model.dtype)
+        self._attention = make_backend(
+            loaded.attention, model.config, num_blocks, rows.block_size, model.dtype, model.device
+        )
         self._max_catch_up_tok = max_catch_up_tok
         self._is_drawn = is_drawn
         self._min_confidence = min_confidence
         self._states: dict[str, _State] = {}
         self._num_valid = [0] * num_blocks  # of each block: leading slots with valid entries
-        self._token_ids = torch.arange(model.config.vocab_size)
+        self._token_ids = torch.arange(model.config.vocab_size, device=model.device)
 
     def propose(
         self, seqs: Sequence[ScheduledSeq], rows: IntArray, fresh_blocks: Sequence[int]
@@ -206,7 +208,7 @@ class DraftModel:
     def _forward(self, spans: list[Span], trials: list[_Trial]) -> torch.Tensor:
         """Logits [N, V] where spans want them; spans in batch order, aligned with trials."""
         rows = np.array([t.row for t in trials], dtype=np.int64)
-        batch = lay_out(spans, rows, self._rows)
+        batch = lay_out(spans, rows, self._rows).on(self._model.device)
         hidden = self._model.forward(batch, self._attention, self._attention.build(batch))
         if batch.logits_idx is not None:
             hidden = hidden.index_select(0, batch.logits_idx)

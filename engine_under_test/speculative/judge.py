@@ -39,14 +39,18 @@ class Judge:
         requests: Sequence[Request],
         proposals: Proposals,
         bitmask: torch.Tensor | None = None,
+        own: list[int] | None = None,
     ) -> SampledTokens:
         """The accepted drafts of each request and one more token.
 
         logits: [N, V], N = sum(1 + num_drafts), edited in place.  rows: one a request.
         bitmask: see Sampler.sample, a row for each row of logits.
+        own: the N tokens that Sampler.sample would draw, where they are drawn already.
         """
         by_ratio = [i for i, r in enumerate(requests) if r.request_id in proposals]
         if not by_ratio:
+            if own is not None:
+                return self._keep_matches(requests, SampledTokens([[t] for t in own]))
             return self._compare(logits, rows, requests, bitmask)
         places = _places(requests)
         others = [i for i, r in enumerate(requests) if r.request_id not in proposals]
@@ -55,9 +59,9 @@ class Judge:
         for chosen, is_ratio in ((by_ratio, True), (others, False)):
             if not chosen:
                 continue
-            idx = torch.tensor([n for i in chosen for n in places[i]])
+            idx = torch.tensor([n for i in chosen for n in places[i]], device=logits.device)
             part = logits.index_select(0, idx), rows[chosen], [requests[i] for i in chosen]
-            mask = None if bitmask is None else bitmask.index_select(0, idx)
+            mask = None if bitmask is None else bitmask.index_select(0, idx.to(bitmask.device))
             found = self._ratio(*part, proposals, mask) if is_ratio else self._compare(*part, mask)
             for j, i in enumerate(chosen):
                 tokens[i] = found.token_ids[j]
@@ -74,6 +78,10 @@ class Judge:
         """Draw at every position; keep the draws up to the first that a draft did not foresee."""
         by_row, offsets, counts = _expand(requests)
         every = self._sampler.sample(logits, np.repeat(rows, counts), by_row, offsets, bitmask)
+        return self._keep_matches(requests, every)
+
+    def _keep_matches(self, requests: Sequence[Request], every: SampledTokens) -> SampledTokens:
+        """every: a token and perhaps its log-probability for each row of logits."""
         drawn = [token for (token,) in every.token_ids]
         tokens, logprobs = [], []
         for r, place in zip(requests, _places(requests), strict=True):
@@ -102,7 +110,7 @@ class Judge:
         raw = logits.clone() if self._sampler.wants_logprobs(rows) else logits
         all_rows = np.repeat(rows, counts)
         flat = self._sampler.distribution(logits, all_rows, by_row, offsets, bitmask)
-        num_drafts = torch.from_numpy(counts) - 1
+        num_drafts = torch.from_numpy(counts).to(flat.device) - 1
         k, vocab_size = int(num_drafts.max()), flat.shape[1]
         p = flat.new_zeros(len(requests), k + 1, vocab_size)
         q = flat.new_zeros(len(requests), k, vocab_size)
@@ -116,13 +124,13 @@ class Judge:
             u[i, :n] = uniform(
                 [_trial_key(r, r.num_tokens + place_of_draft) for place_of_draft in range(n)]
             )
-        judged = verify_ratio(p, q, drafts, num_drafts, u)
+        judged = verify_ratio(p, q, drafts.to(p.device), num_drafts, u.to(p.device))
         accepted: list[int] = judged.num_accepted.tolist()
         keys = [
             stream_key(r.params.seed or 0, r.num_tokens + n)
             for r, n in zip(requests, accepted, strict=True)
         ]
-        noise = gumbel(keys, torch.arange(vocab_size))
+        noise = gumbel(keys, torch.arange(vocab_size, device=p.device))
         last: list[int] = (judged.weights.log() + noise).argmax(dim=-1).tolist()
         tokens = [
             [*r.draft_ids[:n], own] for r, n, own in zip(requests, accepted, last, strict=True)

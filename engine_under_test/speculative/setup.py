@@ -48,7 +48,7 @@ class Speculation:
             drafter = NgramDrafter(spec.ngram_min, spec.ngram_max)
         else:
             drafter = DraftModel(
-                self.draft.model,
+                self.draft,
                 rows,
                 sampler,
                 num_blocks=num_blocks,
@@ -70,9 +70,14 @@ def set_up(config: EngineConfig, target: LoadedModel) -> Speculation | None:
     draft = _load_draft(config, spec, target) if spec.method == "draft" else None
     if spec.num_drafts is not None:
         return Speculation(spec, FixedLength(spec.num_drafts), draft)
-    cost = StepCost.on_cpu(target.model.config, target.dtype_name)
-    draft_cost = StepCost.on_cpu(draft.model.config, draft.dtype_name) if draft else None
+    cost = _cost(target)
+    draft_cost = _cost(draft) if draft else None
     return Speculation(spec, AdaptiveLength(cost, draft_cost), draft)
+
+
+def _cost(loaded: LoadedModel) -> StepCost:
+    of = StepCost.on_cpu if loaded.model.device.type == "cpu" else StepCost.on_hopper
+    return of(loaded.model.config, loaded.dtype_name)
 
 
 def _load_draft(config: EngineConfig, spec: SpecConfig, target: LoadedModel) -> LoadedModel:
