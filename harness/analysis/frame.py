@@ -67,6 +67,7 @@ class Frame:
     first_argument_s: FloatArray
     call_done_s: FloatArray
     fit: FloatArray  # [n] 1: the answer is what its class asks for, 0: it is not, NaN: not asked
+    audio_s: FloatArray  # [n] audio sent, NaN where none was
     timings: tuple[str, ...] = ()  # [n] JSON of what the server told, empty for nothing
 
     def __len__(self) -> int:
@@ -175,6 +176,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         chunk_tok=_match(*chunk_tok, offsets),
         chunk_is_uncertain=_match(*uncertain, offsets) == 1,
         fit=_number(table, "is_fit"),
+        audio_s=_number(table, "audio_s"),
         timings=_texts(table, "timings"),
     )
 

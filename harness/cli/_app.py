@@ -28,6 +28,7 @@ VERBS = {
     "baseline": "List stored baselines, or take a session out of use.",
     "plan": "Replicas and money: from a stored run, a forecast and a price sheet.",
     "report": "Render runs again from their records.",
+    "claims": "Hold published statements against stored runs and prices.",
     "init": "Write a commented scenario from the library.",
     "validate": "Check scenarios; every fault with line and column.",
     "expand": "Show the points a run would make.",

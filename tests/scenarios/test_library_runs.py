@@ -44,6 +44,7 @@ CASES = {
     ],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
+    "caching": [THREE_SECONDS, "load.rate=12/s"],
     "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],
 }  # fmt: skip
 

@@ -1,0 +1,185 @@
+"""Claims that only a bill can settle: C3, usage times price to the cent; C8, batches for less.
+
+No response says what it cost: bills come from an evidence file (harness/scenario/claims.py, Facts).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from harness.analysis.frame import Frame
+from harness.analysis.intervals import clopper_pearson
+from harness.decisions.claims.evidence import Evidence, Measured, targets_of
+from harness.decisions.claims.finding import Figures, Finding, Standing, by_bounds, missing
+from harness.decisions.prices import Mix, tariff_of, usd_per_request
+from harness.decisions.wording import amount
+from harness.scenario.claims import Batch, Bill, Claim
+from harness.scenario.prices import PriceSheet
+from harness.units import significant, write_seconds, write_share
+
+CENT = 0.01
+
+
+def bill(claim: Claim, evidence: Evidence) -> Finding:
+    """The bill is usage x price to the cent, and the usage is what we count ourselves.
+
+    Usage: of every request of the run, warm-up and all, since every one is billed. Own counts
+    against the server's by an exact sign test; equal ones say nothing and are left out of it.
+    """
+    for known in evidence.facts.bills:
+        own = [m for m in evidence.measured if _is_of(m, known)]
+        if own:
+            return _judge_bill(claim, evidence, own, known)
+    return missing(claim, "no bill is given for any of the runs (an evidence file's bills)")
+
+
+def _is_of(m: Measured, known: Bill) -> bool:
+    return m.run_id.endswith(known.run) and known.target in (None, m.target)
+
+
+def _judge_bill(claim: Claim, evidence: Evidence, own: list[Measured], known: Bill) -> Finding:
+    figures, computed, requests = Figures(), 0.0, 0
+    figures.add("measured on", targets_of(own))
+    for m in _once_a_point(own):
+        row = evidence.sheet.row(m.model)
+        if row is None:
+            near = evidence.sheet.nearest_row(m.model)
+            return missing(claim, f"the sheet has no price for {m.model} ({near})")
+        usage = usage_of(m.frame)
+        computed += usage_usd(evidence.sheet, row, usage)
+        requests += usage.requests
+        for name, count in (("input", usage.input_tok), ("cached", usage.cached_tok),
+                            ("output", usage.output_tok)):  # fmt: skip
+            figures.add(f"{name} tokens of {m.model}", f"{count:,.0f}", count)
+    figures.add("usage x price", f"${computed:,.4f}", computed)
+    figures.add("billed", f"${known.usd:,.4f}", known.usd)
+    plus, minus = _counts_apart(own)
+    p = sign_test(plus, minus)
+    figures.add("own count above / below the server's", f"{plus:,} / {minus:,}, p = {p:.2g}", p)
+    is_exact = abs(known.usd - computed) < CENT / 2 + 1e-9
+    if known.cached_tok is not None:
+        cached = sum(usage_of(m.frame).cached_tok for m in own)
+        figures.add("tokens billed as cached", f"{known.cached_tok:,}, told {cached:,.0f}")
+        is_exact = is_exact and known.cached_tok == cached
+    told = f"billed ${known.usd:,.2f}, usage x price is ${computed:,.2f} over {requests:,} requests"
+    if not is_exact:
+        return Finding(claim, Standing.REFUTED, told, (), figures.done(), known.usd, n=requests)
+    if p < claim.alpha:
+        told = f"the server counts other tokens than we do (sign test p = {p:.2g}), though {told}"
+        return Finding(claim, Standing.REFUTED, told, (), figures.done(), known.usd, n=requests)
+    if requests < claim.min_n:
+        told += f"; {claim.min_n:,} are asked for"
+        return Finding(
+            claim, Standing.INCONCLUSIVE, told, (), figures.done(), known.usd, n=requests
+        )
+    return Finding(claim, Standing.SUPPORTED, told, (), figures.done(), known.usd, n=requests)
+
+
+def _once_a_point(measured: list[Measured]) -> list[Measured]:
+    """A point of several stages has the same requests in each of its frames."""
+    found = {(m.run_id, m.summary.meta.index): m for m in measured}
+    return list(found.values())
+
+
+class Usage:
+    """What a bill is made of: tokens told by the server, over every request that told them."""
+
+    __slots__ = ("cached_tok", "input_tok", "output_tok", "requests")
+
+    def __init__(self, frame: Frame) -> None:
+        told = np.isfinite(frame.n_in) & np.isfinite(frame.n_out)
+        self.requests = int(told.sum())
+        self.input_tok = float(frame.n_in[told].sum())
+        self.output_tok = float(frame.n_out[told].sum())
+        self.cached_tok = float(np.nan_to_num(frame.cached_tok[told]).sum())
+
+
+def usage_of(frame: Frame) -> Usage:
+    return Usage(frame)
+
+
+def usage_usd(sheet: PriceSheet, row: str, usage: Usage) -> float:
+    """The bill of a usage by the sheet's own arithmetic (decisions/prices.py)."""
+    rates = tariff_of(sheet, row).point()
+    share = usage.cached_tok / usage.input_tok if usage.input_tok else 0.0
+    mix = Mix(usage.input_tok, usage.output_tok, cached_share=share)
+    # one request of all these tokens, then the fee of the others
+    fees = (usage.requests - 1) * rates.request
+    return float(usd_per_request(mix, rates) + fees)
+
+
+def _counts_apart(measured: list[Measured]) -> tuple[int, int]:
+    """Answers whose own recount is above, and below, what the server told."""
+    plus = minus = 0
+    for m in _once_a_point(measured):
+        apart = m.frame.n_recount - m.frame.n_out
+        plus += int((apart > 0).sum())
+        minus += int((apart < 0).sum())
+    return plus, minus
+
+
+def sign_test(plus: int, minus: int) -> float:
+    """Exact two-sided p that signs are even; 1 where there is none."""
+    n, k = plus + minus, min(plus, minus)
+    return 1.0 if not n else min(1.0, 2 * float(special.bdtr(k, n, 0.5)))
+
+
+def batch_discount(claim: Claim, evidence: Evidence) -> Finding:
+    """`Up to` x cheaper holds where the best model is; and batches are done in time."""
+    known = evidence.facts.batches
+    if not known:
+        return missing(claim, "no bill of a batch is given (an evidence file's batches)")
+    figures = Figures()
+    saved = {b.model: 1 - b.batch_usd / b.sync_usd for b in known}
+    for name, share in saved.items():
+        figures.add(f"saved with {name}", f"{significant(100 * share)}%", share)
+    best = max(saved, key=lambda name: saved[name])
+    # a bill has cents: half of one each way is what it cannot tell
+    cents = CENT / 2 / next(b.sync_usd for b in known if b.model == best)
+    deadline = claim.scope.deadline
+    low, high, n, late = _on_time(known, deadline)
+    time = write_seconds(deadline)
+    if n:
+        on_time = f"{n - late:,} of {n:,} (at least {amount(low, 'ratio')} of all)"
+        figures.add(f"done within {time}", on_time, (n - late) / n)
+        median = kaplan_meier_median(
+            [t for b in known for t in b.done], [t for b in known for t in b.running]
+        )
+        told = "not reached" if median is None else amount(median, "s")
+        figures.add("median turnaround, unfinished ones censored (Kaplan-Meier)", told, median)
+    told = (
+        f"{best} saved {significant(100 * saved[best])}%, claimed up to {write_share(claim.number)}"
+    )
+    if saved[best] < claim.number - cents - 1e-9:
+        return Finding(claim, Standing.REFUTED, told, (), figures.done(), saved[best], n=n)
+    if n < claim.min_n:
+        told += f"; {n} turnarounds where {claim.min_n} are asked for"
+        return Finding(claim, Standing.INCONCLUSIVE, told, (), figures.done(), saved[best], n=n)
+    promised = 1 - claim.scope.margin
+    standing = by_bounds(claim, low, high, promised, is_max=False)
+    told += f"; within {time}: at least {amount(low, 'ratio')}, {write_share(promised)} are asked"
+    return Finding(claim, standing, told, (), figures.done(), saved[best], low, high, n)
+
+
+def _on_time(known: tuple[Batch, ...], deadline_s: float) -> tuple[float, float, int, int]:
+    """Bounds of the share done in time; an unfinished batch younger than that says nothing."""
+    done = [t for b in known for t in b.done]
+    overdue = sum(t > deadline_s for b in known for t in b.running)
+    late = sum(t > deadline_s for t in done) + overdue
+    n = len(done) + overdue
+    ends = clopper_pearson(n - late, n)
+    return ends.low or 0.0, 1.0 if ends.high is None else ends.high, n, late
+
+
+def kaplan_meier_median(done_s: list[float], running_s: list[float]) -> float | None:
+    """Time by which half are done; None where the curve stays above a half (Kaplan, Meier 1958)."""
+    left, alive = len(done_s) + len(running_s), 1.0
+    events = sorted([(t, 0) for t in done_s] + [(t, 1) for t in running_s])
+    for time_s, is_censored in events:  # at equal times the finished come first
+        if not is_censored:
+            alive *= 1 - 1 / left
+            if alive <= 0.5 + 1e-12:
+                return time_s
+        left -= 1
+    return None

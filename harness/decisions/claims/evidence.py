@@ -1,0 +1,85 @@
+"""What claims are judged from: windows of stored runs, a price sheet, and what only people know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from harness.analysis import PointSummary
+from harness.analysis.frame import Frame
+from harness.estimate import Estimate
+from harness.scenario.claims import Facts
+from harness.scenario.prices import PriceSheet
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One window of one point of one run. model: the id that was sent.  labels: the scenario's.
+
+    replicas: what a label of that name says, None where there is none.
+    """
+
+    run_id: str
+    summary: PointSummary
+    frame: Frame
+    model: str
+    replicas: int | None = None
+
+    @property
+    def target(self) -> str:
+        return self.summary.meta.target
+
+    @property
+    def is_usable(self) -> bool:
+        return self.summary.is_valid
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Sustained rate at a number of replicas, in req/s with its 95 % interval."""
+
+    replicas: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Tokens/h from which on-demand is cheaper for good, of one deployment; low of its interval.
+
+    is_feasible: False where the deployment cannot carry as much (u_required above 1).
+    """
+
+    name: str
+    low_tok_per_h: float | None
+    is_feasible: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a claim may be judged from; all of it may be absent but the sheet."""
+
+    sheet: PriceSheet
+    today: date
+    measured: tuple[Measured, ...] = ()
+    facts: Facts = field(default_factory=lambda: Facts(schema="harness/evidence/v1"))
+    capacities: tuple[Capacity, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+
+    def on(self, target: str | None) -> tuple[Measured, ...]:
+        """Valid windows of the target a claim speaks of; of every target where no run has one of
+        that name, since a run of one target need not call it as the claim does."""
+        usable = [m for m in self.measured if m.is_usable]
+        named = [m for m in usable if m.target == target]
+        return tuple(named or usable)
+
+    def exactly(self, target: str) -> tuple[Measured, ...]:
+        """Valid windows of that target and no other: for claims that compare two."""
+        return tuple(m for m in self.measured if m.is_usable and m.target == target)
+
+
+def targets_of(measured: Sequence[Measured]) -> str:
+    """`run 20261127T...-probe, target main`."""
+    runs = sorted({m.run_id for m in measured})
+    names = sorted({m.target for m in measured})
+    return f"{', '.join(runs)}; target {', '.join(names)}"

@@ -1,0 +1,571 @@
+"""Each of the guide's claims on simulated data, with cases worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.analysis import analyse_point
+from harness.analysis.frame import read_frame
+from harness.analysis.time_blocks import median_of_blocks
+from harness.decisions.claims import (
+    TESTS,
+    Capacity,
+    Crossing,
+    Evidence,
+    Measured,
+    Standing,
+    cells_of,
+    exit_code_of,
+    judge_claims,
+)
+from harness.decisions.claims.bills import kaplan_meier_median, sign_test
+from harness.decisions.claims.scaling import change_point, usl
+from harness.errors import ExitCode, ScenarioError
+from harness.estimate import Estimate
+from harness.scenario.claims import Claim, Facts, load_claims, load_facts
+from harness.scenario.prices import load_prices
+
+SHEET = load_prices("fireworks-guide")
+TODAY = date(2026, 11, 27)
+GUIDE = {claim.id: claim for claim in load_claims("guide").document.claims}
+MODEL = "accounts/fireworks/models/llama-v3p3-70b-instruct"
+
+
+def claim(name: str, **changes: Any) -> Claim:
+    data = GUIDE[name].model_dump(by_alias=True, exclude_unset=True)
+    scope = {**data.get("scope", {}), **changes.pop("scope", {})}
+    return Claim.model_validate({**data, **changes, "scope": scope})
+
+
+def evidence(*measured: Measured, **fields: Any) -> Evidence:
+    facts = Facts.model_validate({"schema": "harness/evidence/v1", **fields.pop("facts", {})})
+    return Evidence(SHEET, TODAY, measured, facts, **fields)
+
+
+def measured(rows: ModuleType, table: list[dict[str, Any]], window_s: float, **meta: Any):  # type: ignore[no-untyped-def]
+    made = rows.meta(window_s, **meta)
+    requests = rows.requests(table)
+    summary = analyse_point(requests, rows.clients(max(10, round(window_s))), made)
+    frame = read_frame(requests, made.t0_ns, made.t1_ns)
+    return Measured(f"run-{meta.get('index', 0)}", summary, frame, MODEL)
+
+
+def judge(found: Claim, of: Evidence):  # type: ignore[no-untyped-def]
+    return TESTS[found.test](found, of)
+
+
+# -- the file ----------------------------------------------------------------------------------
+
+
+def test_the_guide_has_fifteen_claims_and_every_test_is_named_once_at_least() -> None:
+    assert {name.removesuffix("b") for name in GUIDE} == {f"C{k}" for k in range(1, 16)}
+    assert {c.test for c in GUIDE.values()} == set(TESTS)
+
+
+def test_without_a_run_arithmetic_alone_speaks() -> None:
+    found = {f.claim.id: f for f in judge_claims(list(GUIDE.values()), evidence())}
+    told = {name: f.standing for name, f in found.items()}
+    assert told["C7"] is told["C4"] is Standing.INCONSISTENT
+    assert told["C6"] is Standing.SUPPORTED
+    rest = {s for name, s in told.items() if name not in ("C4", "C6", "C7")}
+    assert rest == {Standing.NOT_TESTABLE}
+    assert all("run: " in f.reason for f in found.values() if f.standing is Standing.NOT_TESTABLE)
+    assert exit_code_of(list(found.values()), is_only=False) is ExitCode.OK  # expected
+    assert exit_code_of(list(found.values()), is_only=True) is ExitCode.INCONCLUSIVE
+
+
+def test_exit_codes_by_standing_and_expectation() -> None:
+    def code(standing: Standing, expect: str | None, is_only: bool = False) -> int:
+        from harness.decisions.claims import Finding
+
+        data = GUIDE["C7"].model_dump(by_alias=True) | {"expect": expect}
+        data = {k: v for k, v in data.items() if v is not None}
+        one = Finding(Claim.model_validate(data), standing, "")
+        return int(exit_code_of([one], is_only))
+
+    assert code(Standing.INCONSISTENT, None) == code(Standing.REFUTED, None) == 1
+    assert code(Standing.INCONSISTENT, "inconsistent") == 0
+    assert code(Standing.REFUTED, "inconsistent") == 1  # another fault than the known one
+    assert code(Standing.INCONCLUSIVE, None) == 3
+    assert code(Standing.NOT_TESTABLE, None) == 0
+    assert code(Standing.NOT_TESTABLE, None, is_only=True) == 3
+    assert code(Standing.SUPPORTED, None) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("value: 100ms", "value: 100", "100 has no unit"),
+        ("value: 100ktok/h", "value: 100Mtok", "unknown unit 'Mtok'"),
+        ("    test: bill\n", "    value: 3\n    test: bill\n", "test bill has no value"),
+        ("test: uptime", "test: uptim", "did you mean 'uptime'?"),
+        ("  - id: C2", "  - id: C1", "'C1' is given twice"),
+        ("operator: up to", "operator: about", "'about' is not a choice"),
+    ],
+)
+def test_faults_have_line_and_column(tmp_path, old: str, new: str, told: str) -> None:  # type: ignore[no-untyped-def]
+    text = load_claims("guide").path.read_text("utf-8")
+    assert old in text
+    path = tmp_path / "own.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ScenarioError) as error:
+        load_claims(path)
+    shown = error.value.render()
+    assert told in shown
+    assert "line " in shown
+    assert f"harness claims {path}" in shown
+
+
+# -- C1, C14: medians over blocks ---------------------------------------------------------------
+
+
+def in_blocks(rows: ModuleType, ttft: list[float], n_in: int, each: int = 6, **meta: Any):  # type: ignore[no-untyped-def]
+    """Blocks of ten seconds, `each` requests of one prompt length in every one."""
+    table = [
+        rows.row(10.0 * b + j, [10.0 * b + j + v], n_in=n_in)
+        for b, v in enumerate(ttft)
+        for j in range(each)
+    ]
+    return measured(rows, table, 10.0 * len(ttft), **meta)
+
+
+def test_order_statistic_bounds_of_a_median_of_thirty() -> None:
+    """Binomial(30, 1/2): one-sided 95 % ranks 11 and 20 (P(X <= 10) = .049, scipy)."""
+    found = median_of_blocks([float(k) for k in range(1, 31)])
+    assert (found.low, found.high, found.k) == (11.0, 20.0, 30)
+    assert stats.binom.cdf(10, 30, 0.5) <= 0.05 < stats.binom.cdf(11, 30, 0.5)
+
+
+def test_c1_by_prompt_length(rows: ModuleType) -> None:
+    c1 = claim("C1", scope={"block": "10s"})
+    fast = in_blocks(rows, [0.08] * 30, 128)
+    slow = in_blocks(rows, [0.4] * 30, 4096, index=1)
+    assert judge(c1, evidence(fast)).standing is Standing.SUPPORTED
+    assert judge(c1, evidence(slow)).standing is Standing.REFUTED
+    mixed = judge(c1, evidence(fast, slow))
+    assert mixed.standing is Standing.INCONCLUSIVE
+    assert (
+        mixed.reason == "it depends on the prompt: supported at 128 tokens; refuted at 4,096 tokens"
+    )
+    few = judge(c1, evidence(in_blocks(rows, [0.08] * 29, 128)))
+    assert few.standing is Standing.INCONCLUSIVE
+    assert few.reason == "29 blocks were measured where 30 are asked for"
+    # 12 slow blocks of 30: the upper rank, 20th of 30, is slow; the lower, 11th, is fast
+    split = judge(c1, evidence(in_blocks(rows, [0.08] * 18 + [0.2] * 12, 128)))
+    assert split.standing is Standing.INCONCLUSIVE
+    assert (split.low, split.high) == (pytest.approx(0.08), pytest.approx(0.2))
+
+
+def test_c1_a_failure_is_late_for_ever(rows: ModuleType) -> None:
+    table = [
+        rows.row(10.0 * b + j, [10.0 * b + j + 0.05] if j < 2 else (), n_in=128, end=10.0 * b + j,
+                 error="" if j < 2 else "http_5xx")
+        for b in range(30) for j in range(6)
+    ]  # fmt: skip
+    found = judge(claim("C1", scope={"block": "10s"}), evidence(measured(rows, table, 300.0)))
+    assert found.standing is Standing.REFUTED
+    assert math.isinf(found.low)
+
+
+def test_c14_speed_of_a_user(rows: ModuleType) -> None:
+    c14 = claim("C14", min_n=30, scope={"block": "10s"})
+    table = []
+    for b in range(30):
+        gap = 0.008 if b % 10 else 0.02  # 125 tokens/s, every tenth block 50
+        for j in range(6):
+            at = 10.0 * b + j
+            table.append(rows.row(at, [at + 0.1 + gap * k for k in range(11)]))
+    found = judge(c14, evidence(measured(rows, table, 300.0)))
+    assert found.standing is Standing.SUPPORTED
+    assert found.value == pytest.approx(125.0)
+    assert judge(claim("C14", value="200tok/s", min_n=30, scope={"block": "10s"}),
+                 evidence(measured(rows, table, 300.0))).standing is Standing.REFUTED  # fmt: skip
+
+
+# -- C2 ----------------------------------------------------------------------------------------
+
+
+def probe(rows: ModuleType, n: int, bad: set[int], every_s: float = 1.0, **meta: Any):  # type: ignore[no-untyped-def]
+    table = [
+        rows.row(every_s * t + 0.1, [every_s * t + 0.2], error="http_5xx" if t in bad else "")
+        for t in range(n)
+    ]
+    return measured(rows, table, every_s * n, **meta)
+
+
+def test_c2_is_refuted_by_five_in_a_thousand_and_supported_by_ten_days(rows: ModuleType) -> None:
+    five = probe(rows, 1000, {100, 300, 500, 700, 900})
+    found = judge(claim("C2"), evidence(five))
+    assert found.standing is Standing.REFUTED
+    p = next(v for name, _, v in found.figures if name.startswith("chance"))
+    assert p == pytest.approx(0.0036, abs=0.0001)  # decisions.md, section 4
+    clean = judge(claim("C2"), evidence(probe(rows, 1000, set())))
+    assert clean.standing is Standing.INCONCLUSIVE
+    # at 99 %: ln .01 / ln .999 = 4,603 windows
+    assert "3 windows of 5min cannot show it: it takes 4,603" in clean.reason
+    # five in a row are one outage: few proofs (at alpha .01 it stays open)
+    row = judge(claim("C2"), evidence(probe(rows, 1000, {500, 501, 502, 503, 504})))
+    assert row.standing is Standing.INCONCLUSIVE
+    # one request a window: 4,603 clean ones support it at 99 %, 4,602 do not
+    for n, standing in ((4603, Standing.SUPPORTED), (4602, Standing.INCONCLUSIVE)):
+        wide = claim("C2", scope={"window": "1s"})
+        assert judge(wide, evidence(probe(rows, n, set()))).standing is standing
+
+
+# -- C3, C8: bills ------------------------------------------------------------------------------
+
+
+def billed(rows: ModuleType, n: int, **columns: Any):  # type: ignore[no-untyped-def]
+    """n answers of 1,000 tokens in and 200 out; 70B at $0.90: $0.00108 each."""
+    table = [
+        rows.row(0.01 * t, [0.01 * t + 0.1], n_in=1000, **{"n_out": 200, **columns})
+        for t in range(n)
+    ]
+    return measured(rows, table, 0.01 * n)
+
+
+def test_c3_usage_times_price_to_the_cent(rows: ModuleType) -> None:
+    run = billed(rows, 1000)  # 1.2 Mtok x 0.90 = $1.08
+    for usd, standing in ((1.08, Standing.SUPPORTED), (1.09, Standing.REFUTED),
+                          (1.0849, Standing.SUPPORTED)):  # fmt: skip
+        found = judge(claim("C3"), evidence(run, facts={"bills": [{"run": "run-0", "usd": usd}]}))
+        assert found.standing is standing, found.reason
+    few = evidence(billed(rows, 100), facts={"bills": [{"run": "run-0", "usd": 0.108}]})
+    assert judge(claim("C3"), few).standing is Standing.INCONCLUSIVE
+
+
+def test_c3_cached_tokens_are_billed_at_their_price(rows: ModuleType) -> None:
+    run = billed(rows, 1000, cached_tok=500)  # half of the input at half the price
+    # 0.5 M x .90 + 0.5 M x .45 + 0.2 M x .90 = .855
+    exact = {"bills": [{"run": "run-0", "usd": 0.855, "cached_tok": 500_000}]}
+    assert judge(claim("C3"), evidence(run, facts=exact)).standing is Standing.SUPPORTED
+    other = {"bills": [{"run": "run-0", "usd": 0.855, "cached_tok": 499_999}]}
+    assert judge(claim("C3"), evidence(run, facts=other)).standing is Standing.REFUTED
+
+
+def test_c3_own_counts_decide_by_sign(rows: ModuleType) -> None:
+    assert sign_test(0, 5) == pytest.approx(2 / 32)
+    assert sign_test(9, 1) == pytest.approx(stats.binomtest(1, 10).pvalue)
+    run = billed(rows, 1000, n_recount=199)
+    found = judge(claim("C3"), evidence(run, facts={"bills": [{"run": "run-0", "usd": 1.08}]}))
+    assert found.standing is Standing.REFUTED
+    assert "counts other tokens" in found.reason
+
+
+def test_c8_up_to_is_the_best_model_and_batches_are_in_time() -> None:
+    best = {"model": "a", "sync_usd": 10.0, "batch_usd": 5.0, "done": ["2h"] * 59}
+    worse = {"model": "b", "sync_usd": 10.0, "batch_usd": 8.0}
+    found = judge(claim("C8"), evidence(facts={"batches": [best, worse]}))
+    assert found.standing is Standing.SUPPORTED  # 59 of 59: at least 95 %
+    assert found.value == pytest.approx(0.5)
+    none = judge(claim("C8"), evidence(facts={"batches": [worse]}))
+    assert none.standing is Standing.REFUTED
+    late = best | {"done": ["2h"] * 30 + ["25h"] * 30}
+    assert judge(claim("C8"), evidence(facts={"batches": [late]})).standing is Standing.REFUTED
+    few = best | {"done": ["2h"] * 58}
+    assert judge(claim("C8"), evidence(facts={"batches": [few]})).standing is Standing.INCONCLUSIVE
+    # a batch that runs for 30 h is late; one of an hour says nothing yet
+    running = best | {"done": ["2h"] * 58, "running": ["30h", "1h"]}
+    row = judge(claim("C8"), evidence(facts={"batches": [running]}))
+    assert "done within 1d" in {name for name, _, _ in row.figures}
+    assert row.n == 59
+
+
+def test_kaplan_meier_by_hand() -> None:
+    # 1 done of 4 (.75), one censored at 2, 3 done of 2 (.375): the median is 3
+    assert kaplan_meier_median([1.0, 3.0, 4.0], [2.0]) == 3.0
+    assert kaplan_meier_median([1.0], [2.0, 2.0]) is None
+    assert kaplan_meier_median([5.0, 7.0], []) == 5.0
+
+
+# -- C4 to C7: the sheet -----------------------------------------------------------------------
+
+
+def test_c4_break_even_and_the_referenced_price() -> None:
+    found = judge(claim("C4"), evidence())
+    figures = {name: v for name, _, v in found.figures}
+    # audio-minutes an hour, the table of section 7
+    for gpu, minutes in (("a10g", 4.0), ("a100-40", 12.5), ("a100-80", 17.5), ("h100", 25.0)):
+        assert figures[f"break-even on one {gpu}"] == pytest.approx(minutes)
+    assert found.value == pytest.approx(0.20 / 0.0009)  # 222 times
+    assert "222 times" in found.lines[1]
+
+
+def test_c4_a_measured_speed_replaces_the_reference(rows: ModuleType) -> None:
+    for audio_s, standing in ((10.0, Standing.INCONSISTENT), (0.5, Standing.SUPPORTED)):
+        # a clip each second: 10 x real time is 600 min/h, 150 times 4; .5 x is 30, 7.5 times
+        table = [rows.row(float(t), [t + 0.5], audio_s=audio_s) for t in range(20)]
+        found = judge(claim("C4"), evidence(measured(rows, table, 20.0)))
+        assert found.standing is standing
+        assert found.value == pytest.approx(60 * audio_s / 4)
+
+
+def test_c5_required_utilisation(rows: ModuleType) -> None:
+    def run(tok: int):  # type: ignore[no-untyped-def]
+        table = [rows.row(0.1 * t, [0.1 * t + 0.05], n_in=tok) for t in range(600)]
+        return measured(rows, table, 60.0, target="embeddings")
+
+    # one A10G: 100 Mtok/h = 27,778 tok/s
+    fast = judge(claim("C5"), evidence(run(10_000)))  # 100,000 tok/s
+    assert fast.standing is Standing.REFUTED
+    assert fast.value == pytest.approx(0.27778, rel=1e-2)
+    slow = judge(claim("C5"), evidence(run(1000)))
+    assert slow.standing is Standing.SUPPORTED
+    assert slow.low > 1
+
+
+def test_c6_prices_and_age() -> None:
+    fresh = judge(claim("C6"), evidence())
+    assert fresh.standing is Standing.SUPPORTED
+    assert any("above what small clouds ask" in line for line in fresh.lines)
+    assert any("below what large clouds ask" in line for line in fresh.lines)
+    old = Evidence(SHEET, date(2027, 6, 1))
+    assert judge(claim("C6"), old).standing is Standing.INCONCLUSIVE
+    wrong = claim("C6", scope={"prices": {"h100": "4.00USD/gpu_h"}})
+    assert judge(wrong, evidence()).standing is Standing.INCONSISTENT
+
+
+def test_c7_from_the_sheet_alone() -> None:
+    found = judge(claim("C7"), evidence())
+    assert found.standing is Standing.INCONSISTENT
+    assert found.value == pytest.approx(800_000 / 3)  # 267K: 405B on one A10G
+    figures = {name: v for name, _, v in found.figures}
+    for name, factor in (
+        ("70B int4 on 2 A10G", 18), ("on 4 A10G", 36), ("70B int4 on 1 H100", 56),
+        ("70B fp8 on 2 H100", 111), ("405B fp8 on 8 H100", 133), ("embeddings on 1 A10G", 1000),
+    ):  # fmt: skip
+        assert round(figures[name] / 100_000) == factor
+    assert len(found.lines) == 3
+    assert all(part in found.lines[0] for part in ("$0.09", "$0.30", "$0.0008", "$0.80"))
+    assert all(part in found.lines[2] for part in ("$8 ", "$25 ", "$35 ", "$50 ", "5.56M", "6M"))
+
+
+def test_c7_the_same_a_minute_is_not_inconsistent() -> None:
+    minute = claim("C7", value="100ktok/min")
+    assert minute.number == 6_000_000
+    found = judge(minute, evidence())
+    assert found.standing is Standing.NOT_TESTABLE
+    above = Crossing("70B", 7e6, True)
+    below = Crossing("embeddings", 5e6, True)
+    cannot = Crossing("405B", 1e6, False)
+    plans = evidence(crossings=(above, cannot))
+    assert judge(minute, plans).standing is Standing.REFUTED
+    assert judge(minute, evidence(crossings=(above, below))).standing is Standing.INCONCLUSIVE
+    # arithmetic wins over any plan
+    assert judge(claim("C7"), plans).standing is Standing.INCONSISTENT
+
+
+def test_c7_t1_of_one_gpu_to_the_digit() -> None:
+    cells = {(c.model, c.gpu): c.t1 / 1e6 for c in cells_of(SHEET)}
+    table = {
+        "llama-v3p3-70b-instruct": (0.889, 2.778, 3.889, 5.556),
+        "llama-v3p1-405b-instruct": (0.267, 0.833, 1.167, 1.667),
+        "nomic-embed-text-v1.5": (100, 312.5, 437.5, 625),
+    }
+    for model, row in table.items():
+        for gpu, t1 in zip(("a10g", "a100-40", "a100-80", "h100"), row, strict=True):
+            assert cells[model, gpu] == pytest.approx(t1, abs=0.0005)
+
+
+# -- C9 ----------------------------------------------------------------------------------------
+
+
+def bursts(rows: ModuleType, cold: float, num: int = 8, jitter: float = 0.02, fail: int = -1):  # type: ignore[no-untyped-def]
+    """Silences of 20 and 60 s in turns, bursts of three; warm 100 ms, the first `cold` times it."""
+    rng, table, t = np.random.default_rng(3), [rows.row(-5.0, [-4.9])], -5.0
+    for k in range(num):
+        for idle in (20.0, 60.0):
+            t += idle
+            for j in range(3):
+                ttft = 0.1 * math.exp(rng.normal(0, jitter)) * (cold if j == 0 else 1)
+                error = "http_5xx" if k == fail and j == 0 else ""
+                table.append(rows.row(t + j, [t + j + ttft], error=error))
+            t += 2.0
+    return measured(rows, table, t + 5.0, idle_s=(20.0, 60.0))
+
+
+def test_c9_pairs_first_against_the_rest(rows: ModuleType) -> None:
+    cold, warm = evidence(bursts(rows, 5.0)), evidence(bursts(rows, 1.0))
+    assert judge(claim("C9"), cold).standing is Standing.REFUTED
+    assert judge(claim("C9"), warm).standing is Standing.SUPPORTED
+    assert judge(claim("C9b"), cold).standing is Standing.SUPPORTED
+    assert judge(claim("C9b"), warm).standing is Standing.REFUTED
+    found = judge(claim("C9"), cold)
+    assert found.value == pytest.approx(4.0, rel=0.1)  # five times as long: +400 %
+    assert found.n == 8
+    few = judge(claim("C9"), evidence(bursts(rows, 5.0, num=5)))
+    assert few.standing is Standing.INCONCLUSIVE
+    noisy = judge(claim("C9"), evidence(bursts(rows, 1.05, jitter=0.3)))
+    assert noisy.standing is Standing.INCONCLUSIVE
+    lost = judge(claim("C9"), evidence(bursts(rows, 5.0, fail=2)))
+    assert ("bursts left out, a request of theirs failed", "2", 2.0) in lost.figures
+    assert lost.n == 7
+
+
+def test_c9_holm_by_hand(rows: ModuleType) -> None:
+    """Six bursts: the least one-sided p is 2^-6 = 1/64; Holm over two silences doubles it."""
+    found = judge(claim("C9"), evidence(bursts(rows, 5.0, num=6, jitter=0.0)))
+    told = next(text for name, text, _ in found.figures if name.startswith("first after 20s"))
+    assert "p = 0.031 after Holm" in told
+    assert found.standing is Standing.REFUTED
+
+
+# -- C10, C12 ----------------------------------------------------------------------------------
+
+
+def pair(rows: ModuleType, spread: dict[str, float], blocks: int = 8, n: int = 1000):  # type: ignore[no-untyped-def]
+    """One point a block and target; TTFT lognormal with the target's own sigma."""
+    rng, found = np.random.default_rng(4), []
+    for b in range(blocks):
+        for target, sigma in spread.items():
+            ttft = 0.1 * np.exp(rng.normal(0, sigma, n))
+            table = [rows.row(0.01 * j, [0.01 * j + v]) for j, v in enumerate(ttft)]
+            meta = {"index": len(found), "target": target, "label": f"{target}-{b}"}
+            found.append(measured(rows, table, 0.01 * n, **meta))
+    return evidence(*found)
+
+
+def test_c10_spread_of_two_targets(rows: ModuleType) -> None:
+    steady = judge(claim("C10"), pair(rows, {"on_demand": 0.2, "serverless": 0.6}))
+    assert steady.standing is Standing.SUPPORTED
+    # p99/p50 of a lognormal is exp(2.326 sigma): the ratio is exp(-2.326 x .4) = .394
+    assert steady.value == pytest.approx(math.exp(-2.326 * 0.4), rel=0.15)
+    assert steady.n == 8
+    other = judge(claim("C10"), pair(rows, {"on_demand": 0.6, "serverless": 0.2}))
+    assert other.standing is Standing.REFUTED
+    short = judge(claim("C10"), pair(rows, {"on_demand": 0.2, "serverless": 0.6}, 2, 900))
+    assert short.standing is Standing.NOT_TESTABLE  # a p99 takes 1,000 requests
+
+
+def tiers(rows: ModuleType, fast: float, slow: float, blocks: int = 6):  # type: ignore[no-untyped-def]
+    rng, found = np.random.default_rng(5), []
+    for b in range(blocks):
+        for target, gap in (("fast", fast), ("standard", slow)):
+            own = gap * math.exp(rng.normal(0, 0.01))
+            table = [rows.row(float(j), [j + 0.1 + own * k for k in range(11)]) for j in range(10)]
+            meta = {"index": len(found), "target": target, "label": f"{target}-{b}"}
+            found.append(measured(rows, table, 10.0, **meta))
+    return evidence(*found)
+
+
+def test_c12_a_tier_n_times_as_fast(rows: ModuleType) -> None:
+    assert judge(claim("C12"), tiers(rows, 0.010, 0.030)).standing is Standing.SUPPORTED
+    assert judge(claim("C12"), tiers(rows, 0.010, 0.015)).standing is Standing.REFUTED
+    even = judge(claim("C12"), tiers(rows, 0.010, 0.020))
+    assert even.standing is Standing.INCONCLUSIVE
+    assert 1 / even.value == pytest.approx(2.0, rel=0.03)
+    assert judge(claim("C12"), tiers(rows, 0.01, 0.03, 5)).standing is Standing.INCONCLUSIVE
+
+
+# -- C11, C15 ----------------------------------------------------------------------------------
+
+
+def test_c11_usl_is_found_again() -> None:
+    n = np.array([1.0, 2.0, 4.0, 8.0])
+    for s, k in ((0.0, 0.0), (0.05, 0.0), (0.02, 0.01)):
+        rates = 10 * n / (1 + s * (n - 1) + k * n * (n - 1))
+        assert usl(n, rates[:, None]) == (pytest.approx([s]), pytest.approx([k]))
+
+
+def capacities(s: float, width: float):  # type: ignore[no-untyped-def]
+    rows = []
+    for n in (1, 2, 4):
+        x = 10 * n / (1 + s * (n - 1))
+        ends = (x * (1 - width), x * (1 + width))
+        rows.append(Capacity(n, Estimate("max_goodput", "rate", "req/s", x, *ends)))
+    return evidence(capacities=tuple(rows))
+
+
+def test_c11_linear_within_five_percent() -> None:
+    assert judge(claim("C11"), capacities(0.0, 0.01)).standing is Standing.SUPPORTED
+    far = judge(claim("C11"), capacities(0.2, 0.01))  # 1 - 1/1.6: 37.5 % lost at four
+    assert far.standing is Standing.REFUTED
+    assert far.value == pytest.approx(0.375, abs=0.01)
+    assert judge(claim("C11"), capacities(0.0, 0.15)).standing is Standing.INCONCLUSIVE
+    given = [{"replicas": n, "rate": 10 * n, "low": 9.9 * n, "high": 10.1 * n} for n in (1, 2, 4)]
+    found = judge(claim("C11"), evidence(facts={"scaling": given}))
+    assert found.standing is Standing.SUPPORTED
+    assert judge(claim("C11"), evidence()).standing is Standing.NOT_TESTABLE
+
+
+def limited(rows: ModuleType, rate: float, limit: float, seconds: int = 120, **meta: Any):  # type: ignore[no-untyped-def]
+    """Constant arrivals; what goes beyond `limit` in each second is answered with 429."""
+    table, per_s = [], round(rate)
+    for t in range(seconds):
+        for j in range(per_s):
+            at, error = t + j / per_s, "throttled" if j >= limit else ""
+            table.append(rows.row(at, () if error else [at + 0.05], end=at + 0.05, error=error))
+    return measured(rows, table, float(seconds), offered_req_per_s=rate, **meta)
+
+
+def test_c15_just_below_the_limit(rows: ModuleType) -> None:
+    kept = judge(claim("C15"), evidence(limited(rows, 9, 10)))  # 9/s of 10/s
+    assert kept.standing is Standing.SUPPORTED
+    assert kept.n == 1080
+    broken = judge(claim("C15"), evidence(limited(rows, 9, 8)))
+    assert broken.standing is Standing.REFUTED
+    assert broken.value == pytest.approx(1 / 9, rel=0.01)
+    above = judge(claim("C15"), evidence(limited(rows, 12, 10)))
+    assert above.standing is Standing.NOT_TESTABLE  # beyond the limit 429 is right
+
+
+def test_c15_a_ramp_finds_the_change_point(rows: ModuleType) -> None:
+    table = []
+    for t in range(100):  # 1/s to 100/s, 429 from 50/s on
+        for j in range(t + 1):
+            error = "throttled" if t >= 50 else ""
+            at = t + j / (t + 1)
+            table.append(rows.row(at, () if error else [at + 0.01], end=at + 0.01, error=error))
+    ramp = measured(rows, table, 100.0, offered_req_per_s=50.0)
+    # the minute before 50 s: 1 + 2 + ... + 50 arrivals and that of 50 s, over 50 s
+    assert change_point(ramp.frame) == pytest.approx((1275 + 1 - 1) / 50, rel=0.01)
+    early = judge(claim("C15", value="6000/min"), evidence(ramp))
+    assert early.standing is Standing.REFUTED
+
+
+# -- C13 ---------------------------------------------------------------------------------------
+
+
+def cached(rows: ModuleType, hit: float, share: int, miss_in: int = 1000):  # type: ignore[no-untyped-def]
+    rng, table = np.random.default_rng(6), []
+    for b in range(8):
+        for j in range(6):
+            for name, scale in (("hit", hit), ("miss", 1.0)):
+                at = 10.0 * b + 1.5 * j + (0.5 if name == "miss" else 0.0)
+                ttft = 0.2 * scale * math.exp(rng.normal(0, 0.02))
+                is_hit = name == "hit"
+                table.append(rows.row(at, [at + ttft], class_name=name, cached_tok=share * is_hit,
+                                      n_in=1000 if is_hit else miss_in))  # fmt: skip
+    return evidence(measured(rows, table, 80.0, classes=("hit", "miss")))
+
+
+def test_c13_time_and_bill_of_cached_prompts(rows: ModuleType) -> None:
+    half = judge(claim("C13"), cached(rows, 0.3, 960))
+    assert half.standing is Standing.SUPPORTED
+    assert half.value == pytest.approx(0.3, rel=0.05)
+    # 96 % of the input at half the price: .52 of the bill, within 5 % of a half
+    bill = next(v for name, _, v in half.figures if name.startswith("input bill"))
+    assert bill == pytest.approx(0.52)
+    assert judge(claim("C13"), cached(rows, 0.8, 960)).standing is Standing.REFUTED
+    dear = judge(claim("C13"), cached(rows, 0.3, 500))  # .75 of the bill
+    assert dear.standing is Standing.REFUTED
+    silent = judge(claim("C13"), cached(rows, 0.3, 0))
+    assert silent.standing is Standing.INCONCLUSIVE
+    unequal = judge(claim("C13"), cached(rows, 0.3, 960, miss_in=1100))
+    assert unequal.standing is Standing.INCONCLUSIVE
+    assert "not comparable" in unequal.reason
+
+
+def test_an_evidence_file_is_read_with_care(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "facts.yaml"
+    path.write_text("schema: harness/evidence/v1\nbills:\n  - {run: a, used: 3}\n", "utf-8")
+    with pytest.raises(ScenarioError, match="not valid") as error:
+        load_facts(path)
+    assert "line 3" in error.value.render()
