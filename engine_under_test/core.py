@@ -24,6 +24,7 @@ from .plan import SchedulerCounters, SchedulerOutput
 from .request import Request, RequestOutput, per_position
 from .runner import ModelRunner
 from .scheduler import MustRetire, Scheduler
+from .spec_gain import GainEstimate
 from .speculative import set_up
 from .stats import EngineStats
 from .step_handle import StepHandle
@@ -51,6 +52,7 @@ class EngineCore:
         self._digest = loaded.digest
         self._seeds = random.Random(config.seed)
         speculation = set_up(config, loaded)
+        self._gain = speculation.gain if speculation is not None else None
         num_blocks = config.resolve_num_blocks(
             self.model_config,
             self.dtype_name,
@@ -67,6 +69,7 @@ class EngineCore:
             max_loras=config.max_loras,
             eos_ids=self.eos_ids,
             draft_lengths=speculation.lengths if speculation is not None else None,
+            is_control=self._gain.is_control if self._gain is not None else None,
         )
         self._runner = ModelRunner(
             loaded,
@@ -157,7 +160,10 @@ class EngineCore:
             self.step_hook(self._num_steps, ran_s - started_s)
         hooked_s = time.perf_counter() - ran_s
         outputs = self._scheduler.update(plan, sampled)
-        self._observe(plan, time.perf_counter() - started_s, hooked_s + ran_s - waiting_s)
+        step_s = time.perf_counter() - started_s
+        self._observe(plan, step_s, hooked_s + ran_s - waiting_s)
+        if self._gain is not None:
+            self._gain.observe(plan, outputs, step_s)
         return outputs
 
     @property
@@ -194,6 +200,7 @@ class EngineCore:
             num_draft_tokens=counters.num_draft_tokens,
             num_accepted_tokens=counters.num_accepted_tokens,
             num_accepted_per_pos=tuple(per_position(counters.accepted_lengths)),
+            spec_gain=self._gain.estimate if self._gain is not None else GainEstimate(),
             num_steps=self._num_steps,
             last_step_s=self._last_step_s,
             last_scheduler_s=self._last_scheduler_s,
@@ -204,6 +211,8 @@ class EngineCore:
     def restart_counters(self) -> None:
         """Counters and step numbers begin anew: what ran before was a warm-up."""
         self._scheduler.counters = SchedulerCounters()
+        if self._gain is not None:
+            self._gain.restart()
         self._num_steps = 0
         self._last_step_s = self._last_scheduler_s = 0.0
         self._last_batch_tok = self._last_batch_seqs = 0

@@ -186,6 +186,7 @@ class EngineMetrics(Collector):
             count = counts[place] if place < len(counts) else 0
             places.add_metric((*self._labels, str(place)), count)
         yield places
+        yield from self._net_gain()
         synthetic = GaugeMetricFamily(
             "engine:synthetic_acceptance_active",
             "1 while drafts are accepted by a coin and the text means nothing.",
@@ -194,6 +195,21 @@ class EngineMetrics(Collector):
         rates = spec.synthetic_label
         synthetic.add_metric((*self._labels, rates), 1 if rates else 0)
         yield synthetic
+
+    def _net_gain(self) -> Iterator[Metric]:
+        """Estimates since the start, see spec_gain.py; absent until something was compared."""
+        gain = self._stats.spec_gain
+        if not gain.speed_up:
+            return
+        for name, text, value in (
+            ("net_speedup", "Tokens/s with drafts over without, at equal batch.", gain.speed_up),
+            ("net_speedup_low", "Lower end of its 95 % interval.", gain.low),
+            ("net_speedup_high", "Upper end of its 95 % interval.", gain.high),
+            ("compared_seconds", "Steps of decoding it rests on.", gain.decode_s),
+            ("compared_tokens", "Their tokens.", gain.num_tokens),
+            ("control_steps", "Those without drafts.", gain.num_controls),
+        ):
+            yield self._gauge(f"engine:spec_decode_{name}", text, value)
 
     def _latencies(self) -> Iterator[Metric]:
         for name, text, histogram in (

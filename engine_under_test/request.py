@@ -102,6 +102,8 @@ class Timings:
     cached_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    compared_s: float = 0.0  # steps of decoding, and what their tokens would have taken without
+    without_drafts_s: float = 0.0  # drafts: see spec_gain.py
     accepted_lengths: list[int] = field(default_factory=list)  # [n]: n drafts accepted, so often
 
     def book_drafts(self, num_drafts: int, num_accepted: int) -> None:

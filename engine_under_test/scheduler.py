@@ -24,6 +24,7 @@ from .plan import (
     book_scores,
 )
 from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
+from .spec_gain import ControlRule
 
 _RUNNING = RequestStatus.RUNNING
 FREE_RESERVE_RATIO = 0.01  # admission leaves this share of blocks to those already running
@@ -63,6 +64,7 @@ class Scheduler:
         max_loras: int = 4,
         eos_ids: tuple[int, ...] = (),
         draft_lengths: DraftLengths | None = None,
+        is_control: ControlRule | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.kv = kv
@@ -82,6 +84,7 @@ class Scheduler:
         self._max_loras = max_loras
         self._eos_ids = frozenset(eos_ids)
         self._draft_lengths = draft_lengths
+        self._is_control = is_control
         self._num_reserved = int(kv.num_usable_blocks * FREE_RESERVE_RATIO)
         self._num_arrivals = 0
         self._clock_ns = clock_ns
@@ -310,6 +313,12 @@ class Scheduler:
         Nobody is preempted for a draft, and the blocks that admission keeps free stay free.
         """
         kv, block_size, num_seqs = self.kv, self.kv.block_size, len(step.seqs)
+        if (
+            self._is_control is not None
+            and self._is_control(num_seqs)
+            and all(s.num_new == 1 and s.is_sampled for s in step.seqs.values())
+        ):
+            return  # how long a step takes without drafts: see spec_gain.py
         num_drafts, budget = lengths.num_drafts, step.budget
         for seq in step.seqs.values():
             if budget <= 0:

@@ -5,7 +5,9 @@ Counters (`num_*`) only grow; the rest are gauges of this moment or of the last 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .spec_gain import GainEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class EngineStats:
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     num_accepted_per_pos: tuple[int, ...] = ()
+    spec_gain: GainEstimate = field(default_factory=GainEstimate)
     num_steps: int = 0
     last_step_s: float = 0.0
     last_scheduler_s: float = 0.0

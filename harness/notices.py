@@ -71,6 +71,10 @@ SENTENCES: dict[str, str] = {
     "url_completed": (
         "target {target} has no path in its URL: /v1 was appended, requests go to {url}"
     ),
+    "engine_sweep_dropped": (
+        "{swept} is swept, which only the reference engine has: aimed at another server the"
+        " scenario measures one point; run it once for each of that server's own settings"
+    ),
     "dropped_rows": ("{rows} rows of {file} had failed there (no tokens) and are not replayed"),
     "long_rows": (
         "{rows} of the {total} rows of {file} are longer than {limit} input tokens and are left"

@@ -6,7 +6,8 @@ Built from the summary only; where the target told nothing, nothing is built.
 from __future__ import annotations
 
 from harness.analysis import PointSummary
-from harness.analysis.server_summary import Comparison, ServerSeries
+from harness.analysis.server_summary import Comparison, NetGain, ServerSeries
+from harness.units import significant
 from reports._text import amount, listed, percent
 from reports.view import Align, Cell, Chart, Line, Panel, Row, Table
 
@@ -78,12 +79,24 @@ def speculation_table(summary: PointSummary, suffix: str) -> Table | None:
     note = (
         f"{spec.num_drafts:,.0f} verifications gave {spec.mean_length_tok:.2f} tokens each, the"
         f" target's own included; {percent(share)} of {spec.num_draft_tok:,.0f} drafts were"
-        " accepted. Over the whole point. Whether that pays, tokens/s beside a run without"
-        " speculation says."
+        f" accepted. Over the whole point. {_net_gain(spec.gain)}"
     )
     if spec.is_synthetic:
         note = f"Synthetic: drafts were accepted by a coin, the text means nothing. {note}"
     return Table(f"speculation{suffix}", "Speculation", columns, rows, note)
+
+
+def _net_gain(gain: NetGain | None) -> str:
+    """Whether it pays, where the server measured that."""
+    if gain is None:
+        return "Whether that pays, tokens/s beside a run without speculation says."
+    low, high = significant(gain.low, 3), significant(gain.high, 3)
+    return (
+        f"Net of drafting and judging its decoding gave {gain.with_tok_per_s:,.0f} tok/s; without"
+        f" drafts, at equal batch, it would have given {gain.without_tok_per_s:,.0f}: the server's"
+        f" own estimate since it started, {significant(gain.speed_up, 3)} times (95% interval"
+        f" {low} to {high}), from {gain.num_controls:,.0f} steps that it ran without drafts."
+    )
 
 
 def limits_table(summary: PointSummary, suffix: str) -> Table | None:

@@ -63,6 +63,8 @@ def _of_one(sequence: Sequence, written_ns: int, is_streaming: bool) -> dict[str
         "drafted_tokens": t.drafted_tokens,
         "accepted_tokens": t.accepted_tokens,
         "accepted_per_pos": list(t.accepted_per_pos),
+        # An estimate; null where nothing was compared. See spec_gain.py.
+        "net_speedup": t.without_drafts_s / t.compared_s if t.compared_s else None,
         "received_ns": t.received_ns,
         "admitted_ns": t.admitted_ns,
         "scheduled_ns": t.scheduled_ns,

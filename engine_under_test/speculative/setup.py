@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from engine_under_test.batch import RowTable
@@ -13,6 +14,7 @@ from engine_under_test.models import LoadedModel, load_model
 from engine_under_test.plan import DraftLengths
 from engine_under_test.sampler import Sampler
 from engine_under_test.spec_config import SpecConfig
+from engine_under_test.spec_gain import SpecGain
 from engine_under_test.tokenizer import Tokenizer
 
 from .adaptive import MIN_CONFIDENCE, AdaptiveLength, FixedLength
@@ -23,13 +25,21 @@ from .ngram import NgramDrafter
 from .synthetic import SyntheticDrafter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Speculation:
     """What an engine speculates with. draft: the draft model, where there is one."""
 
     config: SpecConfig
     lengths: DraftLengths
     draft: LoadedModel | None
+
+    @cached_property
+    def gain(self) -> SpecGain:
+        """Measures what it all gains. In ratio mode a fixed length makes a seed's answer one; a
+        step without drafts now and then would change it."""
+        spec = self.config
+        is_fixed = spec.num_drafts is not None and not spec.synthetic_rates
+        return SpecGain(has_controls=not (is_fixed and spec.judged_by == "ratio"))
 
     @property
     def kv_bytes_per_token(self) -> int:

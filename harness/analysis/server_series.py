@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.analysis.frame import FloatArray, IntArray
-from harness.analysis.server_summary import ServerSeries, Speculation
+from harness.analysis.server_summary import NetGain, ServerSeries, Speculation
 from harness.records.server_metrics import (
     ACCEPTED_PER_POS,
     METRICS,
@@ -55,7 +55,20 @@ class Readings:
             return None
         coin = self.series.get("spec_is_synthetic")
         is_synthetic = coin is not None and bool(coin[1].max() > 0)
-        return Speculation(drafts, drafted, accepted, self.accepted_per_pos, is_synthetic)
+        return Speculation(
+            drafts, drafted, accepted, self.accepted_per_pos, is_synthetic, self._net_gain()
+        )
+
+    def _net_gain(self) -> NetGain | None:
+        """The server's last word on what its drafts gain; None where it says nothing."""
+        told = [
+            float(self.series[name][1][-1]) if name in self.series else 0.0
+            for name in (
+                "spec_speedup", "spec_speedup_low", "spec_speedup_high",
+                "spec_compared_s", "spec_compared_tok", "spec_controls",
+            )
+        ]  # fmt: skip
+        return NetGain(*told) if all(told) else None
 
     def mean(self, metric: str, begin_ns: int, end_ns: int) -> float | None:
         """Mean of a gauge's readings in [begin, end); None without one."""

@@ -47,6 +47,30 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class NetGain:
+    """The server's own estimate since it started (docs/method.md): tokens/s of its decoding over
+    what they would have been without drafts at equal batch, with a 95 % interval.
+
+    compared_s, compared_tok: the steps it rests on.  num_controls: those of them without drafts.
+    """
+
+    speed_up: float
+    low: float
+    high: float
+    compared_s: float
+    compared_tok: float
+    num_controls: float
+
+    @property
+    def with_tok_per_s(self) -> float:
+        return self.compared_tok / self.compared_s
+
+    @property
+    def without_tok_per_s(self) -> float:
+        return self.with_tok_per_s / self.speed_up
+
+
+@dataclass(frozen=True, slots=True)
 class Speculation:
     """Drafts over the whole point. accepted_per_pos: of each place behind the last known token.
 
@@ -59,6 +83,7 @@ class Speculation:
     num_accepted_tok: float
     accepted_per_pos: tuple[float, ...] = ()
     is_synthetic: bool = False
+    gain: NetGain | None = None
 
     @property
     def mean_length_tok(self) -> float:
@@ -97,5 +122,11 @@ class ServerSide:
             ),
             rate_limits=tuple(RateLimit(**r) for r in row.get("rate_limits", ())),
             speculation=told
-            and Speculation(**{**told, "accepted_per_pos": tuple(told["accepted_per_pos"])}),
+            and Speculation(
+                **{
+                    **told,
+                    "accepted_per_pos": tuple(told["accepted_per_pos"]),
+                    "gain": NetGain(**told["gain"]) if told.get("gain") else None,
+                }
+            ),
         )

@@ -91,6 +91,29 @@ def apply_flags(data: dict[str, Any], flags: Flags, origins: dict[Where, str]) -
     return []
 
 
+def drop_engine_sweep(data: dict[str, Any]) -> list[Notice]:
+    """A sweep over the reference engine's flags falls away where its target is another server's."""
+    targets, sweep = data.get("targets"), data.get("sweep")
+    over = sweep.get("over") if isinstance(sweep, dict) else None
+    if not isinstance(targets, dict) or not isinstance(over, dict):
+        return []
+    gone = [
+        path
+        for path in over
+        for name, target in targets.items()
+        if str(path).startswith(f"targets.{name}.flags.")
+        and isinstance(target, dict)
+        and target.get("kind") == "openai"
+    ]
+    for path in gone:
+        del over[path]
+    if not gone:
+        return []
+    if not over:
+        del data["sweep"]
+    return [Notice("engine_sweep_dropped", "warning", {"swept": ", ".join(gone)})]
+
+
 def complete_urls(data: dict[str, Any]) -> list[Notice]:
     """A base URL without a path gets /v1, where compatible servers live, and a notice says so."""
     notices: list[Notice] = []

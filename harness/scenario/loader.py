@@ -19,7 +19,13 @@ from harness.notices import Notice
 from harness.scenario._check import check
 from harness.scenario._contents import pin_files
 from harness.scenario._files import library_folder, library_names
-from harness.scenario._flags import Flags, apply_flags, apply_overrides, complete_urls
+from harness.scenario._flags import (
+    Flags,
+    apply_flags,
+    apply_overrides,
+    complete_urls,
+    drop_engine_sweep,
+)
 from harness.scenario._placing import in_order, nearest, placed
 from harness.scenario._substitute import substitute
 from harness.scenario._tree import Tree, Where, parse_yaml, read_text
@@ -92,6 +98,8 @@ def load_scenario(
     faults += apply_flags(data, flags, origins)
     data, wrong = substitute(data, env)
     notices = complete_urls(data)
+    if url is not None:
+        notices += drop_engine_sweep(data)
     folders = (path.resolve().parent, library_folder())
     checked = check(data)
     document = checked.document if not (wrong or faults) else None

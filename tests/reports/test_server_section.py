@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 
 from harness.analysis.server_summary import (
     Comparison,
+    NetGain,
     RateLimit,
     ServerSeries,
     ServerSide,
@@ -131,6 +133,18 @@ def test_accepted_drafts_are_told_by_place(sample) -> None:
     assert "100 verifications gave 2.50 tokens each" in table.note
     assert "50% of 300 drafts were accepted" in table.note
     assert "coin" not in table.note
+
+
+def test_the_net_speed_up_is_told_in_rates_and_as_an_estimate(sample) -> None:
+    """900 tokens in 2 s, 1.5 times what it would have been: 450 against 300 tok/s."""
+    gain = NetGain(1.5, 1.25, 1.8, 2.0, 900.0, 40.0)
+    side = replace(SIDE, speculation=Speculation(100.0, 300.0, 150.0, (80.0,), gain=gain))
+    page = render_html(view_of(sample, 1, side))
+    for words in ("450 tok/s", "given 300", "estimate", "1.50 times", "1.25 to 1.80", "40 steps"):
+        assert words in page
+    assert ServerSide.from_json(json.loads(json.dumps(side.to_json()))) == side
+    bare = replace(SIDE, speculation=Speculation(100.0, 300.0, 150.0, (80.0,)))
+    assert "tokens/s beside a run without" in render_html(view_of(sample, 1, bare))
 
 
 def test_a_report_of_synthetic_acceptance_says_so(sample) -> None:

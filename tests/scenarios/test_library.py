@@ -34,6 +34,16 @@ def test_it_is_valid_and_says_what_it_is_for(name: str) -> None:
     assert {n.code for n in loaded.notices} <= {"short_warmup"}
 
 
+def test_arms_of_the_engine_fall_away_where_another_server_is_aimed_at() -> None:
+    arms = expand(load_scenario("spec-arms", env={}).document)
+    assert [p.document.targets["main"].flags for p in arms] == [  # type: ignore[union-attr]
+        {"spec": "off"}, {"spec": "ngram"}, {"spec": "draft"},
+    ]  # fmt: skip
+    aimed = load_scenario("spec-arms", url="http://host:1/v1", env={})
+    assert len(expand(aimed.document)) == 1
+    assert "engine_sweep_dropped" in {n.code for n in aimed.notices}
+
+
 def test_it_can_be_aimed_anywhere(name: str) -> None:
     loaded = load_scenario(name, url="http://host:1/v1", model="m", env={})
     gate = loaded.document.gate

@@ -25,6 +25,7 @@ CASES = {
     "closed-loop": ["load.duration=2s", "sweep.over={load.concurrency: [1, 4]}", "load.ramp=200ms"],
     "shared-prefix": [THREE_SECONDS, "load.rate=12/s"],
     "spec-decode": [THREE_SECONDS],
+    "spec-arms": [THREE_SECONDS],  # one point: the arms are the reference engine's own
     "probe": [THREE_SECONDS, "load.every=250ms", "slo.uptime.window=500ms", "sweep.repeat=2"],
     "soak": ["load.duration=2s", "load.rate=10/s", "slo.uptime.window=500ms", "sweep.repeat=2"],
     "cold-start": [

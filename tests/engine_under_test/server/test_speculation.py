@@ -71,8 +71,22 @@ def test_metrics_and_timings_tell_of_acceptance_by_place(start: Any) -> None:
         assert server.metric(f"vllm:spec_decode_num_{name}_total") == value
     assert server.metric("vllm:spec_decode_num_accepted_tokens_per_pos_total") == 15
     assert 'position="2"' in server.request("GET", "/metrics").body.decode()
+    assert told["net_speedup"] is None, "five steps, and no control among them"
     assert server.metric("engine:synthetic_acceptance_active") == 0
     assert "x-harness-synthetic-acceptance" not in reply.headers
+
+
+def test_the_net_speed_up_is_told_by_engine_and_request(start: Any) -> None:
+    server = start(num_blocks=256, spec=NGRAM)
+    forced = {"logit_bias": {"97": 100}, "temperature": 0, "prompt": "aaaa", "max_tokens": 400}
+    body = {**forced, "model": "debug"}
+    reply = server.request("POST", "/v1/completions", body, x_harness_timings="1")
+    told = [server.metric(f"engine:spec_decode_net_speedup{end}") for end in ("_low", "", "_high")]
+    assert 0 < told[0] <= told[1] <= told[2]
+    assert server.metric("engine:spec_decode_control_steps") >= 3
+    assert server.metric("engine:spec_decode_compared_tokens") > 64
+    # How large it is, is the machine's affair; that a request is told its own is ours.
+    assert reply.json["timings"]["net_speedup"] > 0
 
 
 def test_an_engine_without_speculation_has_no_such_counters(server: Any) -> None:
