@@ -8,6 +8,8 @@
 # make bench   CPU microseconds a chunk of our reader beside other clients, in one run
 # make bench-engine  the reference engine beside transformers and llama.cpp; where its steps' time goes;
 #                 what speculation is worth (15 min)
+# make bench-twin  the capacity twin: compilation, a million requests on one core; with
+#                 HARNESS_TRACES=FOLDER days of real traces
 # make bench-load  the same, then whole tools on one endpoint: PEERS="aiperf=VENV guidellm=VENV"
 
 PYTHON ?= python3
@@ -21,7 +23,7 @@ BLOCKS ?= 8
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo demo-gate test test-real check bench bench-engine bench-load clean
+.PHONY: setup demo demo-gate test test-real check bench bench-engine bench-twin bench-load clean
 
 setup: $(READY)
 
@@ -65,6 +67,9 @@ bench: $(READY)
 bench-engine: $(READY)
 	$(BIN)/python -m benchmarks.engine $(ENGINE_FLAGS)
 	$(BIN)/python -m benchmarks.spec
+
+bench-twin: $(READY)
+	$(BIN)/python -m benchmarks.twin
 
 bench-load: bench
 	$(if $(PEERS),$(BIN)/python -m benchmarks.peers --levels $(LEVELS) $(addprefix --tool ,$(PEERS)))

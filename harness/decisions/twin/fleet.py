@@ -39,9 +39,6 @@ class Fleet:
         self.rows = request_records(requests)
         self.replicas = replica_records(num_replicas)
         self._limits = limits_record(model, deployment, requests)
-        # As many above the least loaded as fill an eighth of a batch: a prefix is worth a short
-        # wait, not a long one.
-        self._limits["slack"] = max(1, deployment.max_batch // 8)
         self._room = np.zeros((num_replicas, 3, deployment.max_batch), np.int64)
         self._start, self._ids = np.zeros(len(requests) + 1, np.int64), np.zeros(0, np.int64)
         num_ids = 0
@@ -113,9 +110,10 @@ def simulate_fleet(
     """Serve all requests on replicas >= 1 of a kind.
 
     round_robin: in turns.  sticky: by session, modulo replicas.  least_loaded: fewest requests
-    waiting or running.  two_choices: the less loaded of two drawn from seed.  prefix_aware: the
-    longest cached prefix among those at most an eighth of a batch above the least loaded.  Loads
-    and caches are those at the instant of the arrival; ties go to the first.
+    waiting or running.  two_choices: the less loaded of two drawn from seed.  prefix_aware: fewest
+    tokens to compute before its answer begins, its own uncached ones included, plus tokens in the
+    KV cache of running sequences (what NVIDIA Dynamo's router weighs, at its default weight).
+    Loads and caches are those at the instant of the arrival; ties go to the first.
     Raises ValueError on an unknown router, and on `sticky` without sessions.
     """
     if replicas < 1:

@@ -236,8 +236,10 @@ def _preempt(d: Any, s: Any, req: Any, p: Any, heap: Any) -> None:
         req[i].num_done = req[i].n_out - (left + TOKEN_UNITS - 1) // TOKEN_UNITS
         kv_units = req[i].base_units + s.progress_units
         _publish(d, req, p, i, req[i].n_in + req[i].num_done - 1)
+        s.pending_tok += req[i].n_in + req[i].num_done
     else:
         s.prompt = NONE
+        s.pending_tok += req[i].computed
     _leave(d, s, req, p, i, kv_units)
     req[i].computed = 0
     req[i].status = WAITING
@@ -281,6 +283,7 @@ def _admit(d: Any, s: Any, req: Any, p: Any, i: int) -> None:
     if num_cached > 0:
         _take_cached(d, s, req, p, i, num_cached)
     req[i].computed = num_cached * d.shared_tok
+    s.pending_tok -= req[i].computed
     s.used_units += d.half_block_units
     if not d.is_watermark:
         s.used_units += _held_units(d, req, i, 0) - req[i].computed * TOKEN_UNITS
@@ -424,6 +427,7 @@ def _book(d: Any, s: Any, req: Any, p: Any, room: Any, k: int) -> None:
     s.running_s += span_s * s.num_running
     s.num_steps += k
     s.prefill_tok += k * s.num_prefill
+    s.pending_tok -= k * s.num_prefill
     s.progress_units += k * d.tau_units
     s.context_units += k * d.tau_units * s.num_decoding
     s.output_units += k * d.tau_units * s.num_decoding + s.num_finishing * TOKEN_UNITS
@@ -526,21 +530,20 @@ def _choose(
         if n > 1 and replicas[is_open[other]].num_present < replicas[is_open[one]].num_present:
             one = other
         return is_open[one]  # type: ignore[no-any-return]
-    if router in (LEAST_LOADED, PREFIX_AWARE):
+    if router == LEAST_LOADED:
         best = is_open[0]
         for r in is_open:
             if replicas[r].num_present < replicas[best].num_present:
                 best = r
-        if router == LEAST_LOADED:
-            return best  # type: ignore[no-any-return]
-        # The longest prefix among those at most `slack` requests above the least loaded.
-        most_present = replicas[best].num_present + d.slack
-        longest = _cached_blocks(d, req, _prefixes(shelf, replicas[best]), i)
+        return best  # type: ignore[no-any-return]
+    if router == PREFIX_AWARE:
+        best, least = is_open[0], math.inf
         for r in is_open:
-            if replicas[r].num_present <= most_present:
-                length = _cached_blocks(d, req, _prefixes(shelf, replicas[r]), i)
-                if length > longest:
-                    best, longest = r, length
+            s = replicas[r]
+            num_tok = s.pending_tok - _cached_blocks(d, req, _prefixes(shelf, s), i) * d.shared_tok
+            cost = num_tok + s.used_units / TOKEN_UNITS
+            if cost < least:
+                best, least = r, cost
         return best  # type: ignore[no-any-return]
     d.turn += 1
     return is_open[(d.turn - 1) % n]  # type: ignore[no-any-return]
@@ -560,6 +563,7 @@ def _join(s: Any, req: Any, i: int) -> None:
         req[s.last].behind = i
     s.last = i
     s.num_present += 1
+    s.pending_tok += req[i].n_in
 
 
 _RECORD = numba.from_dtype

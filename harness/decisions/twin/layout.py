@@ -25,7 +25,7 @@ LIMITS = np.dtype([
     ("is_watermark", "i8"), ("kv_units", "i8"), ("free_units", "i8"),
     ("half_block_units", "i8"), ("tau_units", "i8"),
     ("shared_tok", "i8"),  # size of a block with an id; 0: no prefix cache
-    ("slack", "i8"), ("turn", "i8"),  # of the routers: see _choose
+    ("turn", "i8"),  # whose it is by round robin
 ])  # fmt: skip
 
 REQUEST = np.dtype([
@@ -51,6 +51,7 @@ REPLICA = np.dtype([
     ("returned", "i8"),  # the preempted, before all of them
     ("table", "i8"),  # its row of blocks
     ("num_present", "i8"),  # in line or running
+    ("pending_tok", "i8"),  # of prompts present, not computed yet
     ("idle_oldest", "i8"), ("idle_newest", "i8"), ("num_idle", "i8"),  # blocks that nobody holds
     ("newest", "i8"), ("num_running", "i8"), ("num_decoding", "i8"),
     ("prompt", "i8"),  # the one prompt that is partly computed

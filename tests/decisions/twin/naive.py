@@ -82,6 +82,13 @@ class Stepper:
         shared = sum(n > 0 for n in self.holders.values()) * self.size
         return sum(map(self.held, self.running), Fraction(0)) + writes + shared
 
+    def cost(self) -> Fraction:
+        """Prompt tokens to compute, and tokens in the cache of the running."""
+        present = [s for s in [*self.line, *self.running] if not s.is_decoding]
+        shared = sum(n > 0 for n in self.holders.values()) * self.size
+        held = sum(map(self.held, self.running), Fraction(0)) + shared
+        return sum((s.to_compute - s.computed for s in present), Fraction(0)) + held
+
     def trim(self) -> None:
         while self.idle and self.used() + len(self.idle) * self.size > self.d.kv_tokens:
             del self.holders[self.idle.pop(0)]
@@ -243,16 +250,10 @@ def choose(
         others = [r for r in range(n) if r != one]
         other = others[int(draw[1] * (n - 1))] if others else one
         return other if loads[other] < loads[one] else one
-    least = loads.index(min(loads))
-    if router == "least_loaded":
-        return least
-    near = min(loads) + max(1, replicas[0].d.max_batch // 8)
-    longest = max(r.match(s) for r, load in zip(replicas, loads, strict=True) if load <= near)
-    if replicas[least].match(s) == longest:
-        return least
-    return next(
-        r for r in range(n) if loads[r] <= near and replicas[r].match(s) == longest
-    )  # fmt: skip
+    costs = loads
+    if router == "prefix_aware":
+        costs = [r.cost() - r.match(s) * r.size for r in replicas]
+    return costs.index(min(costs))
 
 
 def run(
