@@ -24,7 +24,7 @@ from engine_under_test.metrics import EngineMetrics
 from engine_under_test.request import FinishReason, Request, RequestOutput
 from engine_under_test.server.app import App, ServerState
 from engine_under_test.server.build import ModelSource, ServerOptions, build
-from engine_under_test.server.serve import SWITCH_INTERVAL_S, bind, make_server
+from engine_under_test.server.serve import bind, make_server, settle
 from engine_under_test.stats import EngineStats
 
 STEP_S = 0.0005
@@ -117,6 +117,7 @@ async def main() -> None:
     args = parser.parse_args()
     sock = bind("127.0.0.1", 0)
     server = make_server(App(make_state(args.core)))
+    settle()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
         await asyncio.sleep(0.01)
@@ -129,6 +130,7 @@ async def main() -> None:
     count: Count = await asyncio.to_thread(ours.recv)
     cpu_s = _cpu_s() - before
     load.join()
+    assert count.num_events > args.streams * args.tokens // 2, f"only {count.num_events} events"
     server.should_exit = True
     await serving
     result = {
@@ -149,9 +151,6 @@ def _cpu_s() -> float:
 
 
 if __name__ == "__main__":
-    import sys
-
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         import uvloop
 

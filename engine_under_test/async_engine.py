@@ -212,22 +212,24 @@ class AsyncEngine:
         for request_id, error in message.refused:
             if live := self._live.pop(request_id, None):
                 live.stream.close(error)
+        lives, end_ns = self._live, message.end_ns
+        gaps: dict[int, int] = {}  # when a request's last tokens came -> how many such requests
         for output in message.outputs:
-            live = self._live.get(output.request_id)
+            live = lives.get(output.request_id)
             if live is None:
                 continue  # released while this step ran
-            self._observe_tokens(live, output, message.end_ns)
+            if num_new := len(output.new_token_ids):
+                if live.num_tokens:
+                    gaps[live.last_ns] = gaps.get(live.last_ns, 0) + 1
+                live.num_tokens += num_new
+                live.last_ns = end_ns
             if output.finish_reason is not None:
-                del self._live[output.request_id]
+                del lives[output.request_id]
                 self._record(live, output.finish_reason)
-            live.stream.put(Arrival(output, message.end_ns))
-
-    def _observe_tokens(self, live: _Live, output: RequestOutput, end_ns: int) -> None:
-        if output.new_token_ids:
-            if self._metrics is not None and live.num_tokens:
-                self._metrics.inter_token_s.observe((end_ns - live.last_ns) / 1e9)
-            live.num_tokens += len(output.new_token_ids)
-            live.last_ns = end_ns
+            live.stream.put(Arrival(output, end_ns))
+        if self._metrics is not None:
+            for last_ns, count in gaps.items():
+                self._metrics.inter_token_s.observe((end_ns - last_ns) / 1e9, count)
 
     def _record(self, live: _Live, reason: FinishReason) -> None:
         if self._metrics is not None:

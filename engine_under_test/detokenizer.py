@@ -23,16 +23,29 @@ class IncrementalDetokenizer(Protocol):
 
 
 class ByteDetokenizer:
-    """For byte-level vocabularies: every token is bytes, so the cost a token is constant."""
+    """For byte-level vocabularies: every token is bytes, so the cost a token is constant.
 
-    def __init__(self, token_bytes: Callable[[int], bytes]) -> None:
+    whole_text: of a token, where its bytes are whole characters: nearly all are, and where no
+    character is open such a token reads alone as it reads here.
+    """
+
+    def __init__(
+        self, token_bytes: Callable[[int], bytes], whole_text: Callable[[int], str | None]
+    ) -> None:
         self._token_bytes = token_bytes
+        self._whole_text = whole_text
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._is_open = False  # a character has begun and not ended
 
     def push(self, token_id: int) -> str:
-        return self._decoder.decode(self._token_bytes(token_id))
+        if not self._is_open and (text := self._whole_text(token_id)) is not None:
+            return text
+        text = self._decoder.decode(self._token_bytes(token_id))
+        self._is_open = bool(self._decoder.getstate()[0])
+        return text
 
     def flush(self) -> str:
+        self._is_open = False
         return self._decoder.decode(b"", True)
 
 

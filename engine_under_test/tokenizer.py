@@ -94,6 +94,7 @@ class Tokenizer:
         self._byte_of = _byte_of_char() if _is_byte_level(parts) else None
         self._longest = 0 if _shrinks(parts) else max(map(len, backend.get_vocab()), default=0)
         self._bytes: dict[int, bytes] = dict.fromkeys(self.special_ids, b"")
+        self._whole_texts: dict[int, str | None] = {}
 
     @classmethod
     def from_path(cls, path: Path) -> Tokenizer:
@@ -165,6 +166,18 @@ class Tokenizer:
             found = self._bytes[token_id] = self._compute_bytes(token_id)
         return found
 
+    def whole_text(self, token_id: int) -> str | None:
+        """The same as text; None where the bytes are not whole characters."""
+        try:
+            return self._whole_texts[token_id]
+        except KeyError:
+            try:
+                text = self.token_bytes(token_id).decode()
+            except UnicodeDecodeError:
+                text = None
+            self._whole_texts[token_id] = text
+            return text
+
     def token_text(self, token_id: int) -> str:
         """How one token reads in a log-probability table; special tokens by their name."""
         if token_id in self.special_ids:
@@ -187,7 +200,7 @@ class Tokenizer:
     def detokenizer(self) -> IncrementalDetokenizer:
         """A fresh incremental decoder for one sequence."""
         if self._byte_of is not None:
-            return ByteDetokenizer(self.token_bytes)
+            return ByteDetokenizer(self.token_bytes, self.whole_text)
         return WindowDetokenizer(self.decode)
 
     def _compute_bytes(self, token_id: int) -> bytes:

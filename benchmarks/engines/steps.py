@@ -30,7 +30,7 @@ from engine_under_test.server.app import App
 from engine_under_test.server.build import ServerOptions, build, find_model
 from engine_under_test.server.exchange import Exchange
 from engine_under_test.server.sequence import Sequence
-from engine_under_test.server.serve import SWITCH_INTERVAL_S, bind, make_server
+from engine_under_test.server.serve import bind, make_server, settle
 from engine_under_test.server.sse import Dialect
 
 PARTS: tuple[tuple[str, Any, str], ...] = (
@@ -113,7 +113,7 @@ async def measure(model: str, levels: list[int], num_tokens: int) -> list[dict[s
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
         await asyncio.sleep(0.01)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    settle()
     for level in levels:
         for attempt in range(2):  # the first one warms up
             clock.clear()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..async_engine import Arrival, AsyncEngine, EngineDead, Stream
 from ..errors import EngineError
@@ -23,15 +23,8 @@ from .exchange import ClientGone, Exchange, watch
 from .sequence import Delta, Sequence
 from .sse import DONE, Dialect, error_event
 
-
-class Change(NamedTuple):
-    """What one step changed; usage as of that step, where the client wants it in every chunk."""
-
-    sequence: Sequence
-    delta: Delta
-    usage: dict[str, Any] | None
-
-
+# What one step changed; usage as of that step, where the client wants it in every chunk.
+Change = tuple[Sequence, Delta, dict[str, Any] | None]
 CUT_BYTES = 20  # less than any event has, so a cut always falls inside the last one
 EVENT_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -74,6 +67,7 @@ class Answer:
         self._wishes = wishes
         self._fault = fault
         self._injected: ApiError | None = None  # an error that is to come mid-stream
+        self._num_closed = 0  # sequences that the engine has let go of
         self._num_steps = 0  # counted where a fault waits for its step
         self._written_ns = 0
 
@@ -107,7 +101,7 @@ class Answer:
 
     @property
     def _is_done(self) -> bool:
-        return all(s.is_closed for s in self._sequences)
+        return self._num_closed == len(self._sequences)
 
     async def _stream(self, stream: Stream) -> None:
         while True:
@@ -166,6 +160,7 @@ class Answer:
             sequence = self._by_id[output.request_id]
             was_over = sequence.is_over
             delta = sequence.push(output, end_ns)
+            self._num_closed += sequence.is_closed
             if sequence.error:
                 raise _failure_of(sequence)
             if not was_over and output.prompt_logprobs is None:
@@ -176,14 +171,16 @@ class Answer:
 
     def _render(self, changes: list[Change]) -> str:
         """The events of one step; a step without printable text has none, unless usage is due."""
-        return "".join(
-            self._dialect.chunk(change.sequence, change.delta, change.usage)
-            for change in changes
-            if change.usage is not None or not change.delta.is_empty
-        )
+        chunk = self._dialect.chunk
+        events = [
+            chunk(sequence, delta, told)
+            for sequence, delta, told in changes
+            if delta.text or told is not None or delta.finish_reason is not None
+        ]
+        return events[0] if len(events) == 1 else "".join(events)
 
     def _change(self, sequence: Sequence, delta: Delta) -> Change:
-        return Change(sequence, delta, usage([sequence]) if self._wishes.is_continuous else None)
+        return sequence, delta, usage([sequence]) if self._wishes.is_continuous else None
 
     def _extras(self, has_usage: bool) -> dict[str, Any]:
         extras: dict[str, Any] = {}

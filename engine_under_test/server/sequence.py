@@ -66,6 +66,9 @@ class Sequence:
         self._checker = kind(stops) if stops else None
         self._pieces: list[str] = []
         self._pending_logprobs: list[TokenLogprob] = []
+        is_told = request.params.logprobs is not None or request.params.prompt_logprobs is not None
+        # Every token is shown as it comes: nothing is looked for, put before or told beside it.
+        self._is_plain = not (stops or echo or is_told)
         if request.params.prompt_logprobs is not None:
             self._pending_logprobs.append(TokenLogprob(request.prompt_ids[0], nan, UNRANKED))
 
@@ -86,6 +89,8 @@ class Sequence:
     def push(self, output: RequestOutput, end_ns: int) -> Delta:
         """Take the output of a step that ended at end_ns; returns what may be shown now."""
         reason = output.finish_reason
+        if reason is None and self._is_plain and not (self.finish_reason or self.is_echo_only):
+            return self._extend(output.new_token_ids)
         self.is_closed = reason is not None
         if reason is FinishReason.ERROR:
             self.error = output.error or "the engine could not finish this request"
@@ -101,6 +106,16 @@ class Sequence:
             if not self.is_over:
                 self.finish_reason = str(reason)
         return self._delta(text)
+
+    def _extend(self, token_ids: list[int]) -> Delta:
+        """What push does in nearly every step of nearly every answer: more tokens, more text."""
+        self.num_tokens += len(token_ids)
+        if len(token_ids) == 1:
+            text = self._detokenizer.push(token_ids[0])
+        else:
+            text = "".join(map(self._detokenizer.push, token_ids))
+        self._pieces.append(text)
+        return Delta(text)
 
     def cut(self) -> Delta:
         """End the answer here as if the model had stopped."""
