@@ -78,7 +78,12 @@ def serve(args: argparse.Namespace) -> None:
         spec=spec_of(args, source, find_model),
     )
     options = ServerOptions(
-        args.served_model_name, api_key, args.strict_api, args.fault_plan, args.adapters
+        args.served_model_name,
+        api_key,
+        args.strict_api,
+        args.fault_plan,
+        args.adapters,
+        touches_cache=True,
     )
     try:
         sock = bind(args.host, args.port)

@@ -110,6 +110,14 @@ class EngineCore:
         request.timings.admitted_ns = request.timings.admitted_ns or time.monotonic_ns()
         self._scheduler.add(request)
 
+    def touch_cache(self) -> None:
+        """Have the operating system provide the whole KV cache now, before the first request.
+
+        Otherwise each block's first use waits for its pages, which is 5 % of the time of a decode
+        of 64 sequences of SmolLM2-135M. Takes some 0.3 ms a megabyte.
+        """
+        self._runner.touch_cache()
+
     def abort(self, request_id: str) -> None:
         """Drop a request and free its blocks now. No output follows; unknown ids are ignored."""
         self._scheduler.abort(request_id)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .attention import make_backend
+from .attention import SdpaBackend, make_backend
 from .batch import FlatBatch, IntArray, RowTable, batch_order, build_batch
 from .device import to_device
 from .logit_edits import LogitEdits
@@ -103,6 +103,11 @@ class ModelRunner:
                 self._rows, self._sampler, num_blocks, max_batched_tok
             )
         self.graphs: GraphRunner | None = self._make_graphs(max_rows) if uses_graphs else None
+
+    def touch_cache(self) -> None:
+        """See EngineCore."""
+        if isinstance(self._attention, SdpaBackend):
+            self._attention.touch()
 
     def execute(self, out: SchedulerOutput) -> SampledTokens:
         """Compute a step. Tokens come back in the order of out.seqs, [] where none was due."""

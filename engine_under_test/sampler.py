@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .argmax import argmax
 from .batch import BoolArray, IntArray
 from .device import CPU, to_device
 from .device_rows import DeviceRows
@@ -147,7 +148,7 @@ class Sampler:
         """
         needs = int(np.bitwise_or.reduce(plan.needs))
         if not needs & _Need.DRAW:
-            return logits.argmax(dim=-1)
+            return argmax(logits)
         if self._row_table is not None:
             return self._draw_by_kernel(logits, plan, needs)
         return self._draw_mixed(logits, plan)
@@ -180,7 +181,7 @@ class Sampler:
         """
         self._edit(logits, rows, requests, offsets, bitmask)
         is_drawn = torch.from_numpy(self.is_drawn(rows)).to(logits.device)
-        best = logits.argmax(dim=-1, keepdim=True)
+        best = argmax(logits).unsqueeze(1)
         self._filter(logits, rows, self._needs[rows])
         one_hot = torch.zeros_like(logits).scatter_(1, best, 1.0)
         return torch.where(is_drawn.unsqueeze(1), logits.softmax(dim=-1), one_hot)
@@ -194,7 +195,7 @@ class Sampler:
     ) -> list[int]:
         """What each row would give at temperature 0. Arguments as for `sample`."""
         self._edit(logits, rows, requests, offsets, None)
-        tokens: list[int] = logits.argmax(dim=-1).tolist()
+        tokens: list[int] = argmax(logits).tolist()
         return tokens
 
     def wants_logprobs(self, rows: IntArray) -> bool:
@@ -264,7 +265,7 @@ class Sampler:
         if is_drawn.all():
             keeps_raw = (needs & _Need.LOGPROBS).any()
             return self._draw(logits.clone() if keeps_raw else logits, rows, needs, keys)
-        tokens = logits.argmax(dim=-1)
+        tokens = argmax(logits)
         drawn = np.flatnonzero(is_drawn)
         places = torch.from_numpy(drawn)
         chosen = [keys[i] for i in drawn.tolist()]
@@ -283,7 +284,7 @@ class Sampler:
             scores[row, token] += gumbel_of(noise_keys[row], token)
         else:
             scores += gumbel_of(noise_keys.unsqueeze(1), self._token_ids)
-        return scores.argmax(dim=-1)
+        return argmax(scores)
 
     def _filter(self, scores: torch.Tensor, rows: IntArray, needs: IntArray) -> None:
         """Temperature, min_p, top_k and top_p in place; greedy rows keep neutral values."""

@@ -45,6 +45,7 @@ def ours(model: str, dtype: str) -> Ready:
         max_num_batched_tokens=STEP_TOKENS,
     )
     engine = EngineCore(config)
+    engine.touch_cache()  # as the server does
 
     @contextmanager
     def ready(job: Job) -> Iterator[Timed]:

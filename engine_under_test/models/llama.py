@@ -24,6 +24,9 @@ from .matrix import AnyMatrix, Matrix
 from .ops import LayerOps, TorchOps
 from .rope import as_pairs, rotation_table
 
+CACHED_BYTES = 64 * 2**20  # float32 weights up to this stay in the last-level cache between steps
+MOST_COPIED_BYTES = 2 * 2**30  # more are not kept in two arrangements
+
 
 @dataclass(slots=True)
 class LayerWeights:
@@ -128,10 +131,16 @@ class Llama:
 
     def pack(self) -> None:
         """Arrange the matrices for running; after it slots() has nothing to give."""
-        self.lm_head = _packed(self.lm_head)
+        is_streamed = self._is_streamed()
+        self.lm_head = _packed(self.lm_head, is_streamed)
         for w in self.layers:
-            w.qkv, w.out = _packed(w.qkv), _packed(w.out)
-            w.gate_up, w.down = _packed(w.gate_up), _packed(w.down)
+            w.qkv, w.out = _packed(w.qkv, is_streamed), _packed(w.out, is_streamed)
+            w.gate_up, w.down = _packed(w.gate_up, is_streamed), _packed(w.down, is_streamed)
+
+    def _is_streamed(self) -> bool:
+        """Whether float32 weights come from memory at every step, and a second copy is bearable."""
+        num_bytes = self.config.costs("float32").streamed_bytes
+        return CACHED_BYTES < num_bytes <= MOST_COPIED_BYTES
 
     def slots(self) -> Iterator[tuple[str, WeightSlot]]:
         """Every tensor of a Hugging Face checkpoint, by name, and where it belongs here."""
@@ -169,8 +178,8 @@ class Llama:
             yield m + "down_proj.weight", WeightSlot(_weight(w.down), (d, ffn))
 
 
-def _packed(matrix: AnyMatrix) -> AnyMatrix:
-    return matrix.packed() if isinstance(matrix, Matrix) else matrix
+def _packed(matrix: AnyMatrix, is_streamed: bool) -> AnyMatrix:
+    return matrix.packed(is_streamed) if isinstance(matrix, Matrix) else matrix
 
 
 def _weight(matrix: AnyMatrix) -> torch.Tensor:

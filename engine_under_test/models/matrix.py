@@ -1,8 +1,10 @@
 """A weight matrix, laid out as the processor's matrix product reads it fastest.
 
-float32 products read columns that lie together; bfloat16 products read blocks that oneDNN arranges
-once, at load: without that every product rearranges the whole matrix again, which on one x86 core
-costs more than the product itself until eight rows share it (0.6 of the time after packing).
+Small float32 products read columns that lie together; bfloat16 products read blocks that oneDNN
+arranges once, at load: without that every product rearranges the whole matrix again, which on one
+x86 core costs more than the product itself until eight rows share it (0.6 of the time after
+packing). float32 weights that come from memory at every step are kept in both arrangements: oneDNN
+reads its blocks in the order in which they lie, which is what counts while few rows share the way.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from engine_under_test.device import CPU
 
 # oneDNN arranges for a number of rows; any number may be multiplied, and 1..256 measured alike.
 _TYPICAL_ROWS = 16
+# Rows from which on the product itself, not the way from memory, takes a streamed matrix' time: MKL
+# is the faster one there, and for a single row (SmolLM2-135M on one x86 core; see docs/results).
+_MOST_STREAMED_ROWS = 24
 
 
 class Matrix:
@@ -38,15 +43,47 @@ class Matrix:
         """total [T, out] + the product, as a new tensor."""
         return torch.addmm(total, x, self.weight.t())
 
-    def packed(self) -> Matrix | PackedMatrix:
+    def packed(self, is_streamed: bool = False) -> Matrix | PackedMatrix:
         """The same matrix for running only: the weights cannot be read back. self may be dropped.
 
-        Itself where packing gains nothing or the processor multiplies no bfloat16.
+        is_streamed: it comes from memory at every step. Itself where packing gains nothing or the
+        processor multiplies no bfloat16.
         """
         weight = self.weight
-        if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not can_pack():
+        if weight.device.type != "cpu":
+            return self
+        if weight.dtype == torch.float32 and is_streamed and torch._C._has_mkldnn:
+            return StreamedMatrix(weight)
+        if weight.dtype != torch.bfloat16 or not can_pack():
             return self
         return PackedMatrix(self.weight)
+
+
+class StreamedMatrix(Matrix):
+    """A float32 matrix in MKL's arrangement and, for few rows, in oneDNN's: twice the memory."""
+
+    __slots__ = ("_is_by_columns", "_packed")
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self.weight = weight
+        self._packed = _reordered(weight.contiguous())
+        # Rows that lie together are what MKL reads slowly: an embedding that is the head as well.
+        self._is_by_columns = weight.stride(0) == 1
+
+    def product(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """See Matrix."""
+        if self._is_for_packed(len(x)):
+            return _packed_product(x, self._packed, bias)
+        return F.linear(x, self.weight, bias)
+
+    def add_product(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """See Matrix. Where rows are few the sum is rounded once more than addmm's would be."""
+        if self._is_for_packed(len(x)):
+            return _packed_product(x, self._packed, None).add_(total)
+        return torch.addmm(total, x, self.weight.t())
+
+    def _is_for_packed(self, num_rows: int) -> bool:
+        return num_rows > 1 and (num_rows <= _MOST_STREAMED_ROWS or not self._is_by_columns)
 
 
 class PackedMatrix:
@@ -55,14 +92,11 @@ class PackedMatrix:
     __slots__ = ("_packed",)
 
     def __init__(self, weight: torch.Tensor) -> None:
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS)
+        self._packed = _reordered(weight)
 
     def product(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """See Matrix."""
-        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self._packed, bias, "none", [], ""
-        )
-        return result
+        return _packed_product(x, self._packed, bias)
 
     def add_product(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """See Matrix. The sum is rounded once more than addmm's would be."""
@@ -70,6 +104,18 @@ class PackedMatrix:
 
 
 AnyMatrix = Matrix | PackedMatrix
+
+
+def _reordered(weight: torch.Tensor) -> torch.Tensor:
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS)
+    return packed
+
+
+def _packed_product(
+    x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return result
 
 
 def can_pack() -> bool:

@@ -51,6 +51,7 @@ class ServerOptions:
     is_strict: bool = False
     fault_plan: Path | None = None
     adapters: Path | None = None  # the one folder that adapters may load from
+    touches_cache: bool = False  # have all of the KV cache's memory before the first request
 
 
 def shipped_models() -> list[str]:
@@ -82,6 +83,8 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
     faults = _read_faults(options.fault_plan)
     tokenizer = _read_tokenizer(source.directory)
     core = EngineCore(config)
+    if options.touches_cache:
+        core.touch_cache()
     _warm_up(core, tokenizer)
     core.step_hook = slow_steps(faults) if faults else None
     fault_header = faults.header if faults else ""

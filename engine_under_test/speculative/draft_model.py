@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from engine_under_test.argmax import argmax
 from engine_under_test.attention import make_backend
 from engine_under_test.batch import IntArray, RowTable, Span, lay_out
 from engine_under_test.models import LoadedModel
@@ -195,7 +196,7 @@ class DraftModel:
             trial_key(r.params.seed or 0, r.num_tokens + n, _DRAFT, r.num_tokens)
             for r, n in zip(requests, offsets, strict=True)
         ]
-        tokens: list[int] = (q.log() + gumbel(keys, self._token_ids)).argmax(dim=-1).tolist()
+        tokens: list[int] = argmax(q.log() + gumbel(keys, self._token_ids)).tolist()
         return tokens, q
 
     def _is_sure(self, logits: torch.Tensor) -> list[bool]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from engine_under_test.argmax import argmax
 from engine_under_test.batch import IntArray
 from engine_under_test.noise import gumbel, stream_key, trial_key, uniform
 from engine_under_test.plan import SampledTokens
@@ -131,7 +132,7 @@ class Judge:
             for r, n in zip(requests, accepted, strict=True)
         ]
         noise = gumbel(keys, torch.arange(vocab_size, device=p.device))
-        last: list[int] = (judged.weights.log() + noise).argmax(dim=-1).tolist()
+        last: list[int] = argmax(judged.weights.log() + noise).tolist()
         tokens = [
             [*r.draft_ids[:n], own] for r, n, own in zip(requests, accepted, last, strict=True)
         ]
