@@ -103,6 +103,7 @@ class TorchOps:
         return attention.forward(heads[:, :num_heads], heads[:, num_heads:], layer, meta)
 
 
+MANY_ROWS = 48
 _SIGNS = {
     dtype: torch.tensor([[1.0], [-1.0]], dtype=dtype)
     for dtype in (torch.float32, torch.bfloat16, torch.float64)
@@ -113,7 +114,13 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension of x [T, D]; weight [2, D].
 
     On CPU F.rms_norm is six operations and layer_norm is one. The mean of (x, -x) is zero and its
-    variance is mean(x^2), so the first half of its layer norm is the RMS norm of x.
+    variance is mean(x^2), so the first half of its layer norm is the RMS norm of x. Twice the work
+    in a third of the calls: where rows are many, the formula itself takes 0.4 of the time.
     """
+    if len(x) >= MANY_ROWS and x.dtype != torch.bfloat16:  # whose sums would be rounded
+        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        normed: torch.Tensor = (x * scale).mul_(weight[0])
+        return normed
     mirrored = x.unsqueeze(1) * _SIGNS[x.dtype]  # [T, 2, D]
     return torch.layer_norm(mirrored, weight.shape, weight, None, eps)[:, 0]
