@@ -305,7 +305,11 @@ def _plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
     Running sequences are served in order of arrival and only the newest can be a prompt cut short
     by the budget: as long as it is, nobody is admitted behind it.
     """
-    rest = d.budget - s.num_decoding * d.tok_per_decoder
+    # What a decoding sequence takes for sure: with `last`, drafts are granted after all else.
+    tok_each, gain = 1 + d.gamma, d.tau_units
+    if d.drafts_last:
+        tok_each, gain = 1, TOKEN_UNITS
+    rest = d.budget - s.num_decoding * tok_each
     chunk, area, num_prefill = 0, 0.0, 0
     if s.prompt != NONE:
         i = s.prompt
@@ -313,12 +317,12 @@ def _plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
 
     # Memory: while the step's growth overflows, the newest gives way. The last one never does.
     has_preempted = False
-    growth = (s.num_decoding * d.tau_units + chunk * TOKEN_UNITS) * d.is_watermark
+    growth = (s.num_decoding * gain + chunk * TOKEN_UNITS) * d.is_watermark
     while s.num_running > 1 and s.used_units + growth > d.kv_units:
         _trim(d, s, p, growth)
         _preempt(d, s, req, p, room[HEAP])
         chunk = 0  # if there was a prompt, it was the newest
-        growth = s.num_decoding * d.tau_units
+        growth = s.num_decoding * gain
         has_preempted = True
     _trim(d, s, p, growth)
 
@@ -362,11 +366,22 @@ def _plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
             s.prompt, s.chunk = i, chunk
         i = _next_in_line(s)
 
-    num_tok = s.num_decoding * d.tok_per_decoder + num_prefill
+    # Nobody is preempted for a draft, and what admission keeps free stays free.
+    most_units = d.kv_units
+    if d.drafts_last and rest >= s.num_decoding * d.gamma:
+        more = s.num_decoding * (d.tau_units - gain) * d.is_watermark
+        if more == 0 or s.used_units + growth + more <= d.kv_units - d.free_units:
+            tok_each, gain = 1 + d.gamma, d.tau_units
+            growth += more
+            if more > 0:
+                most_units -= d.free_units
+
+    num_tok = s.num_decoding * tok_each + num_prefill
     s.first_step_s = max(d.a0, d.b + d.a1 * num_tok) + d.c * (s.context_units / TOKEN_UNITS)
     s.first_step_s += d.d * s.num_decoding + d.e * area
-    s.longer_s = d.c * (s.num_decoding * d.tau_units / TOKEN_UNITS) + d.e * s.chunk * s.chunk
-    s.num_prefill, s.growth_units, s.is_planned = num_prefill, growth, 1
+    s.longer_s = d.c * (s.num_decoding * gain / TOKEN_UNITS) + d.e * s.chunk * s.chunk
+    s.num_prefill, s.growth_units, s.gain_units = num_prefill, growth, gain
+    s.is_planned = 1
 
     # The last chunk of a prompt and a step that preempted stand alone.
     k = UNBOUNDED
@@ -377,9 +392,9 @@ def _plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
         k = (req[i].n_in + req[i].num_done - req[i].computed - 1) // s.chunk
     if s.num_decoding > 0:
         left = req[room[HEAP, 0]].end_units - s.progress_units
-        k = min(k, (left + d.tau_units - 1) // d.tau_units)
-    if d.is_watermark and s.num_running > 1:
-        k = min(k, (d.kv_units - s.used_units) // growth)
+        k = min(k, (left + gain - 1) // gain)
+    if d.is_watermark and (s.num_running > 1 or most_units < d.kv_units):
+        k = min(k, (most_units - s.used_units) // growth)
     # With all tokens spent, or no room, an arrival changes nothing.
     if s.blocked_by == FREE and i != NONE and k > 1 and s.chunk == 0:
         k = _first_boundary(s, req[i].enter_s, k)
@@ -428,9 +443,9 @@ def _book(d: Any, s: Any, req: Any, p: Any, room: Any, k: int) -> None:
     s.num_steps += k
     s.prefill_tok += k * s.num_prefill
     s.pending_tok -= k * s.num_prefill
-    s.progress_units += k * d.tau_units
-    s.context_units += k * d.tau_units * s.num_decoding
-    s.output_units += k * d.tau_units * s.num_decoding + s.num_finishing * TOKEN_UNITS
+    s.progress_units += k * s.gain_units
+    s.context_units += k * s.gain_units * s.num_decoding
+    s.output_units += k * s.gain_units * s.num_decoding + s.num_finishing * TOKEN_UNITS
     s.used_units += k * s.growth_units
     s.peak_units = max(s.peak_units, s.used_units)
     s.is_planned = 0

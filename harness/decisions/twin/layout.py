@@ -21,7 +21,7 @@ FREE, BATCH_FULL, KV_FULL, BUDGET_SPENT = range(4)  # why the first in line is n
 
 LIMITS = np.dtype([
     ("a0", "f8"), ("b", "f8"), ("a1", "f8"), ("c", "f8"), ("e", "f8"), ("d", "f8"),
-    ("max_batch", "i8"), ("budget", "i8"), ("tok_per_decoder", "i8"),
+    ("max_batch", "i8"), ("budget", "i8"), ("gamma", "i8"), ("drafts_last", "i8"),
     ("is_watermark", "i8"), ("kv_units", "i8"), ("free_units", "i8"),
     ("half_block_units", "i8"), ("tau_units", "i8"),
     ("shared_tok", "i8"),  # size of a block with an id; 0: no prefix cache
@@ -59,8 +59,8 @@ REPLICA = np.dtype([
     ("context_units", "i8"), ("used_units", "i8"), ("peak_units", "i8"),
     # the step that comes next, once planned
     ("is_planned", "i8"), ("most_steps", "i8"), ("first_step_s", "f8"), ("longer_s", "f8"),
-    ("chunk", "i8"), ("growth_units", "i8"), ("num_finishing", "i8"), ("num_prefill", "i8"),
-    ("blocked_by", "i8"),
+    ("chunk", "i8"), ("growth_units", "i8"), ("gain_units", "i8"),
+    ("num_finishing", "i8"), ("num_prefill", "i8"), ("blocked_by", "i8"),
     ("num_steps", "i8"), ("busy_s", "f8"), ("running_s", "f8"), ("prefill_tok", "i8"),
     ("preemptions", "i8"), ("output_units", "i8"), ("blocked_s", "f8", (4,)),
 ])  # fmt: skip
@@ -78,7 +78,8 @@ def limits_record(model: StepModel, deployment: Deployment, requests: Requests) 
         row[name] = getattr(model, name)
     row["max_batch"] = deployment.max_batch
     row["budget"] = deployment.max_batched_tokens
-    row["tok_per_decoder"] = 1 + deployment.gamma
+    row["gamma"] = deployment.gamma
+    row["drafts_last"] = deployment.drafts == "last"
     row["is_watermark"] = deployment.memory == "watermark"
     for name in ("kv_units", "free_units", "half_block_units", "tau_units"):
         row[name] = getattr(deployment, name)

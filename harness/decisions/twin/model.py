@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 Memory = Literal["watermark", "reserve"]
+Drafts = Literal["last", "first"]
 
 # KV and progress are counted in integer parts of a token, so that a fractional mean accepted
 # length never decides by a rounding error whether a sequence fits or has ended.
@@ -63,8 +64,11 @@ class Deployment:
     1 % free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
     output and never preempts.  block_tok: KV block; half of one is lost to each running sequence.
     gamma: drafts a decoding sequence tries each step.  tau: mean accepted length, the bonus token
-    included (1..gamma + 1), kept to 2^-20 token.  prefix_cache: blocks with equal ids are computed
-    once while they last: idle ones share what active sequences leave, least recently used go first.
+    included (1..gamma + 1), kept to 2^-20 token.  drafts: `last` grants them from the tokens that
+    prompts leave and from memory that admission need not keep free, to all sequences of a step or
+    to none, which then gain one token (the reference engine); `first` always, before prompts
+    (vLLM).  prefix_cache: blocks with equal ids are computed once while they last: idle ones share
+    what active sequences leave, the least recently used go first.
     """
 
     max_batch: int
@@ -74,11 +78,14 @@ class Deployment:
     block_tok: int = 16
     gamma: int = 0
     tau: float = 1.0
+    drafts: Drafts = "last"
     prefix_cache: bool = False
 
     def __post_init__(self) -> None:
         if self.memory not in ("watermark", "reserve"):
             raise ValueError(f"deployment: memory is {self.memory!r}, not watermark or reserve")
+        if self.drafts not in ("last", "first"):
+            raise ValueError(f"deployment: drafts is {self.drafts!r}, not last or first")
         for name in ("max_batch", "max_batched_tokens", "kv_tokens", "block_tok"):
             if getattr(self, name) < 1:
                 raise ValueError(f"deployment: {name} is {getattr(self, name)}, below 1")
@@ -87,10 +94,11 @@ class Deployment:
                 f"deployment: tau {self.tau} with {self.gamma} drafts; "
                 "a step yields 1 to gamma + 1 tokens"
             )
-        if self.max_batched_tokens < self.max_batch * (1 + self.gamma):
+        least_tok = 1 + self.gamma * (self.drafts == "first")
+        if self.max_batched_tokens < self.max_batch * least_tok:
             raise ValueError(
                 f"deployment: {self.max_batched_tokens} tokens a step cannot serve "
-                f"{self.max_batch} sequences of {1 + self.gamma}; "
+                f"{self.max_batch} sequences of {least_tok}; "
                 "raise max_batched_tokens or lower max_batch"
             )
 

@@ -19,7 +19,8 @@ class Sequence:
     n_out: int
     generated: Fraction = Fraction(0)  # tokens emitted; a fraction while between two
     computed: Fraction = Fraction(0)  # tokens in the KV cache
-    writes: Fraction = Fraction(0)  # tokens of the coming step
+    writes: Fraction = Fraction(0)  # tokens that the coming step adds
+    tokens: int = 0  # tokens that it computes
     is_decoding: bool = False
     scheduled: Fraction | None = None
     first: Fraction | None = None
@@ -62,6 +63,7 @@ class Stepper:
         self.line: list[Sequence] = []
         self.arrivals = sorted({s.arrival for s in sequences})
         self.running: list[Sequence] = []
+        self.rest = 0  # tokens of the coming step that nobody took
         self.now = Fraction(-(10**6))
         self.result = Result(sequences)
         self.holders: dict[int, int] = {}  # of every cached block
@@ -123,13 +125,25 @@ class Stepper:
         rest = self.d.max_batched_tokens
         for s in self.running:
             if s.is_decoding:
-                s.writes = self.tau
-                rest -= 1 + self.d.gamma
+                s.writes = self.tau if self.d.drafts == "first" else Fraction(1)
+                s.tokens = 1 + self.d.gamma if self.d.drafts == "first" else 1
+                rest -= s.tokens
         for s in self.running:
             if not s.is_decoding:
                 s.writes = min(s.to_compute - s.computed, Fraction(rest))
-                rest -= int(s.writes)
+                s.tokens = int(s.writes)
+                rest -= s.tokens
         return rest
+
+    def grant_drafts(self) -> None:
+        """After all else: where tokens are left for all, and no memory that is kept free."""
+        decoding = [s for s in self.running if s.is_decoding]
+        more = len(decoding) * (self.tau - 1)
+        kept = int(self.d.kv_tokens * 0.01)
+        fits = self.reserves or not more or self.used() + more + kept <= self.d.kv_tokens
+        if self.d.drafts == "last" and self.rest >= len(decoding) * self.d.gamma and fits:
+            for s in decoding:
+                s.writes, s.tokens = self.tau, 1 + self.d.gamma
 
     def make_room(self) -> bool:
         """Whether the newest had to give way."""
@@ -157,11 +171,11 @@ class Stepper:
     def admit(self, has_preempted: bool) -> str:
         """Why the first in line, there already or not, is kept out; empty if it is not."""
         while True:
-            rest = self.share_out()
+            self.rest = self.share_out()
             self.trim()
             if has_preempted:
                 return "kv"
-            if rest == 0:
+            if self.rest == 0:
                 return "budget"
             if len(self.running) >= self.d.max_batch:
                 return "batch"
@@ -187,7 +201,7 @@ class Stepper:
         a0, b, a1, c, e, d = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d))
         decoding = [s for s in self.running if s.is_decoding]
         prompts = [s for s in self.running if not s.is_decoding]
-        n = len(decoding) * (1 + self.d.gamma) + sum(s.writes for s in prompts)
+        n = sum(s.tokens for s in self.running)
         context = sum(s.computed for s in decoding)
         area = sum(s.writes * (s.computed + s.writes / 2) for s in prompts)
         return max(a0, b + a1 * n) + d * len(decoding) + c * context + e * area
@@ -200,7 +214,9 @@ class Stepper:
                     self.now = max(self.now, self.line[0].arrival)
                 if self.now >= until:
                     return
-                self.pending = self.admit(self.make_room()), self.step_s()
+                reason = self.admit(self.make_room())
+                self.grant_drafts()
+                self.pending = reason, self.step_s()
             if self.now + self.pending[1] > until:
                 return
             self.book(*self.pending)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from harness.decisions.twin import Blocks, Deployment, Outcome, Requests, StepModel, simulate_fleet
 from harness.decisions.twin.fleet import ROUTERS
+from harness.decisions.twin.model import Drafts
 
 
 def _load() -> ModuleType:
@@ -46,14 +47,16 @@ Rows = list[tuple[float, int, int]]
 def deployments(draw: st.DrawFn) -> Deployment:
     gamma = draw(st.integers(0, 3))
     max_batch = draw(st.integers(1, 6))
+    drafts: Drafts = draw(st.sampled_from(["last", "first"]))
     return Deployment(
         max_batch=max_batch,
-        max_batched_tokens=max_batch * (1 + gamma) + draw(st.integers(0, 30)),
+        max_batched_tokens=max_batch * (1 + gamma * (drafts == "first")) + draw(st.integers(0, 30)),
         kv_tokens=draw(st.integers(24, 400)),
         memory=draw(st.sampled_from(["watermark", "watermark", "reserve"])),
         block_tok=draw(st.sampled_from([1, 4, 16])),
         gamma=gamma,
         tau=1 + draw(st.integers(0, 8 * gamma)) / 8,
+        drafts=drafts,
         prefix_cache=draw(st.booleans()),
     )
 
