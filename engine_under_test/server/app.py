@@ -28,7 +28,7 @@ from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
 from .protocol import BodyParser, ChatBody, CompletionBody, GenerationBody
-from .requests import encode, fan_out
+from .requests import check_counts, encode, fan_out
 from .sequence import Sequence
 from .sse import Dialect, Envelope
 
@@ -60,12 +60,17 @@ class App:
 
     def __init__(self, state: ServerState) -> None:
         self.state = state
+        self.num_open = 0  # requests whose answer is not done with
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._http(Exchange(scope, receive, send))
+            self.num_open += 1
+            try:
+                await self._http(Exchange(scope, receive, send))
+            finally:
+                self.num_open -= 1
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -130,6 +135,7 @@ class App:
     async def chat(self, exchange: Exchange) -> None:
         raw = await exchange.read_json()
         received_ns = time.monotonic_ns()
+        check_counts(raw, self.state.model.max_model_len)
         body = self.state.parser.parse(ChatBody, raw)
         self._check_model(body.model)
         tokenizer = self.state.tokenizer
@@ -146,6 +152,7 @@ class App:
     async def complete(self, exchange: Exchange) -> None:
         raw = await exchange.read_json()
         received_ns = time.monotonic_ns()
+        check_counts(raw, self.state.model.max_model_len)
         body = self.state.parser.parse(CompletionBody, raw)
         self._check_model(body.model)
         tokenizer = self.state.tokenizer

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from .errors import ApiError, bad_request
+from .body import parse
+from .errors import ApiError
 
 ASGIMessage = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -20,7 +20,6 @@ Send = Callable[[ASGIMessage], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 32 * 2**20
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class ClientGone(Exception):
@@ -55,13 +54,7 @@ class Exchange:
             if len(body) > MAX_BODY_BYTES:
                 raise ApiError(413, f"the body exceeds {MAX_BODY_BYTES} bytes")
             more = message.get("more_body", False)
-        try:
-            content = json.loads(body.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise bad_request(f"the body is not valid JSON: {error}") from error
-        if _SURROGATE.search(body):
-            _refuse_half_pairs(content)
-        return content
+        return await parse(body)
 
     async def left(self) -> None:
         """Returns when the client has closed the connection. Call after the body is read."""
@@ -98,16 +91,6 @@ class Exchange:
 
     async def end(self, body: bytes) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _refuse_half_pairs(content: object) -> None:
-    """JSON can spell half a surrogate pair, which no tokenizer and no hash takes for text."""
-    fields = content if isinstance(content, dict) else {"": content}
-    for name, value in fields.items():
-        try:
-            json.dumps({name: value}, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise bad_request(f"'{name}' holds half a surrogate pair: no text", name) from error
 
 
 def watch(exchange: Exchange, on_leave: Callable[[BaseException], None]) -> asyncio.Task[None]:

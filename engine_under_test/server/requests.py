@@ -43,6 +43,15 @@ def check_length(least: int, window: int, field: str) -> None:
         )
 
 
+def check_counts(raw: object, window: int) -> None:
+    """Raises ApiError for more messages or token ids than fit, before each of them is looked at."""
+    if isinstance(raw, dict):
+        for field in ("messages", "prompt"):
+            items = raw.get(field)
+            if isinstance(items, list) and items and isinstance(items[0], dict | int):
+                check_length(len(items), window, field)
+
+
 def fan_out(
     body: GenerationBody,
     prompts: Seq[list[int]],

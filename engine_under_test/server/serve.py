@@ -23,6 +23,7 @@ from .app import App
 # Longer than load generators keep idle connections, so that the client closes first.
 KEEP_ALIVE_S = 75
 SHUTDOWN_GRACE_S = 3
+WRITE_TIMEOUT_S = 60
 # The step thread and the event loop share one interpreter lock; CPython's 5 ms hand-over would show
 # up as latency whenever both have Python to run.
 SWITCH_INTERVAL_S = 0.0005
@@ -31,11 +32,19 @@ SWITCH_INTERVAL_S = 0.0005
 YOUNG_OBJECTS = 20_000
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises OSError."""
+def bind(host: str, port: int, write_timeout_s: float = WRITE_TIMEOUT_S) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError.
+
+    A client that takes nothing for write_timeout_s while something waits for it is cut off, and
+    what was kept for it is let go. The kernel does it (TCP_USER_TIMEOUT, RFC 5482; Linux), so it
+    costs a token nothing; where there is no such option an answer is kept until the client leaves.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it from the listener
+        limit_ms = round(write_timeout_s * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)
     try:
         sock.bind((host, port))
     except OSError:

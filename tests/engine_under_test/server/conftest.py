@@ -51,6 +51,7 @@ class Server:
     state: ServerState
     port: int
     key: str = "unused"
+    app: App | None = None
     client: openai.OpenAI = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,9 +106,9 @@ class Server:
 
 
 @contextmanager
-def running(app: App) -> Iterator[int]:
+def running(app: App, write_timeout_s: float = 60) -> Iterator[int]:
     """Serve an application from a thread; yields the port."""
-    with bind("127.0.0.1", 0) as sock:
+    with bind("127.0.0.1", 0, write_timeout_s) as sock:
         server = make_server(app)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
         thread.start()
@@ -135,13 +136,15 @@ def starting() -> Iterator[Start]:
             is_strict: bool = False,
             fault_plan: Path | None = None,
             adapters: Path | None = None,
+            write_timeout_s: float = 60,
             **engine: Any,
         ) -> Server:
             config = EngineConfig(shape="debug", **engine)
             options = ServerOptions("debug", api_key, is_strict, fault_plan, adapters)
             state = build(ModelSource("debug", shape="debug"), config, options)
-            port = stack.enter_context(running(App(state)))
-            server = Server(state, port, key=api_key or "unused")
+            app = App(state)
+            port = stack.enter_context(running(app, write_timeout_s))
+            server = Server(state, port, key=api_key or "unused", app=app)
             stack.callback(server.client.close)
             return server
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import http.client
 import json
@@ -10,9 +11,13 @@ import threading
 from typing import Any
 
 import openai
+import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine_under_test.server import requests as server_requests
+from engine_under_test.server.body import Size, size_of
 
 USER = [{"role": "user", "content": "Tell me a tale"}]
 LONG = {"messages": USER, "max_tokens": 1900, "ignore_eos": True}
@@ -93,11 +98,46 @@ def test_clients_that_do_not_read_hold_nobody_up_and_no_block(start: Any) -> Non
     assert server.chat(max_tokens=40).choices[0].message.content == expected
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="no such option here")
+@pytest.mark.parametrize("is_streaming", [True, False])
+def test_a_client_that_never_reads_is_cut_off_and_forgotten(start: Any, is_streaming: bool) -> None:
+    """Its answer is finished and nobody wants it: it must not be kept for ever."""
+    server = start(num_blocks=2048, write_timeout_s=0.5)
+    fields = {**LONG, "max_tokens": 150, "n": 8, "logprobs": True, "top_logprobs": 20}
+    body = json.dumps({**fields, "stream": is_streaming}).encode()  # 1.6 MB of answer
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", server.port))
+    sock.sendall(head % len(body) + body)
+    server.wait_until(lambda: server.app.num_open == 1)
+    assert server.chat(max_tokens=5).usage.completion_tokens == 5
+    ours = sock.getsockname()[1]
+
+    def is_connected() -> bool:
+        found = psutil.Process().net_connections("tcp")
+        return any(c.laddr[1] == server.port and c.raddr and c.raddr[1] == ours for c in found)
+
+    assert is_connected()
+    server.wait_until(lambda: not is_connected() and server.app.num_open == 0)
+    assert server.state.engine.num_live == 0
+    received = 0
+    with contextlib.suppress(ConnectionResetError):
+        while part := sock.recv(1 << 16):
+            received += len(part)
+    assert received < 1_000_000, "what had left the server, and no more"
+    assert server.chat(max_tokens=5).usage.completion_tokens == 5
+    sock.close()
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"messages": [{"role": "user", "content": "word " * 2_000_000}]}, "messages"),
-        ({"messages": USER * 200_000}, "messages"),
+        ({"messages": USER * 20_000}, "messages"),
+        ({"messages": USER * 200_000}, None),
+        ({"prompt": [1] * 100_000}, "prompt"),
         (
             {
                 "messages": USER,
@@ -108,8 +148,9 @@ def test_clients_that_do_not_read_hold_nobody_up_and_no_block(start: Any) -> Non
             },
             "tools",
         ),
-        ({"messages": USER, "logit_bias": {str(n): 1 for n in range(300_000)}}, "logit_bias"),
-        ({"messages": USER, "stop_token_ids": [1] * 1_000_000}, "stop_token_ids"),
+        ({"messages": USER, "logit_bias": {str(n): 1 for n in range(40_000)}}, "logit_bias"),
+        ({"messages": USER, "stop_token_ids": [1] * 300_000}, "stop_token_ids"),
+        ({"messages": USER, "stop_token_ids": [1] * 1_000_000}, None),
         (
             {
                 "messages": USER,
@@ -117,20 +158,53 @@ def test_clients_that_do_not_read_hold_nobody_up_and_no_block(start: Any) -> Non
             },
             "response_format",
         ),
-        ({"messages": USER, **{f"field{n}": n for n in range(300_000)}}, "field0"),
+        ({"messages": USER, **{f"field{n}": n for n in range(40_000)}}, "field0"),
+        ({"messages": USER, **{f"field{n}": n for n in range(300_000)}}, None),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_ten_megabytes_are_refused_without_being_worked_through(
-    server: Any, fields: dict[str, Any], param: str, monkeypatch: pytest.MonkeyPatch
+    server: Any, fields: dict[str, Any], param: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """param None: it was counted and not even parsed."""
+
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("the tokenizer saw it")
 
     monkeypatch.setattr(server.state.tokenizer, "encode", never)
-    reply = server.request("POST", "/v1/chat/completions", fields)
+    path = "completions" if "prompt" in fields else "chat/completions"
+    reply = server.request("POST", f"/v1/{path}", fields)
     assert (reply.status, reply.json["error"]["param"]) == (400, param)
+    assert ("are read: send fewer" in reply.json["error"]["message"]) is (param is None)
     assert len(reply.body) < 500
+
+
+def test_a_long_text_of_commas_and_brackets_is_no_list(server: Any) -> None:
+    """What stands in strings is not counted, whatever is escaped there."""
+    text = '\\",:[{' * 100_000
+    reply = server.request("POST", "/v1/completions", {"prompt": text})
+    assert "maximum context length" in reply.json["error"]["message"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text('\\",:[{}] aé', max_size=8),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text('\\",:[{', max_size=3), inner),
+    ),
+    st.integers(1, 40),
+)
+def test_values_are_counted_as_the_parser_finds_them(value: object, block: int) -> None:
+    def count(item: object) -> Size:
+        children = [*item.values()] if isinstance(item, dict) else item
+        if not isinstance(children, list):
+            return Size(0, 0, 0)
+        own = Size(max(len(children) - 1, 0), len(children) * isinstance(item, dict), 1)
+        return Size(*map(sum, zip(own, *map(count, children), strict=True)))
+
+    text = json.dumps(value).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine_under_test.server.body._BLOCK_BYTES", block)
+        assert size_of(text) == count(value)
 
 
 @pytest.mark.parametrize(
@@ -138,12 +212,14 @@ def test_ten_megabytes_are_refused_without_being_worked_through(
     [
         (b'{"messages":"' + b"\xff" * 10**7 + b'"}', 400, "not valid JSON"),
         (b'{"messages":"\xed\xa0\x80"}', 400, "not valid JSON"),  # a surrogate in UTF-8's clothes
-        (b'{"a":' + b"[" * 10**7, 400, "not valid JSON"),
+        (b'{"a":' + b"[" * 10**7, 400, "are read"),
+        (b'{"a":' + b"[" * 10**4, 400, "not valid JSON"),
+        (b"\xef\xbb\xbf[]", 400, "must be a JSON object"),
         (b'{"a":' + b"9" * 10**5 + b"}", 400, ""),
         (b'"' + b"x" * (33 * 2**20) + b'"', 413, "exceeds"),
         (b"", 400, "not valid JSON"),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_bodies_that_are_no_requests(server: Any, body: bytes, status: int, message: str) -> None:
     reply = server.request("POST", "/v1/chat/completions", body)
