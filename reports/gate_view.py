@@ -14,6 +14,7 @@ from harness.estimate import Outcome, Verdict
 from harness.notices import Notice
 from reports import _comparison as own
 from reports import _quality as quality
+from reports._migration import migration_table
 from reports._text import listed
 from reports.build import (
     RunFacts,
@@ -72,7 +73,7 @@ def build_gate_view(
         next_step=_next(comparison, outcome, facts),
         lead=None,  # the table of rules takes the whole width
         verdict_table=own.rule_table(result) if result else own.observation_table(comparison),
-        headline=(),
+        headline=(migration_table(comparison.migration),) if comparison.migration else (),
         notices=notices_of(summaries, notices),
         sections=tuple(s for s in sections if s is not None),
         verdicts=tuple(verdicts),
@@ -147,4 +148,5 @@ def _data(
             }
             for r in comparison.rows
         ],
+        **({"migration": comparison.migration.to_json()} if comparison.migration else {}),
     }  # fmt: skip

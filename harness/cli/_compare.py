@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.analysis.frame import read_frame
 from harness.cli._gate import ArmRun, both_curves, print_of, read_arm, summaries_of
 from harness.cli._judge import Judgement
 from harness.decisions.comparable import FIELDS, differences
@@ -19,14 +20,22 @@ from harness.decisions.comparison import (
 )
 from harness.decisions.gate import Block
 from harness.decisions.gate_words import comparison_headline
+from harness.decisions.migration import SideUsage, side_by_side
+from harness.decisions.usage import usage_of
 from harness.errors import MeasurementError, UsageError
 from harness.records import Run
 from harness.scenario import Scenario, expand, load_resolved
+from harness.scenario.document import OpenAITarget
+from harness.scenario.prices import load_prices
 
 APART = (
     "measured in two sessions, one after the other: drift between them looks like a change; measure"
     " both in interleaved blocks (a scenario with a gate)"
 )
+
+
+# what differs by intent when one moves from one provider to another
+OF_MIGRATION = ("model", "hardware", "engine_flags", "realised_lengths")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,28 @@ def _as_blocks(pairs: Sequence[tuple[ArmRun, ArmRun]]) -> list[Block]:
         )
         for i, (a, b) in enumerate(pairs)
     ]  # fmt: skip
+
+
+def with_costs(
+    comparison: Comparison, base: Side, other: Side, sheets: Sequence[str]
+) -> Comparison:
+    """The same with what either side asked, sent and used, and cost by the sheets."""
+    pairs = _pairs(base, other)
+    known = [load_prices(name) for name in sheets]
+    usages = [_usage_of(side, [pair[i] for pair in pairs]) for i, side in enumerate((base, other))]
+    return replace(comparison, migration=side_by_side(usages[0], usages[1], known))
+
+
+def _usage_of(side: Side, arms: Sequence[ArmRun]) -> SideUsage:
+    target = arms[0].point.target
+    sent = str(arms[0].records.meta.get("facts", {}).get("model", ""))
+    asked = target.model if isinstance(target, OpenAITarget) else sent
+    frames = []
+    for arm in arms:
+        meta = next(iter(arm.stages.values())).summary.meta
+        frames.append(read_frame(arm.records.requests(), meta.t0_ns, meta.t1_ns))
+    return SideUsage(side.name, sent if asked == "auto" else asked, sent,
+                     tuple(usage_of(frame) for frame in frames))  # fmt: skip
 
 
 def judgement_of(comparison: Comparison, base: Side, other: Side) -> Judgement:

@@ -23,6 +23,7 @@ from harness.scenario.document import (
     Scenario,
     Target,
 )
+from harness.scenario.providers import told_model
 from harness.traffic import TokenPlan
 
 
@@ -111,7 +112,7 @@ def open_endpoint(
     key = key_of(key_env, f"targets.{name}.api_key_env")
     headers = headers_of(name, target)
     # our own endpoints serve one model, whatever it is called
-    model = target.model if isinstance(target, OpenAITarget) else "auto"
+    model = target.sent_model if isinstance(target, OpenAITarget) else "auto"
     api = document.traffic[0].api
     try:
         facts = probe_target(base_url, model, key, headers, target.timeout, api)
@@ -125,7 +126,7 @@ def open_endpoint(
             ) from error
         raise
     voice.say(
-        f"target {name}: {facts.model} at {base_url}, round trip"
+        f"target {name}: {told_model(target, facts.model)} at {base_url}, round trip"
         f" {facts.rtt_ns / 1e6:.2f} ms, lengths {plan.kind}"
     )
     return Endpoint(name, base_url, key_env, facts, plan, child)

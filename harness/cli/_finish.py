@@ -22,8 +22,9 @@ from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
 from harness.errors import UsageError
 from harness.notices import Notice
-from harness.records import Run, write_bytes
+from harness.records import PointRecords, Run, write_bytes
 from harness.scenario import Scenario
+from harness.scenario.providers import told_model
 from reports.view import Row, Table, View
 
 FILES = {"html": "report.html", "markdown": "summary.md", "junit": "junit.xml"}
@@ -59,7 +60,7 @@ def make_view(
     """The View of a judged run."""
     # a point that was killed before its facts were written has none
     found = {
-        (p.meta["target"], p.meta["facts"]["model"], p.meta["base_url"])
+        (p.meta["target"], _model_of(document, p), p.meta["base_url"])
         for p in run.points
         if "facts" in p.meta
     }
@@ -89,6 +90,12 @@ def make_view(
         facts, judgement.summaries, judgement.verdicts, judgement.outcome, judgement.headlines,
         said,
     )  # fmt: skip
+
+
+def _model_of(document: Scenario, records: PointRecords) -> str:
+    target = document.targets.get(records.meta["target"])
+    sent = str(records.meta["facts"]["model"])
+    return told_model(target, sent) if target is not None else sent
 
 
 def read_check(run_path: Path) -> ClientCheck | None:

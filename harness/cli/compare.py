@@ -18,20 +18,30 @@ _FIELDS = ("scenario", "model", "hardware", "client", "engine_flags", "realised_
     "--allow", "allowed", multiple=True, type=click.Choice(_FIELDS),
     help="Compare although this field differs; repeatable. By default a difference is refused.",
 )  # fmt: skip
+@click.option(
+    "--migration", is_flag=True,
+    help="Two models on purpose: model, hardware, flags and lengths may differ; tells what each"
+    " asked, sent and used.",
+)  # fmt: skip
+@click.option(
+    "--prices", "sheets", multiple=True, metavar="SHEET",
+    help="With --migration: what it cost; a price sheet that ships or a file. Repeatable.",
+)  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default=None)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write --format there; - is stdout."
 )
 @voice_options
 def command(
-    base: str, candidate: str, allowed: tuple[str, ...], kind: str | None, output: Path | None,
-    voice: Voice,
+    base: str, candidate: str, allowed: tuple[str, ...], migration: bool, sheets: tuple[str, ...],
+    kind: str | None, output: Path | None, voice: Voice,
 ) -> int:  # fmt: skip
     """Set CANDIDATE beside BASE: each RUN or RUN@TARGET, a directory, a name or `latest`.
 
     \b
       harness compare runs/A runs/B
       harness compare latest@baseline latest@candidate     the two arms of a gate
+      harness compare latest@from latest@to --migration --prices SHEET
 
     Repeats of one load within one run are paired blocks and carry verdicts; one run against one is
     inconclusive, and says why. It informs: exit 0 whatever the change, 4 where the two cannot be
@@ -39,12 +49,18 @@ def command(
     """
     if (kind is None) != (output is None):
         raise click.UsageError("--format and -o belong together")
+    if sheets and not migration:
+        raise click.UsageError("--prices belongs to --migration")
     from harness.cli import _compare
     from harness.cli._gate_judge import out_root
 
     root = out_root()
     sides = (_compare.open_side(base, root), _compare.open_side(candidate, root))
+    if migration:
+        allowed = tuple({*allowed, *_compare.OF_MIGRATION})
     comparison = _compare.compare_sides(*sides, allowed)
+    if migration:
+        comparison = _compare.with_costs(comparison, *sides, sheets)
     from harness.cli import _finish
 
     judgement = _compare.judgement_of(comparison, *sides)

@@ -18,6 +18,7 @@ from harness.analysis.sessions import log_ratio
 from harness.analysis.summary import Curve, PointSummary
 from harness.decisions.gate import Block, GateResult, rule_evidence
 from harness.decisions.looks import Look
+from harness.decisions.migration import Migration
 from harness.decisions.relative import Judged, judge_relative
 from harness.estimate import Estimate, Outcome
 from harness.scenario.gate import HIGHER_IS_BETTER, RelativeRule
@@ -62,7 +63,8 @@ class Comparison:
     """Two arms by name, what was checked between them, and every row.
 
     curves: of both arms pooled, baseline first, one pair a metric.  result: of a gate, else None.
-    rows: observations beside a gate's rules, or everything `compare` tells.
+    rows: observations beside a gate's rules, or everything `compare` tells.  migration: what either
+    side cost, where that was asked.
     """
 
     baseline: str
@@ -74,6 +76,7 @@ class Comparison:
     result: GateResult | None = None
     alpha: float = 0.05
     num_blocks: int = 0
+    migration: Migration | None = None
 
     @property
     def is_comparable(self) -> bool:

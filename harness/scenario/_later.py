@@ -7,7 +7,6 @@ NOT_SERVED = "not served in this version"
 # model name -> keys
 _KEYS = {
     "Scenario": {"cost", "stop"},
-    "OpenAITarget": {"preset"},
 }
 
 # Kinds are unique enough across the language that one set serves every choice.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from harness.scenario.distributions import MOST_TOK
 from harness.scenario.distributions import Document as Document
@@ -54,15 +54,34 @@ class Timeouts(Document):
     total: Seconds = Field(default=600.0, description="Sent to the end.")
 
 
+def _url_or_preset(schema: dict[str, Any]) -> None:
+    """In the JSON Schema, for editors: a preset gives the url, the loader then fills it in."""
+    schema["required"] = [name for name in schema["required"] if name != "url"]
+    schema["anyOf"] = [{"required": ["url"]}, {"required": ["preset"]}]
+
+
 class OpenAITarget(Document):
+    model_config = ConfigDict(json_schema_extra=_url_or_preset)
+
     kind: Literal["openai"]
     url: str = Field(description="Base URL up to and including /v1.")
     model: str = Field(
         default="auto", min_length=1, description="Model id; auto is the first of /v1/models."
     )
+    preset: str | None = Field(
+        default=None, description="Provider file that gives url, key variable and models."
+    )
+    models: dict[str, str] = Field(
+        default_factory=dict, description="Asked id -> the id sent instead, for a migration."
+    )
     api_key_env: str | None = Field(default=None, description="Variable that holds the key.")
     headers: dict[str, str | EnvValue] = Field(default_factory=dict, description="Extra headers.")
     timeout: Timeouts = Field(default_factory=Timeouts, description="Limits of one request.")
+
+    @property
+    def sent_model(self) -> str:
+        """The id that goes out for the one that was asked for."""
+        return self.models.get(self.model, self.model)
 
 
 class ReferenceTarget(Document):

@@ -33,6 +33,7 @@ from harness.scenario.advice import advise
 from harness.scenario.document import Scenario
 from harness.scenario.expand import expand
 from harness.scenario.materials import has_swept_files, read_materials
+from harness.scenario.providers import apply_presets
 from harness.scenario.resolved import as_written, write_yaml
 
 
@@ -96,11 +97,13 @@ def load_scenario(
     faults = list(tree.faults)
     faults += apply_overrides(data, overrides, origins)
     faults += apply_flags(data, flags, origins)
+    folders = (path.resolve().parent, library_folder())
+    presets = apply_presets(data, folders, origins)
     data, wrong = substitute(data, env)
+    wrong += presets
     notices = complete_urls(data)
     if url is not None:
         notices += drop_engine_sweep(data)
-    folders = (path.resolve().parent, library_folder())
     checked = check(data)
     document = checked.document if not (wrong or faults) else None
     wrong += [w for w in checked.wrong if w.where not in {known.where for known in wrong}]

@@ -43,6 +43,10 @@ CASES = {
         "sweep.over={load.concurrency: [1, 4],"
         " traffic.probe.workload.input_tokens.value: [40]}",
     ],
+    "migration": [
+        "load.requests=10", "load.rate=20/s", "gate.blocks=1",
+        "targets.from={kind: openai, url: URL}",
+    ],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "caching": [THREE_SECONDS, "load.rate=12/s"],
@@ -84,7 +88,7 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
     assert ran.returncode in (0, 1, 3), ran.stderr[-2000:] + ran.stdout[-2000:]
     result = json.loads(ran.stdout)
     assert (Path(result["run_dir"]) / "report.html").exists()
-    if "gate" in name:
+    if name in ("gate-reference", "migration"):
         assert result["num_blocks"] == 1
         assert ran.returncode == 3
         return

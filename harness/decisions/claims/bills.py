@@ -5,17 +5,14 @@ No response says what it cost: bills come from an evidence file (harness/scenari
 
 from __future__ import annotations
 
-import numpy as np
 from scipy import special
 
-from harness.analysis.frame import Frame
 from harness.analysis.intervals import clopper_pearson
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, by_bounds, missing
-from harness.decisions.prices import Mix, tariff_of, usd_per_request
+from harness.decisions.usage import usage_of, usage_usd
 from harness.decisions.wording import amount
 from harness.scenario.claims import Batch, Bill, Claim
-from harness.scenario.prices import PriceSheet
 from harness.units import significant, write_seconds, write_share
 
 CENT = 0.01
@@ -80,33 +77,6 @@ def _once_a_point(measured: list[Measured]) -> list[Measured]:
     """A point of several stages has the same requests in each of its frames."""
     found = {(m.run_id, m.summary.meta.index): m for m in measured}
     return list(found.values())
-
-
-class Usage:
-    """What a bill is made of: tokens told by the server, over every request that told them."""
-
-    __slots__ = ("cached_tok", "input_tok", "output_tok", "requests")
-
-    def __init__(self, frame: Frame) -> None:
-        told = np.isfinite(frame.n_in) & np.isfinite(frame.n_out)
-        self.requests = int(told.sum())
-        self.input_tok = float(frame.n_in[told].sum())
-        self.output_tok = float(frame.n_out[told].sum())
-        self.cached_tok = float(np.nan_to_num(frame.cached_tok[told]).sum())
-
-
-def usage_of(frame: Frame) -> Usage:
-    return Usage(frame)
-
-
-def usage_usd(sheet: PriceSheet, row: str, usage: Usage) -> float:
-    """The bill of a usage by the sheet's own arithmetic (decisions/prices.py)."""
-    rates = tariff_of(sheet, row).point()
-    share = usage.cached_tok / usage.input_tok if usage.input_tok else 0.0
-    mix = Mix(usage.input_tok, usage.output_tok, cached_share=share)
-    # one request of all these tokens, then the fee of the others
-    fees = (usage.requests - 1) * rates.request
-    return float(usd_per_request(mix, rates) + fees)
 
 
 def _counts_apart(measured: list[Measured]) -> tuple[int, int]:
