@@ -14,6 +14,8 @@ from typing import Any
 from harness.analysis import GLOSSARY, PointSummary, pooled_uptime, repeats
 from harness.analysis.client_check import ClientCheck
 from harness.decisions import Headline
+from harness.decisions.cost_answer import CostAnswer
+from harness.decisions.point_cost import PointCost
 from harness.decisions.uptime_facts import uptime_facts
 from harness.estimate import Outcome, Verdict
 from harness.notices import Notice
@@ -24,6 +26,7 @@ from reports import _quality as quality
 from reports import _server as server
 from reports import _tables as tables
 from reports._capacity import capacity_section
+from reports._cost import cost_section, price_data
 from reports._next import next_step
 from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks
@@ -50,6 +53,8 @@ class RunFacts:
     duration_s: float
     reproduce: str
     client_check: ClientCheck | None = None  # of the load generator itself, before the run
+    costs: tuple[PointCost, ...] = ()  # of each point, where the scenario names prices
+    crossover: CostAnswer | None = None  # from plan.json
 
 
 def build_view(
@@ -64,9 +69,10 @@ def build_view(
     rates = ladders_of(summaries)
     found = [
         capacity_section(rates, headlines), _latency(summaries), _time(summaries),
-        _engine(summaries), _errors(summaries),
+        cost_section(facts.costs, facts.crossover), _engine(summaries), _errors(summaries),
         _method(summaries, facts.client_check), provenance_section(facts),
     ]  # fmt: skip
+    money = facts.crossover.headlines if facts.crossover else ()
     lead, sections = _lead([s for s in found if s is not None])
     return View(
         title=facts.scenario,
@@ -75,7 +81,7 @@ def build_view(
         facts=header_of(facts, summaries),
         outcome=outcome.value,
         status=facts.status,
-        sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
+        sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in (*headlines, *money)),
         next_step=next_step(outcome, facts.status, summaries, verdicts, facts.run_id),
         lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
@@ -339,9 +345,14 @@ def _data(
         ],
         "verdicts": [v.to_json() for v in verdicts],
         **({"uptime": uptime} if (uptime := _uptime(summaries)) else {}),
-        **({"what_if": what_if} if (what_if := what_if_data(rates)) else {}),
+        **({"what_if": what_if} if (what_if := _what_if(facts, rates)) else {}),
+        **({"costs": [c.to_json() for c in facts.costs]} if facts.costs else {}),
         **({"client_check": facts.client_check.to_json()} if facts.client_check else {}),
     }
+
+
+def _what_if(facts: RunFacts, rates: Sequence[Ladder]) -> dict[str, Any]:
+    return what_if_data(rates) | price_data(facts.crossover)
 
 
 def _uptime(summaries: Sequence[PointSummary]) -> list[dict[str, Any]]:

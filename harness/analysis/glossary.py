@@ -123,6 +123,31 @@ GLOSSARY: dict[str, Entry] = {
         "tok/s",
         "the system",
     ),
+    "good_tok_per_s": Entry(
+        "Tokens of good requests/s",
+        "Input and output tokens of good requests intended in the window, divided by the window.",
+        "tok/s",
+        f"{_REQUESTS}, valid ones",
+    ),
+    "good_tok_share": Entry(
+        "Tokens of good requests over those billed",
+        "The same tokens over the input and output tokens of every attempt that brought tokens.",
+        "ratio",
+        f"{_REQUESTS} that brought tokens",
+    ),
+    "usd_per_good_mtok": Entry(
+        "Cost of a million good tokens",
+        "Bill over input and output tokens of good requests: on demand the GPU time of the window,"
+        " serverless every token that was billed.",
+        "USD/Mtok",
+        f"{_REQUESTS} that brought tokens",
+    ),
+    "usd_per_good_req": Entry(
+        "Cost of a good request",
+        "The same bill over good requests.",
+        "USD",
+        f"{_REQUESTS} that brought tokens",
+    ),
     "wasted_tok_per_s": Entry(
         "Wasted tokens/s",
         "Tokens stamped in the window that belong to requests which failed, divided by the window.",

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from harness.analysis import availability, tallies
 from harness.analysis._evidence import Evidence
+from harness.analysis.billing import usage_of
 from harness.analysis.censoring import estimate_censored
 from harness.analysis.client_health import ClientHealth, read_health
 from harness.analysis.cold import cold_pairs
@@ -80,6 +81,7 @@ def analyse_point(
         good_parts=good_parts(frame, goodness),
         slo_grids=_slo_grids(frame, values, meta),
         little=little(frame),
+        usage=usage_of(frame, goodness, [meta.seed, meta.index, meta.stage_index, 7]),
     )
 
 

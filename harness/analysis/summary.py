@@ -15,6 +15,7 @@ from typing import Any, Literal
 from harness.analysis.little import Little
 from harness.analysis.server_summary import ServerSide
 from harness.analysis.slo_grid import SloGrid
+from harness.analysis.usage import Usage
 from harness.estimate import Estimate, Outcome
 from harness.scenario.document import Validity
 from harness.scenario.slo import Slo
@@ -224,6 +225,7 @@ class PointSummary:
     good_parts: (good, valid) requests of each tenth of the window; empty without a limit.
     slo_grids: counts under other limits, of the points of an open load's sweep.  little: both sides
     of Little's law, None where no request ended.
+    usage: what a bill counts; None in summaries of before there was one.
     """
 
     meta: PointMeta
@@ -243,6 +245,7 @@ class PointSummary:
     good_parts: tuple[tuple[int, int], ...] = ()
     slo_grids: tuple[SloGrid, ...] = ()
     little: Little | None = None
+    usage: Usage | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -291,6 +294,7 @@ class PointSummary:
             "good_parts": [list(part) for part in self.good_parts],
             "slo_grids": [_plain(asdict(g)) for g in self.slo_grids],
             "little": asdict(self.little) if self.little else None,
+            **({"usage": self.usage.to_json()} if self.usage else {}),
         }
 
     @classmethod
@@ -313,6 +317,7 @@ class PointSummary:
             good_parts=tuple((good, valid) for good, valid in row.get("good_parts", ())),
             slo_grids=tuple(SloGrid(**_fields(g)) for g in row.get("slo_grids", ())),
             little=Little(**row["little"]) if row.get("little") else None,
+            usage=Usage.from_json(row["usage"]) if row.get("usage") else None,
         )
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 
 import reports
 from harness.analysis.client_check import CLIENT_CHECK, ClientCheck
+from harness.cli._cost import costs_of, stored_answer
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
 from harness.errors import UsageError
@@ -78,6 +79,8 @@ def make_view(
         duration_s=duration_s(run),
         reproduce=reproduce_command(run),
         client_check=check,
+        costs=costs_of(document, judgement.summaries) if judgement.status == "complete" else (),
+        crossover=stored_answer(run) if judgement.status == "complete" else None,
     )
     stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
     said = (*notices, *stored, *(check.notices if check else ()))

@@ -334,6 +334,7 @@ def conclude(
     """Judge, write, print; the exit code."""
     # statistics and pictures take seconds to import: a refusal before any load need not wait
     from harness.cli import _finish
+    from harness.cli._cost import answer_at_end
     from harness.cli._judge import judge
 
     if job.loaded.document.gate is not None:
@@ -343,6 +344,7 @@ def conclude(
 
     document = job.loaded.document
     judgement = judge(run, job.points)
+    answer_at_end(run, document, judgement)
     view = _finish.make_view(run, document, judgement, job.notices)
     formats = document.output.reports if has_reports else ()
     with _finish.printed_anyway(run, view, judgement, voice):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.scenario.expand import Point
 
 _HEADER = ("point", "label", "target", "load", "time", "requests", "tokens in", "tokens out")
-_RIGHT = {"time", "requests", "tokens in", "tokens out"}
+_RIGHT = {"time", "requests", "tokens in", "tokens out", "USD"}
 
 
 @click.command()
@@ -29,9 +29,10 @@ _RIGHT = {"time", "requests", "tokens in", "tokens out"}
 @target_options
 @voice_options
 def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], voice: Voice) -> int:
-    """Show the points SCENARIO makes: load, time, expected requests and tokens.
+    """Show the points SCENARIO makes: load, time, expected requests, tokens and dollars.
 
-    Time is warm-up plus window; requests are those measured; tokens are of all that is sent.
+    Time is warm-up plus window; requests are those measured; tokens are of all that is sent;
+    dollars, where the scenario has a cost block, are of these tokens or of the GPU time.
     A dash means that only the target decides.
     """
     from harness.scenario import expand, load_scenario, read_materials
@@ -44,6 +45,7 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
     if plan is not None:  # the runs of all blocks are alike
         points = tuple(p for p in points if p.repeat == 0)
     sized = [(p, point_budget(p, materials)) for p in points]
+    dollars = _dollars(loaded.document, sized)
     notices = _distinct(loaded.notices, [n for _, budget in sized for n in budget.notices])
     voice.notices(notices)
     pause_s = loaded.document.sweep.cooldown if loaded.document.sweep else 0.0
@@ -52,12 +54,15 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
         total_s *= plan.gate.most_blocks
     data = {
         "scenario": loaded.name,
-        "points": [_row(point, budget) for point, budget in sized],
+        "points": [
+            _row(point, budget) | ({"expected_usd": usd} if dollars else {})
+            for (point, budget), usd in zip(sized, dollars or [None] * len(sized), strict=True)
+        ],
         "total_s": total_s,
         "notices": [{**n.to_json(), "sentence": n.sentence} for n in notices],
         **({"gate": plan.to_json()} if plan else {}),
     }
-    voice.result(_text(sized, total_s, plan), data)
+    voice.result(_text(sized, dollars, total_s, plan), data)
     return 0
 
 
@@ -88,24 +93,48 @@ def _plan(document: Scenario, materials: Materials) -> GatePlan | None:
     return gate_plan(document, materials, out_root())
 
 
+def _dollars(document: Scenario, sized: list[tuple[Point, PointBudget]]) -> list[float | None]:
+    """Of each point, None where it is not known before; empty without a cost block."""
+    cost = document.cost
+    if cost is None:
+        return []
+    from harness.decisions.expected_cost import Asked, expected_usd
+    from harness.scenario.cost import sides
+
+    of_target, found = sides(cost, document.targets), []
+    for point, b in sized:
+        side = of_target.get(point.target_name)
+        model = str(getattr(point.target, "model", "auto"))
+        asked = Asked(b.load_s, b.num_sent, b.input_tok, b.output_tok)
+        found.append(expected_usd(cost, side, model, asked) if side else None)
+    return found
+
+
 def _text(
-    sized: list[tuple[Point, PointBudget]], total_s: float | None, plan: GatePlan | None
+    sized: list[tuple[Point, PointBudget]],
+    dollars: list[float | None],
+    total_s: float | None,
+    plan: GatePlan | None,
 ) -> str:
     from harness.scenario.budget import describe_load
 
-    rows: list[tuple[str, ...]] = [_HEADER]
-    for point, budget in sized:
+    rows: list[tuple[str, ...]] = [(*_HEADER, "USD") if dollars else _HEADER]
+    for index, (point, budget) in enumerate(sized):
         time = format_seconds(budget.load_s) if budget.load_s is not None else "-"
         counts = (budget.num_measured, budget.input_tok, budget.output_tok)
         shown = tuple(f"{round(n):,}" if n is not None else "-" for n in counts)
         rows.append((str(point.index), point.label, point.target_name, describe_load(point),
                      time, *shown))  # fmt: skip
+        if dollars:
+            rows[-1] = (*rows[-1], "-" if dollars[index] is None else f"{dollars[index]:.2f}")
     lines = _table(rows)
     if plan is not None:
         return "\n".join([*lines, *plan.lines])
     num = f"{len(sized)} point{'' if len(sized) == 1 else 's'}"
     least = f"at least {format_seconds(total_s)}" if total_s is not None else "time unknown"
-    return "\n".join([*lines, f"{num}, {least} of load"])
+    known = [usd for usd in dollars if usd is not None]
+    bill = f", {'at least ' * (len(known) < len(sized))}{sum(known):.2f} USD" if known else ""
+    return "\n".join([*lines, f"{num}, {least} of load{bill}"])
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
@@ -113,7 +142,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     return [
         "  ".join(
             cell.rjust(width) if name in _RIGHT else cell.ljust(width)
-            for cell, width, name in zip(row, widths, _HEADER, strict=True)
+            for cell, width, name in zip(row, widths, rows[0], strict=True)
         ).rstrip()
         for row in rows
     ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.decisions.crossover_schema import crossover_schema
+
 SCHEMA = "harness/plan/v1"
 PARTS = ("replicas", "crossover")
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -37,6 +39,6 @@ def plan_schema() -> dict[str, Any]:
             "schema": {"const": SCHEMA},
             "run": {"type": "string"},
             "replicas": part,
-            "crossover": part,
+            "crossover": {"anyOf": [{"type": "null"}, crossover_schema()]},
         },
     }

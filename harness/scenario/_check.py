@@ -122,11 +122,30 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
             if name not in targets:
                 legal = ", ".join(targets)
                 yield Wrong(("sweep", "targets", index), f"no target '{name}'; there are {legal}")
+    if isinstance(data.get("cost"), dict) and isinstance(targets, dict):
+        yield from _cost_targets(data["cost"], targets)
     over = sweep.get("over") if isinstance(sweep, dict) else None
     if isinstance(over, dict):
         yield from _swept_paths(data, over)
     if isinstance(sweep, dict):
         yield from _number_of_points(sweep, targets)
+
+
+def _cost_targets(cost: dict[str, Any], targets: dict[str, Any]) -> Iterator[Wrong]:
+    legal = ", ".join(map(str, targets))
+    named: dict[str, Any] = {}
+    for side in ("serverless", "on_demand"):
+        block = cost.get(side)
+        named[side] = block.get("target") if isinstance(block, dict) else None
+        if named[side] is not None and named[side] not in targets:
+            yield Wrong(("cost", side, "target"), f"no target '{named[side]}'; there are {legal}")
+    if named["serverless"] is not None and named["serverless"] == named["on_demand"]:
+        yield Wrong(
+            ("cost", "on_demand", "target"), "is the serverless one; a target is one of them"
+        )
+    left = [name for name in targets if name != named["serverless"]]
+    if isinstance(cost.get("on_demand"), dict) and named["on_demand"] is None and len(left) != 1:
+        yield Wrong(("cost", "on_demand", "target"), f"missing; say which is on demand: {legal}")
 
 
 def unknown_step(data: Any, where: Where) -> str:

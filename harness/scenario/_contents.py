@@ -16,6 +16,7 @@ from harness.scenario import document as doc
 from harness.scenario._faults import Wrong
 from harness.scenario._files import FileFault, find, library_folder
 from harness.scenario._paths import get, put
+from harness.scenario._pin_cost import pin_cost
 from harness.scenario._plain import load_plain
 from harness.scenario._references import Reference, references, swept_files
 from harness.scenario._tables import QuantileTable
@@ -63,6 +64,8 @@ def pin_files(
             put(data, where, _sla(find(uptime.sla, folders)))
         except FileFault as error:
             wrong.append(Wrong(where, str(error)))
+    if document.cost is not None:
+        wrong += pin_cost(document, document.cost, data, folders)
     wrong += _pin_swept(data, folders)
     return wrong, list({str(n): n for n in notices}.values())
 

@@ -6,7 +6,7 @@ NOT_SERVED = "not served in this version"
 
 # model name -> keys
 _KEYS = {
-    "Scenario": {"cost", "stop"},
+    "Scenario": {"stop"},
 }
 
 # Kinds are unique enough across the language that one set serves every choice.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from harness.scenario import cost as money
 from harness.scenario import document as doc
 from harness.scenario import gate as gates
 from harness.scenario.slo import UptimeLimit
@@ -261,6 +262,23 @@ def _gate(block: gates.Gate) -> Iterator[Complaint]:
         seen.add(rule.id)
 
 
+def _cost(block: money.Cost) -> Iterator[Complaint]:
+    if block.serverless is None and block.on_demand is None:
+        yield "", "compares nothing; give serverless, on_demand, or both"
+    if block.forecast is not None and block.on_demand is None:
+        yield "forecast", "is for on_demand, which is not given"
+
+
+def _serverless(block: money.ServerlessSide) -> Iterator[Complaint]:
+    if block.target is None and block.model is None:
+        yield "model", "missing; name a row of the sheet, or the target whose model is priced"
+
+
+def _forecast(block: money.ForecastTraffic) -> Iterator[Complaint]:
+    if block.mean is not None and block.volume is not None:
+        yield "volume", "give either mean or volume, not both"
+
+
 _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     ((doc.Uniform, doc.UniformTime), _uniform),
     ((doc.Lognormal, doc.LognormalTime), _lognormal),
@@ -279,6 +297,9 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (UptimeLimit, _uptime),
     (doc.Prometheus, _prometheus),
     (doc.StagedLoad, _stages),
+    (money.Cost, _cost),
+    (money.ServerlessSide, _serverless),
+    (money.ForecastTraffic, _forecast),
     (gates.Gate, _gate),
     ((gates.AbsoluteRule, gates.RelativeRule), gates.rule_complaints),
     (doc.ListSweep, _list_sweep),

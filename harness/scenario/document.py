@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from harness.scenario.cost import Cost as Cost
 from harness.scenario.distributions import MOST_TOK
 from harness.scenario.distributions import Document as Document
 from harness.scenario.distributions import Empirical as Empirical
@@ -450,4 +451,5 @@ class Scenario(Document):
     telemetry: Telemetry = Field(
         default_factory=Telemetry, description="What the target is asked meanwhile."
     )
+    cost: Cost | None = Field(default=None, description="Prices; changes nothing that is sent.")
     output: Output = Field(default_factory=Output, description="What is left behind.")

@@ -33,8 +33,8 @@ _MOST_RATE = 1e9
 class Forecast:
     """rates: [n] mean requests/s of windows of window_s seconds, one after the other, n >= 1.
 
-    name: of the file, with its column where it has several.  source: what the file says of itself,
-    and how it was scaled.
+    name: of the file, with its column where it has several.  source: the file's first remark, and
+    how it was scaled.
     """
 
     name: str
@@ -81,6 +81,11 @@ def forecast_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _folder().glob("*.csv")))
 
 
+def find_forecast(name: str, search_paths: Sequence[Path] = ()) -> str:
+    """The name of one that ships, or the absolute path of a file; raises FileFault."""
+    return name if name in forecast_names() else str(_find(name, search_paths).resolve())
+
+
 def load_forecast(
     source: str | Path,
     *,
@@ -101,7 +106,7 @@ def load_forecast(
     rows = [(number, line) for number, line in lines if not line.startswith("#")]
     first = rows[0][1].strip() if rows else ""
     layout = next((known for start, known in _TRACES.items() if first.startswith(start)), None)
-    about = " ".join(remarks) or path.name
+    about = remarks[0] if remarks else path.name
     if layout is not None:
         if column is not None:
             raise FileFault(f"{path.name} is a trace; it has no rate column '{column}'")

@@ -89,6 +89,8 @@
       return `${show(at.rate)} req/s needs ${all} replica${all === 1 ? "" : "s"}: ${need} at the lower bound of ${show(held.low)} req/s each, ${at.spare} spare.`;
     },
   };
+  answers["my-prices"] = (at, d) =>
+    [d.crossing[d.stops - 1 + at.gpu - at.tok], d.saving?.[d.stops * at.gpu + at.tok]].filter(Boolean).join(" ");
   const forms = [...document.querySelectorAll("form.what-if")].filter((form) => answers[form.id]);
   const fields = forms.flatMap((form) => [...form.elements].filter((e) => e.name).map((e) => {
     e.printed = e.value;

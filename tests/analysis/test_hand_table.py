@@ -216,3 +216,22 @@ def test_an_empty_point_is_invalid_and_says_so(rows):
     assert not found.is_valid
     assert "too few" in found.invalid_reasons[0]
     assert json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_what_a_bill_counts(summary):
+    """Billed: 1 2 3 4 6 9, each 10 in; out 3 1 4 5 2 3 (6 broke off: the tokens that came). Good:
+    1 2 3 4, 40 in and 13 out in 10 s."""
+    usage = summary.usage
+    assert (usage.num_billed, usage.num_good, usage.num_unknown) == (6, 4, 0)
+    assert (usage.input_tok, usage.output_tok, usage.cached_tok) == (60, 18, None)
+    assert usage.good_tok_per_s.value == pytest.approx(5.3)
+    assert usage.good_tok_share.value == pytest.approx(53 / 78)
+    back = PointSummary.from_json(json.loads(json.dumps(summary.to_json())))
+    assert back.usage == usage
+
+
+def test_without_a_limit_no_token_is_called_good(table, rows):
+    usage = analyse_point(table, rows.clients(), rows.meta(10)).usage
+    assert usage.good_tok_per_s.is_absent
+    assert "sets no limit" in usage.good_tok_share.reason
+    assert usage.input_tok == 60

@@ -43,3 +43,13 @@ def test_a_bad_swept_value_is_a_fault_of_the_sweep(cli: Any) -> None:
     assert (done.code, done.out) == (2, "")
     assert "3 has no unit; write 8/s or 480/min (swept: load.rate = 3)" in done.err
     assert done.has_no_traceback()
+
+
+def test_dollars_where_the_scenario_has_prices(cli: Any) -> None:
+    """2 H100 at $5/h for 70 s are $0.194 a point."""
+    done = cli("expand", "serverless-or-on-demand")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].endswith("USD")
+    assert lines[1].endswith(" 0.19")
+    assert lines[-1] == "5 points, at least 6 min 10 s of load, 0.97 USD"

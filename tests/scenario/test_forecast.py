@@ -101,7 +101,9 @@ def test_shipped_days_say_where_they_are_from(name: str) -> None:
     found = load_forecast(name)
     assert found.span_s == 86400
     assert found.mean_req_per_s == pytest.approx(1, abs=1e-4)
-    assert "https://" in found.source
+    text = (ROOT / "scenarios" / "forecasts" / f"{name}.csv").read_text(encoding="utf-8")
+    assert "https://" in text.partition("t_s")[0]
+    assert found.source.startswith("One day of")
 
 
 @pytest.mark.skipif(not TRACES, reason="HARNESS_TRACES is unset: no public traces")

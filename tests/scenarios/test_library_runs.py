@@ -47,6 +47,9 @@ CASES = {
         "load.requests=10", "load.rate=20/s", "gate.blocks=1",
         "targets.from={kind: openai, url: URL}",
     ],
+    "serverless-or-on-demand": [
+        "load.duration=2s", "sweep.over={load.rate: [10/s, 20/s]}", "sweep.cooldown=100ms",
+    ],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "caching": [THREE_SECONDS, "load.rate=12/s"],

@@ -1,0 +1,156 @@
+"""`harness plan crossover`: serverless against on-demand, from a run and a price sheet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli._options import Voice, set_option, voice_options
+
+if TYPE_CHECKING:
+    from harness.decisions.cost_answer import CostAnswer
+    from harness.records import Run
+    from harness.scenario import Scenario
+
+
+@click.command()
+@click.argument("run")
+@click.option("--prices", metavar="SHEET", help="A price sheet's file or name.")
+@click.option("--forecast", metavar="FILE", help="Rates, a trace, or a forecast that ships.")
+@set_option
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path),
+              help="Write the curve there too; - is stdout.")  # fmt: skip
+@click.option("--no-report", is_flag=True, help="plan.json and the curve only.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
+@voice_options
+def command(
+    run: str, prices: str | None, forecast: str | None, overrides: tuple[str, ...],
+    csv_path: Path | None, no_report: bool, out: Path | None, voice: Voice,
+) -> int:  # fmt: skip
+    """From which traffic on is RUN's deployment, paid by the GPU-hour, cheaper than per token?
+
+    RUN is a directory, a name, or `latest`: a sweep or search of an on-demand endpoint. Its
+    scenario's cost block holds; --prices, --forecast and --set cost.PATH=VALUE change it:
+
+    \b
+      harness plan crossover latest --prices fireworks-guide --forecast servegen-day \\
+        --set cost.serverless.model=llama-v3p3-70b-instruct \\
+        --set cost.on_demand.gpu=h100 --set cost.on_demand.gpus_per_replica=2 \\
+        --set cost.forecast.volume=2Gtok/month
+
+    Writes the part crossover of plan.json, crossover.csv, and the report anew. Exit 0: the answer
+    is sure; 3: intervals leave it open; 4: the run holds no capacity.
+    """
+    if str(csv_path) == "-" and voice.as_json:
+        raise click.UsageError("with --json stdout is one JSON document; send --csv to a file")
+    from harness.cli._cost import csv_text
+    from harness.cli._gate_judge import out_root
+    from harness.errors import ExitCode
+    from harness.estimate import Outcome
+    from harness.records import Run
+
+    opened = Run.open(run, out_root=out_root(out))
+    opened.require_whole()
+    document = _document(opened, prices, forecast, overrides)
+    _say_age(document, voice)
+    found, paths = _solve(opened, document, not no_report)
+    is_open = found.crossover.outcome is Outcome.INCONCLUSIVE
+    code = ExitCode.INCONCLUSIVE if is_open else ExitCode.OK
+    if csv_path is not None:
+        _write_csv(csv_path, csv_text(found))
+        if str(csv_path) == "-":
+            return code
+    data = {"run": opened.manifest.run_id, **found.to_json(), "files": [str(p) for p in paths]}
+    voice.result(_text(found, paths), data)
+    return code
+
+
+def _document(
+    run: Run, prices: str | None, forecast: str | None, overrides: tuple[str, ...]
+) -> Scenario:
+    """The run's scenario with the cost block that is asked for. Raises UsageError without one."""
+    from harness.cli._cost import compares
+    from harness.errors import UsageError
+    from harness.scenario import load_resolved
+    from harness.scenario.planning import with_cost
+
+    given = [f"cost.prices={prices}"] if prices else []
+    given += [f"cost.forecast.file={forecast}"] if forecast else []
+    document = load_resolved(run.path / "scenario.resolved.yaml").document
+    if given or overrides:
+        document = with_cost(document, (*given, *overrides), (run.path,))
+    if not compares(document):
+        raise UsageError(
+            f"run {run.manifest.run_id} names no two tariffs to compare",
+            why="its scenario has no cost block with serverless and on_demand",
+            do="harness plan crossover RUN --prices fireworks-guide"
+            " --set cost.serverless.model=ROW --set cost.on_demand.gpu=ROW"
+            " (rows: harness plan prices)",
+        )  # fmt: skip
+    return document
+
+
+def _say_age(document: Scenario, voice: Voice) -> None:
+    from harness.scenario.prices import sheet_notices
+
+    assert document.cost is not None
+    voice.notices(sheet_notices(document.cost.sheet, datetime.now(UTC).date()))
+
+
+def _solve(run: Run, document: Scenario, has_report: bool) -> tuple[CostAnswer, list[Path]]:
+    """Judge the run again, answer, and leave plan.json, the curve and the report."""
+    from harness.cli._cost import crossover_of, keep_answer
+    from harness.cli._judge import judge
+    from harness.scenario import expand
+
+    judgement = judge(run, expand(document))
+    found = crossover_of(document, judgement.summaries, (run.path,))
+    paths = keep_answer(run, found)
+    if not has_report:
+        return found, paths
+    from harness.cli import _finish  # pictures take a second to import
+
+    view = _finish.make_view(run, document, judgement, ())
+    paths += _finish.write_reports(run, view, judgement, document.output.reports)
+    return found, paths
+
+
+def _write_csv(path: Path, text: str) -> None:
+    from harness.cli._options import echo
+    from harness.records import write_bytes
+
+    if str(path) == "-":
+        echo(text.rstrip("\n"))
+    else:
+        write_bytes(path, text.encode())
+
+
+def _text(found: CostAnswer, paths: list[Path]) -> str:
+    from harness.decisions.crossover_words import per_day, usd, usd_span
+    from harness.decisions.wording import counted
+
+    lines = [f"{h.answer} {h.detail}" for h in found.headlines]
+    own = found.crossover.at_traffic
+    if own is not None:
+        lines += ["", f"bills at {per_day(own.tok_per_h)}, USD a day"]
+        bills: dict[str, Any] = {"serverless": own.serverless, **own.fleets}
+        lines += [
+            f"  {name:<12} {usd(24 * e.value):>10}  (95% CI {usd_span(24 * e.low, 24 * e.high)})"
+            for name, e in bills.items()
+        ]
+        if own.commitment is not None:
+            num = counted(own.commitment.replicas, "replica")
+            bill = usd(24 * own.commitment.usd_per_h)
+            lines.append(f"  {'committed':<12} {bill:>10}  ({num} paid day and night)")
+        if own.zero is not None:
+            lines.append(
+                f"  {'to zero':<12} {usd(24 * own.zero.usd_per_h):>10}"
+                f"  ({own.zero.wakes_per_h:.3g} cold starts/h, {own.zero.miss_share:.2%} of"
+                " requests too late for one)"
+            )
+    lines += ["", *(f"  {a.what}: {a.value} ({a.source})" for a in found.assumptions)]
+    lines += ["", *(f"wrote    {path}" for path in paths)]
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""From a scenario's `cost` block and the points of a run to the question of what is cheaper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis import PointSummary, request_limits
+from harness.analysis.usage import Usage
+from harness.decisions.prices import Mix, tariff_of
+from harness.decisions.question import STEADY, Fleet, Question, Traffic
+from harness.estimate import Estimate
+from harness.scenario.cost import Cost, OnDemandSide
+from harness.scenario.forecast import Forecast
+
+
+def mix_of(usages: Sequence[Usage], *, cached_share: float, batch_share: float = 0.0) -> Mix:
+    """The average billed request of all of them. Raises ValueError where none was billed."""
+    num = sum(u.num_billed for u in usages)
+    if not num:
+        raise ValueError("no request brought tokens: what one costs is not known")
+    return Mix(
+        input_tok=sum(u.input_tok for u in usages) / num,
+        output_tok=sum(u.output_tok for u in usages) / num,
+        cached_share=cached_share,
+        batch_share=batch_share,
+    )
+
+
+def measured_cached_share(usages: Sequence[Usage]) -> float | None:
+    """Of input tokens, over the points that told; None where none did."""
+    told = [u for u in usages if u.cached_tok is not None]
+    total = sum(u.input_tok for u in told)
+    return sum(u.cached_tok or 0.0 for u in told) / total if total else None
+
+
+def group_usd_per_h(cost: Cost, side: OnDemandSide) -> float:
+    """g P, at the middle of a range."""
+    return cost.sheet.on_demand[side.gpu].price.point * side.gpus_per_replica
+
+
+def row_of(cost: Cost, model: str) -> str:
+    """The sheet's row for the serverless side; model: that of its target, as the scenario says."""
+    assert cost.serverless is not None
+    return cost.serverless.model or model
+
+
+def question_of(
+    cost: Cost,
+    model: str,
+    points: Sequence[PointSummary],
+    cached: Sequence[PointSummary],
+    capacity: Estimate,
+    forecast: Forecast | None,
+) -> Question:
+    """points: of the on-demand target, whose requests are the mix.  cached: whose cache counts for
+    the serverless bill.  capacity: req/s one replica sustains.  forecast: before its volume is
+    scaled.
+
+    Raises ValueError where a row, a token or the capacity is missing.
+    """
+    serverless, side = cost.serverless, cost.on_demand
+    assert serverless is not None
+    assert side is not None
+    share = serverless.cached_share
+    if share == "measured":
+        share = measured_cached_share([p.usage for p in cached if p.usage]) or 0.0
+    mix = mix_of(
+        [p.usage for p in points if p.usage], cached_share=share,
+        batch_share=serverless.batch_share,
+    )  # fmt: skip
+    gpu = cost.sheet.on_demand[side.gpu]
+    discount = side.commitment_discount
+    zero = side.scale_to_zero
+    return Question(
+        mix=mix,
+        tariff=tariff_of(cost.sheet, row_of(cost, model), is_fine_tuned=serverless.fine_tuned),
+        fleet=Fleet(
+            gpu=side.gpu, price=gpu.price, gpus_per_replica=side.gpus_per_replica,
+            spare=side.spare_replicas, load_target=side.load_target, scaling=side.scaling,
+            commitment_discount=gpu.commitment_discount if discount is None else discount,
+            idle_s=zero.idle if zero else None, cold_start_s=zero.cold_start if zero else 0.0,
+        ),
+        capacity=capacity,
+        traffic=_traffic(cost, forecast, mix),
+        limit_s=request_limits(points[0].meta.slo).get("ttft", 0.0),
+        seed=points[0].meta.seed,
+    )  # fmt: skip
+
+
+def _traffic(cost: Cost, forecast: Forecast | None, mix: Mix) -> Traffic:
+    if forecast is None:
+        return STEADY
+    if cost.forecast is not None and cost.forecast.volume is not None:
+        forecast = forecast.at_volume(cost.forecast.volume, mix.tok)
+    return Traffic(forecast.name, forecast.shape, forecast.mean_req_per_s)

@@ -1,0 +1,57 @@
+"""JSON Schema of the part `crossover` of plan.json; keys may be added in v1, never removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.estimate import Outcome
+
+
+def crossover_schema() -> dict[str, Any]:
+    """JSON Schema of the part. Traffic in tokens/h, bills in USD/h; "inf": there is none."""
+    number = {"anyOf": [{"type": "number"}, {"const": "inf"}]}
+    estimate = {
+        "type": "object",
+        "required": ["metric", "unit", "value", "low", "high", "level", "method"],
+        "properties": {"value": number, "low": number, "high": number},
+    }
+    by_name = {"type": "object", "additionalProperties": estimate}
+    band = {"type": "array", "items": number, "minItems": 3, "maxItems": 3}
+    bands = {"type": "array", "items": band}
+    at_traffic = {
+        "type": "object",
+        "required": ["tok_per_h", "serverless", "fleets", "saving", "choice", "used"],
+        "properties": {
+            "tok_per_h": {"type": "number"},
+            "serverless": estimate, "fleets": by_name, "saving": estimate, "used": estimate,
+            "choice": {"enum": ["on_demand", "serverless", "too_close"]},
+            "usd_per_mtok": by_name,
+        },
+    }  # fmt: skip
+    return {
+        "type": "object",
+        "required": [
+            "answer", "outcome", "required", "feasibility", "one_replica", "crossing", "scaling",
+            "regimes", "at_traffic", "assumptions", "curve",
+        ],
+        "properties": {
+            "answer": {"type": "string"},
+            "outcome": {"enum": [o.value for o in Outcome]},
+            "required": estimate,
+            "feasibility": {"enum": ["feasible", "infeasible", "uncertain"]},
+            "one_replica": estimate,
+            "crossing": by_name,
+            "scaling": {"enum": ["autoscaled", "fixed"]},
+            "regimes": {"type": "array", "items": {"type": "array"}},
+            "at_traffic": {"anyOf": [{"type": "null"}, at_traffic]},
+            "assumptions": {"type": "array", "items": {"type": "object"}},
+            "curve": {
+                "type": "object",
+                "properties": {
+                    "tok_per_h": {"type": "array", "items": {"type": "number"}},
+                    "serverless": bands,
+                    "on_demand": bands,
+                },
+            },
+        },
+    }  # fmt: skip

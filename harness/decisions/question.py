@@ -1,0 +1,198 @@
+"""What is asked of a price comparison: the mix, both tariffs, the capacity, the traffic; and its
+draws, which carry the uncertainty of capacity and prices into every answer.
+
+Traffic is in requests/s here; answers speak of tokens an hour, input and output together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.decisions import cost
+from harness.decisions.prices import Mix, Tariff, Usd, usd_per_request
+from harness.decisions.staircase import Scaling, Staircase, demand, win_ratio
+from harness.estimate import Estimate
+from harness.units import Price
+
+FloatArray = npt.NDArray[np.float64]
+Band = tuple[float, float, float]  # low, point, high
+
+NUM_DRAWS = 2000
+METHOD = "solved for 2,000 draws of capacity and prices; the middle 95 % of them"
+_Z = 1.959963984540054  # standard normal quantile of .975
+_OPEN = 1.645  # beyond it lie 5 % of the draws: 2.5 %, the interval's end, are surely among them
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """On-demand as it is meant to run. price: of one GPU-hour. load_target: 0..1 of the capacity.
+
+    idle_s, cold_start_s: of scale to zero; None: one replica is always up.
+    """
+
+    gpu: str
+    price: Price
+    gpus_per_replica: int = 1
+    spare: int = 0
+    load_target: float = 0.8
+    scaling: Scaling = "autoscaled"
+    commitment_discount: float = 0.0
+    idle_s: float | None = None
+    cold_start_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traffic:
+    """A shape, and its mean where the user has one. shape: [n] windows over their mean."""
+
+    name: str
+    shape: FloatArray
+    mean_req_per_s: float | None = None
+
+
+STEADY = Traffic("steady", np.ones(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that the answer is made from. capacity: req/s one replica sustains within the SLO.
+
+    limit_s: the first-token latency a good request may have, for cold starts.  Raises ValueError
+    where the capacity has no value or the mix no tokens.
+    """
+
+    mix: Mix
+    tariff: Tariff
+    fleet: Fleet
+    capacity: Estimate
+    traffic: Traffic = STEADY
+    limit_s: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.capacity.value is None or not self.capacity.value > 0:
+            raise ValueError(f"no capacity: {self.capacity.reason or 'it was not measured'}")
+        if self.mix.tok <= 0:
+            raise ValueError("the mix has no tokens")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """Point values, and [NUM_DRAWS] of each. Capacity in req/s, prices in USD."""
+
+    question: Question
+    capacity: float
+    capacities: FloatArray
+    usd_per_req: float
+    usds_per_req: FloatArray
+    group_usd_per_h: float
+    groups_usd_per_h: FloatArray
+
+    @classmethod
+    def of(cls, question: Question) -> Draws:
+        rng = np.random.default_rng([question.seed, 2417])
+        fleet, num = question.fleet, NUM_DRAWS
+        low, high = fleet.price.low, fleet.price.high
+        gpu = rng.uniform(low, high, num) if fleet.price.is_range else np.full(num, low)
+        bills = usd_per_request(question.mix, question.tariff.draws(num, rng))
+        assert question.capacity.value is not None
+        return cls(
+            question=question,
+            capacity=question.capacity.value,
+            capacities=capacity_draws(question.capacity, num, rng),
+            usd_per_req=float(usd_per_request(question.mix, question.tariff.point())),
+            usds_per_req=np.broadcast_to(np.asarray(bills, np.float64), (num,)),
+            group_usd_per_h=fleet.price.point * fleet.gpus_per_replica,
+            groups_usd_per_h=gpu * fleet.gpus_per_replica,
+        )
+
+    def staircase(self, scaling: Scaling) -> Staircase:
+        need = demand(self.question.traffic.shape, scaling)
+        return Staircase.of(need, self.question.fleet.spare)
+
+    def required(self) -> tuple[float, FloatArray]:
+        """u_required at the point, and of every draw."""
+        return self._each(lambda c, p, g: g / (3600 * c * p))
+
+    def one_replica(self) -> tuple[float, FloatArray]:
+        """T1 in requests/s."""
+        return self._each(lambda c, p, g: cost.one_replica_crossing(g, p) / 3600)
+
+    def crossing(self, steps: Staircase, ratio: float = 1.0) -> tuple[float, FloatArray]:
+        """T* in requests/s with GPU prices times ratio; inf where none lasts."""
+        target = self.question.fleet.load_target
+
+        def solve(c: Usd, p: Usd, g: Usd) -> Usd:
+            load = steps.crossing(win_ratio(p, c, np.multiply(g, ratio), target))
+            with np.errstate(invalid="ignore"):
+                return np.where(np.isinf(load), math.inf, load * target * np.asarray(c))
+
+        return self._each(solve)
+
+    def serverless(self, req_per_s: float) -> tuple[float, FloatArray]:
+        """S in USD/h."""
+        return self._each(lambda c, p, g: 3600 * req_per_s * p)
+
+    def on_demand(self, steps: Staircase, req_per_s: float) -> tuple[float, FloatArray]:
+        """D in USD/h. Beyond the end of the staircase it grows by its mean slope."""
+        target = self.question.fleet.load_target
+
+        def bill(c: Usd, p: Usd, g: Usd) -> Usd:
+            load = req_per_s / (target * np.asarray(c, np.float64))
+            inside = steps.mean_replicas(np.minimum(load, steps.end))
+            return cost.on_demand_usd_per_h(
+                g, inside + np.maximum(load - steps.end, 0.0) * steps.slope
+            )
+
+        return self._each(bill)
+
+    def _each(self, formula: Callable[[Usd, Usd, Usd], Usd]) -> tuple[float, FloatArray]:
+        """formula(capacity, USD a request, USD/h a group) at the point and of the draws."""
+        with np.errstate(divide="ignore"):
+            point = formula(self.capacity, self.usd_per_req, self.group_usd_per_h)
+            many = formula(self.capacities, self.usds_per_req, self.groups_usd_per_h)
+        drawn = np.broadcast_to(np.asarray(many, np.float64), (NUM_DRAWS,))
+        return float(np.asarray(point).reshape(-1)[0]), drawn
+
+    def estimate(
+        self, metric: str, unit: str, found: tuple[float, FloatArray], factor: float = 1.0
+    ) -> Estimate:
+        """value and the middle 95 % of the draws, each times factor."""
+        low, value, high = band(found)
+        reason = "" if math.isfinite(value) else "no traffic keeps on-demand the cheaper for good"
+        capacity = self.question.capacity
+        return Estimate(
+            metric, "point", unit, value * factor, low * factor, high * factor, n=capacity.n,
+            n_eff=capacity.n_eff, method=METHOD, reason=reason, population="model",
+        )  # fmt: skip
+
+
+def band(found: tuple[float, FloatArray]) -> Band:
+    """low, point, high; by order, since infinities are as large as any. The point is inside."""
+    value, draws = found
+    low, high = np.quantile(draws, [0.025, 0.975], method="inverted_cdf")
+    return min(float(low), value), value, max(float(high), value)
+
+
+def capacity_draws(capacity: Estimate, num: int, rng: np.random.Generator) -> FloatArray:
+    """[num] draws whose middle 95 % is the estimate's interval, half on each side of the value.
+
+    Lognormal with a spread of its own on each side. A side without an end is open: its outermost
+    draws are 0, or so much that one replica serves everything.
+    """
+    value = capacity.value or 0.0
+    z = rng.standard_normal(num)
+    if capacity.low is None:
+        below = np.where(z < -_OPEN, 0.0, value)
+    else:
+        below = value * np.exp(z * math.log(value / min(capacity.low, value)) / _Z)
+    if capacity.high is None or math.isinf(capacity.high):
+        above = np.where(z > _OPEN, value * 1e9, value)
+    else:
+        above = value * np.exp(z * math.log(max(capacity.high, value) / value) / _Z)
+    return np.asarray(np.where(z < 0, below, above), np.float64)

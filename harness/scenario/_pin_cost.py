@@ -1,0 +1,81 @@
+"""Opens what a `cost` block names: the sheet, which is read into the document, and the forecast."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ScenarioError
+from harness.scenario import document as doc
+from harness.scenario._faults import Wrong
+from harness.scenario._files import FileFault
+from harness.scenario._paths import put
+from harness.scenario._tree import Where
+from harness.scenario.cost import ForecastTraffic, ServerlessSide
+from harness.scenario.forecast import Forecast, find_forecast, load_forecast
+from harness.scenario.prices import PriceSheet, load_prices
+
+
+def pin_cost(
+    document: doc.Scenario, cost: doc.Cost, data: dict[str, Any], folders: Sequence[Path]
+) -> list[Wrong]:
+    """Check sheet, rows and forecast; write the sheet itself, and the forecast's place, to data."""
+    wrong: list[Wrong] = []
+    try:
+        given = cost.prices
+        sheet = given if isinstance(given, PriceSheet) else load_prices(given, folders)
+    except ScenarioError as error:
+        return [Wrong(("cost", "prices"), _told(error, cost.prices))]
+    put(data, ("cost", "prices"), sheet.model_dump(mode="json", by_alias=True, exclude_none=True))
+    if cost.on_demand is not None and cost.on_demand.gpu not in sheet.on_demand:
+        near = _nearest(cost.on_demand.gpu, list(sheet.on_demand))
+        message = f"sheet {sheet.name} has no GPU '{cost.on_demand.gpu}'{near}"
+        wrong.append(Wrong(("cost", "on_demand", "gpu"), message))
+    if cost.serverless is not None:
+        wrong += _row(document, cost.serverless, sheet)
+    if cost.forecast is not None:
+        try:
+            read_forecast(cost.forecast, folders)
+            put(data, ("cost", "forecast", "file"), find_forecast(cost.forecast.file, folders))
+        except FileFault as error:
+            where: Where = ("cost", "forecast", "file")
+            wrong.append(Wrong(where, str(error)))
+    return wrong
+
+
+def read_forecast(block: ForecastTraffic, folders: Sequence[Path]) -> Forecast:
+    """The file's rates at the block's mean, before a volume is known in requests. FileFault."""
+    found = load_forecast(
+        block.file, column=block.column, window_s=block.window, search_paths=folders
+    )
+    return found.at_mean(block.mean) if block.mean is not None else found
+
+
+def _row(document: doc.Scenario, block: ServerlessSide, sheet: PriceSheet) -> list[Wrong]:
+    """The row is that of `model`, else of the target's own model."""
+    target = document.targets.get(block.target or "")
+    model = block.model or str(getattr(target, "model", "auto"))
+    if sheet.row(model) is not None:
+        return []
+    if block.model is None and model == "auto":
+        message = f"missing; the target's model is found at run time; {sheet.nearest_row('')}"
+    else:
+        message = f"sheet {sheet.name} has no row '{model}'; {sheet.nearest_row(model)}"
+    return [Wrong(("cost", "serverless", "model"), message)]
+
+
+def _told(error: ScenarioError, given: object) -> str:
+    """The sheet's first fault, with its line."""
+    fault = error.faults[0]
+    if fault.path == "(file)":
+        return fault.message
+    place = f"line {fault.line} of {given}" if fault.line else str(given)
+    more = f" (and {len(error.faults) - 1} more: harness plan prices {given})"
+    return f"{place}: {fault.path} {fault.message}{more * (len(error.faults) > 1)}"
+
+
+def _nearest(name: str, legal: list[str]) -> str:
+    near = difflib.get_close_matches(name, legal, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(legal) or 'none'}"

@@ -1,0 +1,159 @@
+"""From points and a cost block to sentences, plan.json and the cost of a good token."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import jsonschema
+import pytest
+
+from harness.decisions import find_capacity
+from harness.decisions.cost_answer import CostAnswer, answer
+from harness.decisions.cost_question import measured_cached_share, question_of
+from harness.decisions.crossover_schema import crossover_schema
+from harness.decisions.crossover_words import per_day, usd, usd_span
+from harness.decisions.point_cost import point_costs
+from harness.estimate import Outcome
+from harness.scenario.cost import Cost
+from harness.scenario.forecast import Forecast, load_forecast
+from harness.scenario.prices import load_prices
+from tests.decisions.rates import point
+
+SHEET = load_prices("fireworks-guide").model_dump(by_alias=True, exclude_none=True)
+
+
+def cost(**changes) -> Cost:  # type: ignore[no-untyped-def]
+    base = {
+        "prices": SHEET,
+        "serverless": {"model": "llama-v3p3-70b-instruct"},
+        "on_demand": {"gpu": "h100"},
+    }
+    return Cost.model_validate(base | changes)
+
+
+@pytest.fixture(scope="module")
+def points(rows):  # type: ignore[no-untyped-def]
+    waits = {2: 0.05, 4: 0.08, 8: 0.09, 16: 0.4}
+    return [
+        point(rows, rate, wait, index=k, n_in=1000, cached_tok=400)
+        for k, (rate, wait) in enumerate(waits.items())
+    ]
+
+
+def asked(points, own: Cost, forecast: Forecast | None = None) -> CostAnswer:  # type: ignore[no-untyped-def]
+    capacity = find_capacity(points).estimate
+    question = question_of(own, "auto", points, points, capacity, forecast)
+    return answer(question, traffic_source="a test", capacity_source="made up")
+
+
+def test_the_mix_is_what_was_billed(points) -> None:  # type: ignore[no-untyped-def]
+    """Every request 1,000 in, 400 of them cached, 10 out; half off what is cached."""
+    assert measured_cached_share([p.usage for p in points]) == 0.4
+    capacity = find_capacity(points).estimate
+    question = question_of(cost(), "auto", points, points, capacity, None)
+    assert (question.mix.input_tok, question.mix.output_tok) == (1000, 10)
+    assert question.mix.cached_share == 0.4
+    assert question.limit_s == 0.3
+    found = answer(question, traffic_source="", capacity_source="")
+    assert found.crossover.serverless_usd_per_mtok == pytest.approx(
+        0.9 * (600 + 400 / 2 + 10) / 1010
+    )
+    given = cost(serverless={"model": "deepseek-v3", "cached_share": "0%"})
+    plain = asked(points, given).crossover
+    assert plain.serverless_usd_per_mtok == pytest.approx(0.9)
+
+
+def test_sentences_of_the_cost_analyst(points) -> None:  # type: ignore[no-untyped-def]
+    """About 8.3 req/s of 1,010 tokens, 30 M/h; $5/h against $.72 a million: 6.93 M/h, 166 a day."""
+    day = load_forecast("servegen-day")
+    forecast = {"file": "servegen-day", "volume": "50Mtok/d"}
+    found = asked(points, cost(forecast=forecast), day)
+    first, second = found.headlines
+    assert first.answer == "On-demand is cheaper than serverless above 166 Mtok/day"
+    assert first.detail.startswith("(95% CI 166 Mtok/day to ")
+    assert "[prices of 2026-11-23; capacity 8.28 req/s a replica within the SLO;" in first.detail
+    assert second.answer == "At your 50.0 Mtok/day serverless saves $83.9/day"
+    large = asked(points, cost(forecast=forecast | {"volume": "900Mtok/d"}), day)
+    assert large.headlines[1].answer.startswith("At your 900 Mtok/day on-demand saves $")
+    dear = cost(on_demand={"gpu": "h100", "gpus_per_replica": 16})
+    assert asked(points, dear).headlines[0].answer == (
+        "On-demand never becomes cheaper at this SLO:"
+    )
+    for gpus, words in ((5, "is open:"), (4, "for good is open:")):  # 8 to 16 req/s allow both
+        found = asked(points, cost(on_demand={"gpu": "h100", "gpus_per_replica": gpus}))
+        assert found.headlines[0].answer == f"Whether on-demand ever becomes cheaper {words}"
+        assert found.headlines[0].outcome == "inconclusive"
+        assert found.crossover.outcome is Outcome.INCONCLUSIVE
+
+
+def test_every_assumption_is_listed_with_its_source(points) -> None:  # type: ignore[no-untyped-def]
+    found = {a.what: a for a in asked(points, cost()).assumptions}
+    assert "sheet fireworks-guide of 2026-11-23, row llama-v3p3-70b" in (
+        found["serverless price"].source
+    )
+    assert found["replica"].value == "1 x h100 at $5.00/h in all"
+    assert "single models differ" in found["doubt"].value  # of the cached price, which enters
+    uncached = cost(serverless={"model": "deepseek-v3", "cached_share": "0%"})
+    assert "doubt" not in {a.what for a in asked(points, uncached).assumptions}
+
+
+def test_plan_json_is_read_back_and_keeps_its_schema(points) -> None:  # type: ignore[no-untyped-def]
+    zero = {"idle": "10min", "cold_start": "2min"}
+    for own in (
+        cost(on_demand={"gpu": "h100", "gpus_per_replica": 16}),  # infinities
+        cost(
+            on_demand={"gpu": "h100", "scale_to_zero": zero, "commitment_discount": "30%"},
+            forecast={"file": "servegen-day", "mean": "1/s"},
+        ),
+    ):
+        day = load_forecast("servegen-day") if own.forecast else None
+        found = asked(points, own, day)
+        text = json.dumps(found.to_json(), allow_nan=False)
+        jsonschema.validate(json.loads(text), crossover_schema())
+        assert CostAnswer.from_json(json.loads(text)) == found
+
+
+def test_cost_of_a_good_token_on_demand(points) -> None:  # type: ignore[no-untyped-def]
+    """At 4 req/s all 200 are good: 1,010 tokens each, 4,040 tok/s; $5/h is $.3438 a million. At
+    16 req/s none begins in time."""
+    found = {c.name: c for c in point_costs(points, cost(), {"t": "auto"})}
+    four = found["rate-4"]
+    assert (four.side, four.offered_req_per_s) == ("on_demand", 4.0)
+    assert four.usd_per_good_mtok.value == pytest.approx(5 / 3600 / 4040 * 1e6)
+    assert four.usd_per_good_req.value == pytest.approx(5 / 3600 / 4)
+    assert four.bill_usd == pytest.approx(5 / 3600 * 50)
+    low, high = four.usd_per_good_mtok.low, four.usd_per_good_mtok.high
+    assert low is not None
+    assert high is not None
+    assert low <= 5 / 3600 / 4040 * 1e6 <= high
+    assert found["rate-16"].usd_per_good_mtok.value == math.inf
+
+
+def test_cost_of_a_good_token_serverless(points) -> None:  # type: ignore[no-untyped-def]
+    """Every token is billed, at $0.72178 a million of this mix; at 4 req/s all of them are good."""
+    own = cost(serverless={"target": "t", "model": "llama-v3p3-70b-instruct"}, on_demand=None)
+    found = {c.name: c for c in point_costs(points, own, {"t": "auto"})}
+    each = 0.9 * (600 + 200 + 10) / 1e6
+    assert found["rate-4"].usd_per_good_mtok.value == pytest.approx(each / 1010 * 1e6)
+    assert found["rate-4"].usd_per_good_req.value == pytest.approx(each)
+    assert found["rate-4"].bill_usd == pytest.approx(200 * each)
+    assert found["rate-16"].usd_per_good_req.value == math.inf
+
+
+def test_words_of_amounts() -> None:
+    assert [usd(x) for x in (126.4, 0.6667, -3.2, math.inf)] == [
+        "$126", "$0.667", "-$3.20", "no bound",
+    ]  # fmt: skip
+    assert [usd_span(1, math.inf), usd_span(-math.inf, 2), usd_span(1, 2)] == [
+        "$1.00 or more", "$2.00 or less", "$1.00 to $2.00",
+    ]  # fmt: skip
+    assert per_day(410e6 / 24) == "410 Mtok/day"
+    assert per_day(12e9 / 24) == "12.0 Gtok/day"
+
+
+def test_a_volume_is_scaled_by_the_measured_request(points) -> None:  # type: ignore[no-untyped-def]
+    own = cost(forecast={"file": "servegen-day", "volume": "24.24Mtok/d"})
+    found = asked(points, own, load_forecast("servegen-day")).crossover.at_traffic
+    assert found is not None
+    assert found.tok_per_h == pytest.approx(1.01e6)
