@@ -61,6 +61,7 @@ def serve(args: argparse.Namespace) -> None:
         dtype=args.dtype,
         device=args.device,
         attention=args.attention,
+        quantization=args.quantization,
         overlap=ON_OFF[args.overlap],
         graphs=ON_OFF[args.graphs],
         max_model_len=args.max_model_len,
@@ -117,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=["auto", "sdpa", "triton"],
         default=default.attention,
         help="auto (the default): Triton's kernels on a GPU, torch's on a CPU",
+    )
+    model.add_argument(
+        "--quantization",
+        choices=["fp8"],
+        help="round the layers' weights to 8 bits at load; on a CPU to see what that costs",
     )
     model.add_argument(
         "--overlap",

@@ -17,6 +17,7 @@ from .spec_config import SpecConfig
 DTypeName = Literal["auto", "float32", "bfloat16", "float64"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 AttentionName = Literal["auto", "sdpa", "triton"]
+Quantization = Literal["fp8"]
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float64": 8}
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
@@ -130,15 +131,19 @@ class ModelConfig:
         embeddings = (1 if self.is_tied else 2) * self.vocab_size * self.hidden_size
         return self.num_layers * self.layer_matrix_params + embeddings
 
-    def costs(self, dtype: str) -> ModelCosts:
-        """Costs with weights and cache in `dtype` (a resolved name, not 'auto')."""
+    def costs(self, dtype: str, quantization: Quantization | None = None) -> ModelCosts:
+        """Costs with weights and cache in `dtype` (a resolved name, not 'auto').
+
+        quantization fp8: the layers' matrices take a byte an element, lm_head does not.
+        """
         num_bytes = DTYPE_BYTES[dtype]
-        streamed = self.num_layers * self.layer_matrix_params + self.vocab_size * self.hidden_size
+        layers = self.num_layers * self.layer_matrix_params
+        head = self.vocab_size * self.hidden_size
         return ModelCosts(
             num_params=self.num_params,
-            streamed_bytes=streamed * num_bytes,
+            streamed_bytes=layers * (1 if quantization else num_bytes) + head * num_bytes,
             kv_bytes_per_token=2 * self.num_layers * self.num_kv_heads * self.head_dim * num_bytes,
-            flops_per_token=2 * streamed,
+            flops_per_token=2 * (layers + head),
             flops_per_context_token=4 * self.num_layers * self.num_heads * self.head_dim,
         )
 
@@ -164,6 +169,7 @@ class EngineConfig:
     dtype: DTypeName = "auto"
     device: DeviceName = "auto"
     attention: AttentionName = "auto"
+    quantization: Quantization | None = None  # of the layers' matrices, at load
     overlap: bool | None = None  # launch a step before the one before it is booked; None: on a GPU
     graphs: bool | None = None  # run decode steps as captured graphs; None: on a GPU
     max_model_len: int | None = None

@@ -129,6 +129,12 @@ class Llama:
         """The same in the model's own dtype."""
         return self.lm_head.product(self._ops.norm(hidden, self.norm, self.config.rms_norm_eps))
 
+    def round_to_fp8(self) -> None:
+        """Round the layers' matrices to 8 bits, before pack(); embedding and lm_head stay."""
+        for w in self.layers:
+            w.qkv, w.out = _rounded(w.qkv), _rounded(w.out)
+            w.gate_up, w.down = _rounded(w.gate_up), _rounded(w.down)
+
     def pack(self) -> None:
         """Arrange the matrices for running; after it slots() has nothing to give."""
         is_streamed = self._is_streamed()
@@ -180,6 +186,10 @@ class Llama:
 
 def _packed(matrix: AnyMatrix, is_streamed: bool) -> AnyMatrix:
     return matrix.packed(is_streamed) if isinstance(matrix, Matrix) else matrix
+
+
+def _rounded(matrix: AnyMatrix) -> AnyMatrix:
+    return matrix.rounded() if isinstance(matrix, Matrix) else matrix
 
 
 def _weight(matrix: AnyMatrix) -> torch.Tensor:

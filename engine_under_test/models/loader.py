@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from engine_under_test.attention import resolve_attention
-from engine_under_test.config import AttentionName, EngineConfig, ModelConfig
+from engine_under_test.config import AttentionName, EngineConfig, ModelConfig, Quantization
 from engine_under_test.device import CPU, resolve_device
 from engine_under_test.errors import ConfigError, ModelError
 
@@ -64,7 +64,7 @@ def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
     loaded = _read(config, model_dir)
     if config.merged_adapter is not None:
         loaded = _merge(loaded, config.merged_adapter)
-    loaded.model.pack()
+    _arrange(loaded.model, config.quantization)
     return loaded
 
 
@@ -107,7 +107,7 @@ def _random(config: EngineConfig, name: str) -> LoadedModel:
             values = torch.empty(slot.shape, device=device)
             values.normal_(0, slot.shape[-1] ** -0.5, generator=generator)
             slot.view.copy_(values.view(slot.view.shape))
-    loaded.model.pack()
+    _arrange(loaded.model, config.quantization)
     return loaded
 
 
@@ -117,7 +117,22 @@ def _empty(config: EngineConfig, shape: ModelConfig, digest: Callable[[], str]) 
     dtype_name = resolve_dtype(config.dtype, shape.num_params, device)
     max_model_len = config.resolve_max_model_len(shape)
     model = Llama(shape, max_model_len, DTYPES[dtype_name], device, _ops(attention))
-    return LoadedModel(model, dtype_name, max_model_len, attention, digest)
+    return LoadedModel(
+        model, dtype_name, max_model_len, attention, _of_quantized(digest, config.quantization)
+    )
+
+
+def _arrange(model: Llama, quantization: Quantization | None) -> None:
+    """Weights are complete: bring them in the form they run in."""
+    if quantization == "fp8":
+        model.round_to_fp8()
+    model.pack()
+
+
+def _of_quantized(digest: Callable[[], str], how: str | None) -> Callable[[], str]:
+    if how is None:
+        return digest
+    return lambda: hashlib.sha256(f"{digest()} {how}".encode()).hexdigest()
 
 
 def _ops(attention: AttentionName) -> LayerOps:

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 
 from engine_under_test.device import CPU
 
+from .fp8 import Fp8Matrix, Fp8Weight
+
 # oneDNN arranges for a number of rows; any number may be multiplied, and 1..256 measured alike.
 _TYPICAL_ROWS = 16
 # Rows from which on the product itself, not the way from memory, takes a streamed matrix' time: MKL
@@ -42,6 +44,13 @@ class Matrix:
     def add_product(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """total [T, out] + the product, as a new tensor."""
         return torch.addmm(total, x, self.weight.t())
+
+    def rounded(self) -> Matrix | Fp8Matrix:
+        """The same matrix in 8 bits, see fp8.py; on a CPU rounded so and kept as it was."""
+        if self.weight.device.type != "cpu":
+            return Fp8Matrix(self.weight)
+        self.weight.copy_(Fp8Weight.of(self.weight).unpacked(self.weight.dtype))
+        return self
 
     def packed(self, is_streamed: bool = False) -> Matrix | PackedMatrix:
         """The same matrix for running only: the weights cannot be read back. self may be dropped.
@@ -103,7 +112,7 @@ class PackedMatrix:
         return self.product(x).add_(total)
 
 
-AnyMatrix = Matrix | PackedMatrix
+AnyMatrix = Matrix | PackedMatrix | Fp8Matrix
 
 
 def _reordered(weight: torch.Tensor) -> torch.Tensor:

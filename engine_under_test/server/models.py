@@ -66,7 +66,9 @@ class ServedModel:
                 "weights_digest": self.weights_digest,
                 "dtype": self.dtype,
                 "shape": _plain(asdict(self.model_config)),
-                "costs": asdict(self.model_config.costs(self.dtype)),
+                "costs": asdict(
+                    self.model_config.costs(self.dtype, self.engine_config.quantization)
+                ),
                 "limits": {
                     "max_model_len": self.max_model_len,
                     "max_num_seqs": self.engine_config.max_num_seqs,
