@@ -1,0 +1,90 @@
+"""Decode tokens/s by batch and context, as a share of the roofline; idle share; kernel table.
+
+step >= max((weights + batch * context * kv) / bandwidth, flops / matmul rate), both rates measured
+on this card by the stage `ceilings`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_stages import engines
+from benchmarks.gpu_stages.base import Context
+from engine_under_test.config import Quantization
+from engine_under_test.core import EngineCore
+from engine_under_test.request import SamplingParams
+
+FOREVER = SamplingParams(max_tokens=100_000, temperature=1.0, seed=1, ignore_eos=True)
+
+
+def run(ctx: Context, shape: str, quantization: Quantization | None = None) -> None:
+    core = engines.make(ctx, shape, quantization=quantization)
+    # The bars first, then corners, then the rest: whatever time allows.
+    points = [(b, c) for c in ctx.sizes.contexts for b in ctx.sizes.batches]
+    points.sort(key=lambda p: (p[1] != 1024, p[0] not in (1, 32, 128), p[1], p[0]))
+    for batch, context in points:
+        key = f"B={batch} C={context}"
+        if not ctx.is_due(key, 8):
+            continue
+        if not engines.fits(core, batch, context, ctx.sizes.steps):
+            ctx.put(key, batch=batch, context=context, skipped="the cache does not hold it")
+            continue
+        ctx.put(key, batch=batch, context=context, **_measure(ctx, core, batch, context))
+    for batch in (1, 32) if not ctx.is_toy else ctx.sizes.batches:
+        key = f"profile B={batch}"
+        context = 1024 if not ctx.is_toy else 8
+        if ctx.is_due(key, 15) and engines.fits(core, batch, context, 40):
+            ctx.put(key, batch=batch, context=context, **_profile(ctx, core, batch, context))
+
+
+def roofline_s(ctx: Context, core: EngineCore, batch: int, context: float) -> float | None:
+    """The least a step can take here; None before the ceilings were measured."""
+    bandwidth, rate = ctx.ceiling("copy_bytes_per_s"), ctx.ceiling("matmul_flop_per_s")
+    if bandwidth is None or rate is None:
+        return None
+    costs = core.model_config.costs(core.dtype_name, core.config.quantization)
+    moved = costs.streamed_bytes + batch * context * costs.kv_bytes_per_token
+    return max(moved / bandwidth, batch * costs.flops_per_token / rate)
+
+
+def _measure(ctx: Context, core: EngineCore, batch: int, context: int) -> dict[str, Any]:
+    requests = engines.as_if_prefilled(core, batch, context, FOREVER)
+    seconds, tokens = engines.decode_s(ctx, core, 4, ctx.sizes.steps)
+    engines.stop(core, requests)
+    step_s, floor_s = seconds / ctx.sizes.steps, roofline_s(ctx, core, batch, context)
+    return {
+        "tok_per_s": tokens / seconds, "step_ms": step_s * 1e3,
+        "roofline_ratio": floor_s / step_s if floor_s is not None else None,
+        "roofline_step_ms": floor_s * 1e3 if floor_s is not None else None,
+    }  # fmt: skip
+
+
+def _profile(ctx: Context, core: EngineCore, batch: int, context: int) -> dict[str, Any]:
+    """The device's busy share over steady steps, and where its time goes."""
+    is_gpu = ctx.device.type == "cuda"
+    kind = torch.profiler.ProfilerActivity
+    requests = engines.as_if_prefilled(core, batch, context, FOREVER)
+    engines.decode_s(ctx, core, 4, 4)
+    with torch.profiler.profile(activities=[kind.CUDA if is_gpu else kind.CPU]) as profile:
+        engines.decode_s(ctx, core, 0, ctx.sizes.steps // 2 + 1)
+    engines.stop(core, requests)
+    wanted = torch.autograd.DeviceType.CUDA if is_gpu else torch.autograd.DeviceType.CPU
+    spans = sorted(
+        (e.time_range.start, e.time_range.end, e.name)
+        for e in profile.events()
+        if e.device_type == wanted
+    )
+    busy_us, end_us, by_name = 0.0, 0.0, dict[str, list[float]]()
+    for start, end, name in spans:
+        busy_us += max(0.0, end - max(start, end_us))
+        end_us = max(end_us, end)
+        by_name.setdefault(name, []).append(end - start)
+    total_us = sum(sum(times) for times in by_name.values()) or 1.0
+    table = [
+        {"kernel": name[:80], "calls": len(t), "us": sum(t), "share": sum(t) / total_us}
+        for name, t in sorted(by_name.items(), key=lambda item: -sum(item[1]))[:15]
+    ]
+    span_us = end_us - spans[0][0] if spans else 0.0
+    return {"idle_ratio": 1 - busy_us / span_us if span_us else None, "kernels": table}

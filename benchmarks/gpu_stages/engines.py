@@ -1,0 +1,134 @@
+"""Engines for stages: weights made once a process, contexts filled without computing them."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections.abc import Iterable
+from functools import cache
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_stages.base import Context
+from engine_under_test import core as core_module
+from engine_under_test.config import EngineConfig
+from engine_under_test.core import EngineCore
+from engine_under_test.models import LoadedModel, load_model
+from engine_under_test.request import Request, RequestStatus, SamplingParams
+
+_loaded: dict[tuple[object, ...], LoadedModel] = {}
+
+
+def _load_once(config: EngineConfig) -> LoadedModel:
+    key = (
+        config.shape, config.num_layers, config.dtype, config.attention, config.quantization,
+        config.max_model_len, config.model_dir,
+    )  # fmt: skip
+    if key not in _loaded:
+        _loaded.clear()  # one model at a time fits
+        _free()
+        _loaded[key] = load_model(config)
+    return _loaded[key]
+
+
+@cache
+def _install() -> None:
+    core_module.load_model = _load_once  # type: ignore[assignment]
+
+
+def make(ctx: Context, shape: str, **settings: Any) -> EngineCore:
+    """An engine on the Triton kernels with graphs, whatever the device."""
+    _install()
+    _free()
+    defaults: dict[str, Any] = {
+        "shape": ctx.shape(shape), "num_layers": ctx.sizes.layers, "dtype": ctx.sizes.dtype,
+        "attention": "triton", "graphs": True, "overlap": True, "enable_prefix_caching": False,
+        "max_num_seqs": max(ctx.sizes.batches), "max_num_batched_tokens": max(ctx.sizes.budgets),
+        "max_model_len": 1024 if ctx.is_toy else 34_000,
+    }  # fmt: skip
+    if ctx.sizes.cache_tokens is not None:
+        defaults["num_blocks"] = ctx.sizes.cache_tokens // 16
+    core = EngineCore(EngineConfig(**{**defaults, **settings}))
+    generator = torch.Generator(ctx.device).manual_seed(0)
+    backend: Any = core._runner._attention
+    for kv in backend._kv:  # zeros would multiply at another clock
+        kv.normal_(generator=generator)
+    return core
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def prompt(num_tokens: int, seed: int, vocab: int = 500) -> list[int]:
+    rng = random.Random(seed)
+    return [rng.randrange(3, vocab) for _ in range(num_tokens)]
+
+
+def fits(core: EngineCore, num_seqs: int, context: int, steps: int) -> bool:
+    """Whether the cache holds that many sequences that long."""
+    blocks = -(-(context + steps + 32) // core.config.block_size)
+    return num_seqs * blocks < core._kv.num_usable_blocks
+
+
+def as_if_prefilled(
+    core: EngineCore, num_seqs: int, context: int, params: SamplingParams
+) -> list[Request]:
+    """Running requests with contexts of noise: what a decode step costs does not depend on it."""
+    scheduler, requests = core._scheduler, []
+    stem = prompt(context, seed=0)
+    for i in range(num_seqs):
+        r = Request(f"d{i}", stem, params)
+        core.add(r)
+        assert scheduler.kv.allocate(r, r.num_tokens), "checked by fits()"
+        r.num_computed = r.num_tokens - 1
+        r.status = RequestStatus.RUNNING
+        r.timings.scheduled_ns = time.monotonic_ns()
+        scheduler.running.append(r)
+        requests.append(r)
+    scheduler._waiting.clear()
+    return requests
+
+
+def stop(core: EngineCore, requests: Iterable[Request]) -> None:
+    """Abort and run dry."""
+    for r in requests:
+        core.abort(r.request_id)
+    while core.has_work:
+        core.step()
+
+
+def decode_s(ctx: Context, core: EngineCore, warm: int, steps: int) -> tuple[float, int]:
+    """Seconds of `steps` steps of what runs, and the tokens that came of them."""
+    for _ in range(warm):
+        core.step()
+    ctx.sync()
+    started_s, num_tokens = time.perf_counter(), 0
+    for _ in range(steps):
+        num_tokens += sum(len(o.new_token_ids) for o in core.step())
+    ctx.sync()
+    return time.perf_counter() - started_s, num_tokens
+
+
+def ttft_s(core: EngineCore, ids: list[int], name: str) -> float:
+    """From the arrival of a lone request to its first token."""
+    r = Request(name, ids, SamplingParams(max_tokens=1, temperature=0.0, ignore_eos=True))
+    started_s = time.perf_counter()
+    core.add(r)
+    while core.has_work:
+        core.step()
+    return time.perf_counter() - started_s
+
+
+def median_ttft_s(core: EngineCore, num_tokens: int, repeats: int) -> float:
+    """Of prompts that share nothing; the first one warms up."""
+    times = [
+        ttft_s(core, prompt(num_tokens, seed=100 + i), f"p{num_tokens}-{i}")
+        for i in range(repeats + 1)
+    ]
+    return median(times[1:])

@@ -1,0 +1,76 @@
+"""Prompts: TTFT and tokens/s by length, what chunks do to running streams, a prefix found again."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.gpu_stages import engines
+from benchmarks.gpu_stages.base import Context
+from engine_under_test.core import EngineCore
+from engine_under_test.request import Request, SamplingParams
+
+
+def run(ctx: Context, shape: str) -> None:
+    core = engines.make(ctx, shape, max_num_seqs=_streams(ctx) + 1)
+    for num_tokens in ctx.sizes.prompts:
+        key = f"S={num_tokens}"
+        if ctx.is_due(key, 10):
+            seconds = engines.median_ttft_s(core, num_tokens, 2 if ctx.is_toy else 4)
+            rate = ctx.ceiling("matmul_flop_per_s")
+            ctx.put(
+                key, prompt_tok=num_tokens, ttft_ms=seconds * 1e3, tok_per_s=num_tokens / seconds,
+                matmul_ratio=_flops(core, num_tokens) / seconds / rate if rate else None,
+            )  # fmt: skip
+    for budget in ctx.sizes.budgets:
+        key = f"chunks of {budget}"
+        if ctx.is_due(key, 15):
+            ctx.put(key, budget_tok=budget, **_itl(ctx, core, budget))
+    del core
+    key = "prefix"
+    if ctx.is_due(key, 20):
+        core = engines.make(ctx, shape, enable_prefix_caching=True)
+        num_tokens = ctx.sizes.prompts[-2]
+        engines.ttft_s(core, engines.prompt(num_tokens, seed=7), "warm-up")
+        ids = engines.prompt(num_tokens, seed=8)
+        cold, warm = (engines.ttft_s(core, ids, name) for name in ("cold", "warm"))
+        ctx.put(key, prompt_tok=num_tokens, cold_ms=cold * 1e3, warm_ms=warm * 1e3)
+
+
+def _streams(ctx: Context) -> int:
+    return 2 if ctx.is_toy else 32
+
+
+def _flops(core: EngineCore, num_tokens: int) -> float:
+    """Of one prompt: matrices for every token, lm_head for the last, attention's triangle."""
+    c = core.model_config
+    body = 2.0 * c.num_layers * c.layer_matrix_params * num_tokens
+    head = 2.0 * c.vocab_size * c.hidden_size
+    attention = 2.0 * num_tokens**2 * c.num_heads * c.head_dim * c.num_layers
+    return body + head + attention
+
+
+def _itl(ctx: Context, core: EngineCore, budget: int) -> dict[str, float]:
+    """Gaps of streams that decode while a long prompt arrives, in steps of at most budget."""
+    batch, context = _streams(ctx), 8 if ctx.is_toy else 1024
+    usual = core._scheduler._budget, core._scheduler._chunk_limit
+    core._scheduler._budget = core._scheduler._chunk_limit = budget
+    params = SamplingParams(max_tokens=100_000, temperature=0.0, ignore_eos=True)
+    requests = engines.as_if_prefilled(core, batch, context, params)
+    alone_s, _ = engines.decode_s(ctx, core, 4, 8)
+    last = SamplingParams(max_tokens=1, temperature=0.0, ignore_eos=True)
+    arrived_s, gaps = time.perf_counter(), []
+    core.add(Request("long", engines.prompt(ctx.sizes.prompts[-2], seed=9), last))
+    is_done, before_s = False, arrived_s
+    while not is_done and ctx.left_s > 0:
+        outputs = core.step()
+        now_s = time.perf_counter()
+        gaps.append(now_s - before_s)
+        before_s = now_s
+        is_done = any(o.request_id == "long" and o.finish_reason is not None for o in outputs)
+    engines.stop(core, requests)
+    core._scheduler._budget, core._scheduler._chunk_limit = usual
+    return {
+        "streams": batch, "prompt_tok": ctx.sizes.prompts[-2], "itl_alone_ms": alone_s / 8 * 1e3,
+        "itl_median_ms": sorted(gaps)[len(gaps) // 2] * 1e3, "itl_max_ms": max(gaps) * 1e3,
+        "ttft_ms": (before_s - arrived_s) * 1e3,
+    }  # fmt: skip

@@ -1,0 +1,45 @@
+"""What drafts are worth at a given acceptance, by batch: each length against none, and adaptive.
+
+Acceptance is a coin (see speculative/synthetic.py) and drafting costs nothing: the gain is the
+verification's alone. Steps with drafts are not overlapped, as in serving.
+"""
+
+from __future__ import annotations
+
+from benchmarks.gpu_stages import engines
+from benchmarks.gpu_stages.base import Context
+from engine_under_test.request import SamplingParams
+from engine_under_test.spec_config import SpecConfig
+
+PARAMS = SamplingParams(max_tokens=100_000, temperature=0.0, ignore_eos=True, seed=1)
+RATES = (0.6, 0.8)
+
+
+def run(ctx: Context, shape: str) -> None:
+    arms: list[tuple[float, int | None]] = [(0.0, 0)]
+    arms += [(rate, k) for rate in RATES for k in (*ctx.sizes.spec_lengths, None)]
+    context = 8 if ctx.is_toy else 1024
+    for rate, k in arms:
+        keys = {b: f"a={rate:g} k={'adaptive' if k is None else k} B={b}" for b in _batches(ctx)}
+        if not any(ctx.is_due(key, 12) for key in keys.values()):
+            continue
+        spec = None
+        if k != 0:
+            spec = SpecConfig("ngram", num_drafts=k, synthetic_rates=(rate,))
+        core = engines.make(ctx, shape, spec=spec)
+        for batch, key in keys.items():
+            if not ctx.is_due(key, 6) or not engines.fits(core, batch, context, 8 * 80):
+                continue
+            requests = engines.as_if_prefilled(core, batch, context, PARAMS)
+            steps = max(3, ctx.sizes.steps // 2)
+            seconds, tokens = engines.decode_s(ctx, core, 4, steps)
+            engines.stop(core, requests)
+            ctx.put(
+                key, acceptance=rate, k="adaptive" if k is None else k, batch=batch,
+                tok_per_s=tokens / seconds, tokens_a_step=tokens / steps / batch,
+            )  # fmt: skip
+        del core
+
+
+def _batches(ctx: Context) -> tuple[int, ...]:
+    return ctx.sizes.spec_batches
