@@ -100,7 +100,8 @@ def _run_all(args: argparse.Namespace) -> int:
                 not_run.append({"stage": stage.name, "why": why})
         as_json, as_page = report.write(args.out, head)  # whatever happens to the next stage
     print(f"\n{as_json}\n{as_page}")
-    for bar in report.bars({f.stem: report.read_points(f) for f in args.out.glob("*.jsonl")}):
+    points = {f.stem: report.read_points(f) for f in args.out.glob("*.jsonl")}
+    for bar in report.told_bars(head, points):
         print(
             f"{ {True: 'met', False: 'NOT MET', None: 'open'}[bar.is_met]:8}{bar.asked}: {bar.seen}"
         )

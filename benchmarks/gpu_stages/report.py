@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 def write(folder: Path, head: dict[str, Any]) -> tuple[Path, Path]:
     """results.json and results.md, from whatever stages have left so far."""
     points: Points = {f.stem: read_points(f) for f in sorted(folder.glob("*.jsonl"))}
-    found = bars(points)
+    found = told_bars(head, points)
     told = {"about": head, "bars": [bar._asdict() for bar in found], "stages": points}
     as_json, as_page = folder / "results.json", folder / "results.md"
     as_json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
@@ -53,6 +53,12 @@ def bars(points: Points) -> list[Bar]:
         _ttft(points),
         _correct(points),
     ]
+
+
+def told_bars(head: dict[str, Any], points: Points) -> list[Bar]:
+    """The same, all open in a rehearsal: toy sizes meet and miss nothing."""
+    found = bars(points)
+    return [bar._replace(is_met=None) for bar in found] if head.get("is_rehearsal") else found
 
 
 def _of(point: Point | None, name: str) -> float | None:
@@ -122,7 +128,7 @@ def page(head: dict[str, Any], points: Points) -> str:
         "",
     ]
     marks = {True: "met", False: "**not met**", None: "open"}
-    rows = [(bar.asked, bar.seen, marks[bar.is_met]) for bar in bars(points)]
+    rows = [(bar.asked, bar.seen, marks[bar.is_met]) for bar in told_bars(head, points)]
     lines.append(plain("Bars", ("asked", "seen", ""), rows))
     skipped = [(s["stage"], s["why"]) for s in head.get("not_run", ())]
     if skipped:
