@@ -84,7 +84,7 @@ def _transformers_model(core: EngineCore) -> Any:
     if core.model_config.is_tied:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state, assign=True)
-    model.model.rotary_emb = type(model.model.rotary_emb)(config, device=ours.device)
+    model.model.rotary_emb = type(model.model.rotary_emb)(config).to(ours.device)
     model.set_attn_implementation("sdpa")
     return model.eval()
 
