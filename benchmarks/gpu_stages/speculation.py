@@ -28,7 +28,9 @@ def run(ctx: Context, shape: str) -> None:
             spec = SpecConfig("ngram", num_drafts=k, synthetic_rates=(rate,))
         core = engines.make(ctx, shape, spec=spec)
         for batch, key in keys.items():
-            if not ctx.is_due(key, 6) or not engines.fits(core, batch, context, 8 * 80):
+            if not ctx.is_due(key, 6) or not engines.fits(
+                core, batch, context, 8 * (ctx.sizes.steps + 8)
+            ):
                 continue
             requests = engines.as_if_prefilled(core, batch, context, PARAMS)
             steps = max(3, ctx.sizes.steps // 2)
