@@ -8,6 +8,7 @@ import click
 
 # verb -> its line in --help and its module, so that the list needs no import
 PLANS = {
+    "replicas": "Replicas for a forecast within the SLO, from the calibrated twin.",
     "crossover": "Serverless or on-demand: the traffic at which they cost the same.",
     "prices": "Print and check a price sheet: age, source, doubts.",
 }
@@ -36,6 +37,7 @@ def command() -> None:
     """Plans made from stored runs. Nothing is sent.
 
     \b
+      harness plan replicas latest --mean 12/s             from a twin-sweep's run
       harness plan crossover latest --prices SHEET         serverless or on-demand?
       harness plan prices                                  the sheets that ship
       harness plan prices my-prices.yaml                   your own, checked

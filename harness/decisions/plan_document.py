@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.decisions.crossover_schema import crossover_schema
+from harness.decisions.replica_document import replica_schema
 
 SCHEMA = "harness/plan/v1"
 PARTS = ("replicas", "crossover")
@@ -29,7 +30,7 @@ def with_part(plan: dict[str, Any], name: str, part: dict[str, Any]) -> dict[str
 
 def plan_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of plan.json; keys may be added in v1, never changed or removed."""
-    part = {"type": ["object", "null"]}
+    nothing = {"type": "null"}
     return {
         "$schema": _DRAFT,
         "title": SCHEMA,
@@ -38,7 +39,7 @@ def plan_schema() -> dict[str, Any]:
         "properties": {
             "schema": {"const": SCHEMA},
             "run": {"type": "string"},
-            "replicas": part,
-            "crossover": {"anyOf": [{"type": "null"}, crossover_schema()]},
+            "replicas": {"anyOf": [nothing, replica_schema()]},
+            "crossover": {"anyOf": [nothing, crossover_schema()]},
         },
     }

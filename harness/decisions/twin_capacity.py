@@ -152,17 +152,19 @@ def twin_capacity(
     A mix that misses the objective even alone has capacity 0, with the reason in the estimate.
     """
 
-    def good_at(hinge: Hinge, requests: Requests) -> Callable[[float], float]:
-        return lambda rate: serve(
-            fit, hinge, deployment, at_rate(requests, rate)
-        ).good_share(objective)  # fmt: skip
+    def highest(hinge: Hinge, requests: Requests, begin: float) -> float:
+        def good_at(rate: float) -> float:
+            return serve(fit, hinge, deployment, at_rate(requests, rate)).good_share(objective)
+
+        most = saturation(hinge, deployment, requests)
+        return search(good_at, objective.attainment, begin, most) if most else 0.0
 
     requests = mix.requests(np.random.default_rng([seed, 0]), num_requests)
-    point = search(good_at(fit.hinge, requests), objective.attainment, 1.0)
+    point = highest(fit.hinge, requests, 1.0)
     draws = []
     for k, draw in enumerate(fit.draws):
         own = mix.requests(np.random.default_rng([seed, k + 1]), num_requests)
-        draws.append(search(good_at(draw, own), objective.attainment, point or 1.0))
+        draws.append(highest(draw, own, point or 1.0))
     low, high = np.percentile([*draws, point], [2.5, 97.5]) if draws else (point, point)
     reason = "" if point else "not even a lone request keeps the limits"
     estimate = Estimate(
@@ -184,21 +186,32 @@ def at_rate(requests: Requests, rate: float) -> Requests:
     return replace(requests, arrival_s=requests.arrival_s / rate)
 
 
-def search(good_at: Callable[[float], float], share: float, begin: float) -> float:
-    """The highest rate with at least this share of good requests, to 0.3 %; 0 where none has."""
-    low, high = begin, begin
+def search(
+    good_at: Callable[[float], float], share: float, begin: float, most: float = MOST_REQ_PER_S
+) -> float:
+    """The highest rate up to `most` with at least this share of good requests, to 0.3 %; 0 where
+    none has."""
+    low = high = min(begin, most)
     while good_at(low) < share:
         low, high = low / 2, low
         if low < begin / 2**20:
             return 0.0
     while high == low or good_at(high) >= share:
-        low, high = high, high * 2
-        if high > MOST_REQ_PER_S:
-            return math.inf
+        if high >= most:
+            return most
+        low, high = high, min(high * 2, most)
     while high / low > RESOLUTION:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if good_at(middle) >= share else (low, middle)
     return low
+
+
+def saturation(hinge: Hinge, deployment: Deployment, requests: Requests) -> float:
+    """Requests/s served when all are there at once: no rate above it lasts, whatever a simulation
+    too short for its queue to pass a generous limit may show."""
+    at_once = replace(requests, arrival_s=np.zeros(len(requests)))
+    outcome = simulate(step_model(hinge), deployment, at_once)
+    return float((~outcome.is_refused).sum() / max(outcome.totals.end_s, 1e-9))
 
 
 def breaks_first(served: Served, objective: Objective) -> str:
@@ -253,7 +266,7 @@ def headroom(
     fit: StepFit, deployment: Deployment, requests: Requests, objective: Objective, rate: float
 ) -> tuple[LoadPoint, ...]:
     """Good share and tails at 30 to 120 % of the sustained rate; nothing where that is 0."""
-    if not 0 < rate < math.inf:
+    if not rate:
         return ()
     rows = []
     for ratio in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2):

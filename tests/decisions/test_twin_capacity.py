@@ -153,4 +153,13 @@ def test_search_by_hand() -> None:
         0.01, rel=0.003
     )
     assert search(lambda rate: 0.0, 0.99, 1.0) == 0
-    assert search(lambda rate: 1.0, 0.99, 1.0) == np.inf
+    assert search(lambda rate: 1.0, 0.99, 1.0, most=37.5) == 37.5
+    assert search(lambda rate: 1.0, 0.99, 64.0, most=37.5) == 37.5
+
+
+def test_no_limit_is_so_generous_that_more_than_saturation_is_sustained() -> None:
+    """50 ms a request, one at a time: 20 requests/s, though 4,000 never wait a whole hour."""
+    alone = Deployment(1, 512, 100_000)
+    found = twin_capacity(fit_of(FLAT, (FLAT,)), alone, mix(10, 5), Objective(ttft_s=3600.0))
+    assert found.estimate.value == pytest.approx(20)
+    assert found.draws == (pytest.approx(20),)

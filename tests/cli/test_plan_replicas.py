@@ -1,0 +1,146 @@
+"""`harness plan replicas` on the engine's own sweep, from real sockets to the printed hours."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pyarrow.parquet as pq
+import pytest
+
+from harness.decisions.plan_document import plan_schema
+
+ROOT = Path(__file__).parents[2]
+GRID = "{load.concurrency: [1, 4], traffic.probe.workload.input_tokens.value: [24, 150, 300, 640]}"
+DAY = "hour,req_per_s\n0,0.4\n1,1.1\n2,0.2\n"
+SMALL = """\
+schema: harness/v1
+name: small
+targets: {main: {kind: reference, model: tiny}}
+traffic:
+  - name: chat
+    workload:
+      kind: chat
+      input_tokens: {kind: uniform, min: 40, max: 200}
+      output_tokens: {kind: uniform, min: 5, max: 20}
+load: {kind: open, arrival: {kind: poisson}, rate: 1/s, duration: 10s}
+"""
+
+
+def harness(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from harness.cli import main; main()", *args],
+        capture_output=True, text=True, cwd=folder, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_OUT": str(folder / "runs")},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library's sweep on the reference engine, shortened to eight points."""
+    folder = tmp_path_factory.mktemp("plan")
+    (folder / "day.csv").write_text(DAY)
+    (folder / "small.yaml").write_text(SMALL)
+    sets = [f"sweep.over={GRID}", "traffic.probe.workload.output_tokens.value=24",
+            "validity.max_send_lag.p99=60s"]  # fmt: skip
+    ran = harness(
+        folder, "run", "twin-sweep", "--progress", "none", "--no-report",
+        *(word for item in sets for word in ("--set", item)),
+    )  # fmt: skip
+    assert ran.returncode in (0, 3), ran.stderr
+    return folder
+
+
+def plan(folder: Path, *more: str) -> dict[str, Any]:
+    # limits no machine misses: the test is about the plan, not about this machine's speed
+    args = ["--forecast", "day.csv", "--traffic", "small.yaml", "--slo", "ttft=60s",
+            "--slo", "tpot=10s", *more]  # fmt: skip
+    ran = harness(folder, "plan", "replicas", "latest", "--json", *args)
+    assert ran.returncode in (0, 3), ran.stderr
+    part: dict[str, Any] = json.loads(ran.stdout)
+    assert (ran.returncode == 0) == (part["verdict"] == "pass")
+    return part
+
+
+@pytest.mark.e2e
+def test_from_the_sweep_to_the_plan(calibrated: Path) -> None:
+    part = plan(calibrated)
+    assert [h["peak_req_per_s"] for h in part["hours"]] == [0.4, 1.1, 0.2]
+    assert part["fixed"]["replicas"] == part["fixed"]["at_lower_bound"] + 1
+    run = (calibrated / "runs" / "latest").resolve()
+    stored = json.loads((run / "plan.json").read_text("utf-8"))
+    jsonschema.validate(stored, plan_schema())
+    assert stored["replicas"]["hours"] == part["hours"]
+    assert stored["crossover"] is None
+    with (run / "plan-replicas.csv").open() as file:
+        assert [float(row["peak_req_per_s"]) for row in csv.DictReader(file)] == [0.4, 1.1, 0.2]
+    # the engine told its limits; nothing was assumed
+    assert part["assumed"] == []
+    assert part["deployment"]["max_batched_tokens"] == 512
+    assert part["calibration"]["num_prefill"] == 4
+    assert part["calibration"]["num_decode"] >= 5
+
+
+@pytest.mark.e2e
+def test_no_point_of_the_sweep_met_a_warm_prompt(calibrated: Path) -> None:
+    """The points share a schedule; a cache that knew its prompts would make prefill look free."""
+    for path in (calibrated / "runs" / "latest").glob("points/*/requests.parquet"):
+        cached = pq.read_table(path)["cached_tok"].to_pylist()
+        assert max(n or 0 for n in cached) <= 48, path.parent.name  # the template's own blocks
+
+
+@pytest.mark.e2e
+def test_scaling_and_overrides(calibrated: Path) -> None:
+    part = plan(calibrated, "--volume", "31Mtok/d", "--kv-tokens", "4000", "--spare", "0")
+    tokens = part["mix"]["mean_in_tok"] + part["mix"]["mean_out_tok"]
+    assert part["mean_req_per_s"] * tokens * 86400 == pytest.approx(31e6, rel=1e-6)
+    assert part["deployment"]["kv_tokens"] == 4000
+    assert part["fixed"]["replicas"] == part["fixed"]["at_lower_bound"]
+
+
+@pytest.mark.e2e
+def test_a_plan_beyond_the_sweep_is_inconclusive(calibrated: Path) -> None:
+    longer = SMALL.replace("min: 40, max: 200", "min: 2000, max: 3000")
+    (calibrated / "long.yaml").write_text(longer)
+    args = ("--forecast", "day.csv", "--traffic", "long.yaml", "--slo", "ttft=60s")
+    ran = harness(calibrated, "plan", "replicas", "latest", *args, "--slo", "tpot=10s")
+    assert ran.returncode == 3, ran.stderr
+    assert ran.stdout.startswith("EXTRAPOLATED")
+    assert "prompts of 3,000 tokens" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--slo", "ttfv=1s"], "names are ttft, tpot, e2e_latency and attainment"),
+        (["--slo", "ttft=1"], "1 has no unit"),
+        (["--forecast", "nowhere.csv"], "nowhere.csv"),
+        (["--load-target", "0%"], "leaves nothing"),
+        (["--mean", "12"], "12 has no unit"),
+        (["--mean", "12/s", "--volume", "1Mtok/d"], "give one of them"),
+    ],
+)
+@pytest.mark.e2e
+def test_wrong_words_are_usage(calibrated: Path, args: list[str], told: str) -> None:
+    ran = harness(calibrated, "plan", "replicas", "latest", *args)
+    assert ran.returncode == 2, ran.stderr
+    assert told in ran.stderr
+
+
+@pytest.mark.e2e
+def test_a_run_that_is_no_calibration_says_so(calibrated: Path, tmp_path: Path) -> None:
+    """A run of one point: too few batches and prompts."""
+    sets = ["sweep=null", "traffic.probe.workload.output_tokens.value=4"]
+    flags = [word for item in sets for word in ("--set", item)]
+    ran = harness(tmp_path, "run", "twin-sweep", "--progress", "none", "--no-report", *flags)
+    assert ran.returncode in (0, 3), ran.stderr
+    planned = harness(tmp_path, "plan", "replicas", "latest", "--mean", "1/s")
+    assert planned.returncode == 4
+    assert "no calibration of the twin" in planned.stderr
+    assert "harness run twin-sweep" in planned.stderr
