@@ -29,8 +29,11 @@ MEASURED = "measured by this run"
 
 
 def models_of(document: Scenario) -> dict[str, str]:
-    """Target -> its model as the scenario says."""
-    return {name: str(getattr(t, "model", "auto")) for name, t in document.targets.items()}
+    """Target -> the id that is sent for its model, or `auto`."""
+    return {
+        name: str(getattr(t, "sent_model", getattr(t, "model", "auto")))
+        for name, t in document.targets.items()
+    }
 
 
 def costs_of(document: Scenario, summaries: Sequence[PointSummary]) -> tuple[PointCost, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.cli._budget import Budget
 from harness.cli._display import Display
 from harness.cli._endpoints import Endpoint, hidden
 from harness.cli._interruption import Interruption
@@ -33,10 +34,12 @@ def measure_point(
     voice: Voice,
     *,
     keeps_user_stamps: bool = False,
+    budget: Budget | None = None,
 ) -> Done:
     """Drive one point and leave its records merged; the load process is reused between points.
 
     keeps_user_stamps: records hold both stamps of each chunk, for a check of the client.
+    budget: ends the point where it is spent.
     Raises InternalError where the load process died, UsageError or MeasurementError where workers
     did not come or were refused; what was recorded is merged before.
     """
@@ -48,11 +51,13 @@ def measure_point(
     plan = _plan(run, folder, point, endpoint, load.workers, attempt)
     plan = replace(plan, keeps_user_stamps=keeps_user_stamps)
     title = f"{run.manifest.scenario} {point.label}"
+    if budget is not None and (unknown := budget.begin(point, materials)):
+        voice.say(unknown)
     log = run.log
     log.append("point_begun", point=point.index, label=point.label, attempt=attempt)
     try:
         with watching(folder, point, endpoint, log):
-            done = _drive(load, plan, title, interruption, voice, log)
+            done = _drive(load, plan, title, interruption, voice, log, budget)
     except HarnessError as error:
         log.append("point_ended", point=point.index, status="partial", reason=error.what)
         folder.update_meta(reason=error.what)
@@ -106,11 +111,12 @@ def _drive(
     interruption: Interruption,
     voice: Voice,
     log: EventLog,
+    budget: Budget | None = None,
 ) -> Done:
     if interruption.is_asked:
         return Done("interrupted", 0, "stopped by the user before the first request")
     done = Done("partial", 0, "the load process ended without a word")
-    num_workers = 0
+    num_workers, is_stopped = 0, False
     with Display(voice, title) as display:
 
         def note(text: str) -> None:
@@ -123,9 +129,15 @@ def _drive(
                     done = event
                     continue
                 display.show(event)
+                if budget is not None and budget.see(event) and not is_stopped:
+                    is_stopped = True
+                    note(f"{budget.told}: no new requests, waiting for those in flight")
+                    load.stop()
                 if event.workers < num_workers:
                     log.append("worker_lost", point=plan.point_index, left=event.workers)
                 num_workers = event.workers
+    if is_stopped and budget is not None and done.status == "interrupted":
+        return Done("partial", done.rows, budget.told)
     if interruption.is_asked and done.status == "partial":
         return Done("interrupted", done.rows, done.reason)
     return done

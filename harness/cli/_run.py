@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.cli._budget import Budget, budget_of
 from harness.cli._endpoints import Endpoint, Endpoints
 from harness.cli._interruption import Interruption
 from harness.cli._measure import measure_point
@@ -65,6 +66,7 @@ class Job:
     """What is to be measured. directory: an earlier run that is continued, else None.
 
     missing: the points without complete records, or whose records were damaged since.
+    budget: what this call may spend, where the scenario says so.
     """
 
     loaded: LoadedScenario
@@ -73,6 +75,11 @@ class Job:
     out: Path
     directory: RunDirectory | None = None
     missing: tuple[Point, ...] = ()
+    budget: Budget | None = None
+
+    @property
+    def is_spent(self) -> bool:
+        return self.budget is not None and self.budget.is_spent
 
     @property
     def notices(self) -> tuple[Notice, ...]:
@@ -226,7 +233,7 @@ def _measure_missing(
                 _pause(job, interruption)
             done = measure_next(job, directory, point, endpoints, load, interruption, voice)
             if done is None:
-                return "interrupted"
+                return "partial" if job.is_spent else "interrupted"
             if done.status != "complete":
                 status = "interrupted" if done.status == "interrupted" else "partial"
             if status == "interrupted":
@@ -245,15 +252,21 @@ def measure_next(
     *,
     is_fresh: bool = False,
 ) -> Done | None:
-    """One point, and what is to be said of its end; None where the user stopped before it.
+    """One point, and what is to be said of its end; None where the user, or a spent budget,
+    stopped before it.
 
     is_fresh: an endpoint that is ours gets a process of its own.
     """
+    if job.is_spent:
+        voice.say(f"stopped before point {point.label}: {job.budget.told if job.budget else ''}")
+        return None
     endpoint = endpoint_of(point, endpoints, interruption, is_fresh=is_fresh)
     if endpoint is None or interruption.is_asked:
         voice.say(f"stopped before point {point.label}")
         return None
-    done = measure_point(load, directory, point, endpoint, job.materials, interruption, voice)
+    done = measure_point(
+        load, directory, point, endpoint, job.materials, interruption, voice, budget=job.budget
+    )
     if done.status != "complete":
         voice.say(f"point {point.label}: {done.status}, {done.reason}")
     return done
@@ -367,7 +380,9 @@ def job_of(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | N
         halves = {p.repeat for p in points if p.index not in done}
         done = {p.index for p in points if p.repeat not in halves}
     missing = tuple(p for p in points if p.index not in done)
-    return Job(loaded, points, materials, _out(out), directory, missing)
+    return Job(
+        loaded, points, materials, _out(out), directory, missing, budget_of(loaded.document)
+    )
 
 
 def _out(out: Path | None) -> Path:

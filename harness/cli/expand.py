@@ -104,7 +104,7 @@ def _dollars(document: Scenario, sized: list[tuple[Point, PointBudget]]) -> list
     of_target, found = sides(cost, document.targets), []
     for point, b in sized:
         side = of_target.get(point.target_name)
-        model = str(getattr(point.target, "model", "auto"))
+        model = str(getattr(point.target, "sent_model", getattr(point.target, "model", "auto")))
         asked = Asked(b.load_s, b.num_sent, b.input_tok, b.output_tok)
         found.append(expected_usd(cost, side, model, asked) if side else None)
     return found

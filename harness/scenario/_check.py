@@ -122,6 +122,9 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
             if name not in targets:
                 legal = ", ".join(targets)
                 yield Wrong(("sweep", "targets", index), f"no target '{name}'; there are {legal}")
+    stop = data.get("stop")
+    if isinstance(stop, dict) and stop.get("max_spend") is not None and not data.get("cost"):
+        yield Wrong(("stop", "max_spend"), "needs prices to follow; give a cost block")
     if isinstance(data.get("cost"), dict) and isinstance(targets, dict):
         yield from _cost_targets(data["cost"], targets)
     over = sweep.get("over") if isinstance(sweep, dict) else None

@@ -6,7 +6,7 @@ NOT_SERVED = "not served in this version"
 
 # model name -> keys
 _KEYS = {
-    "Scenario": {"stop"},
+    "Stop": {"max_error_rate", "over_saturated"},
 }
 
 # Kinds are unique enough across the language that one set serves every choice.

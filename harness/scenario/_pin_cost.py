@@ -56,7 +56,8 @@ def read_forecast(block: ForecastTraffic, folders: Sequence[Path]) -> Forecast:
 def _row(document: doc.Scenario, block: ServerlessSide, sheet: PriceSheet) -> list[Wrong]:
     """The row is that of `model`, else of the target's own model."""
     target = document.targets.get(block.target or "")
-    model = block.model or str(getattr(target, "model", "auto"))
+    own = getattr(target, "sent_model", getattr(target, "model", "auto"))
+    model = block.model or str(own)
     if sheet.row(model) is not None:
         return []
     if block.model is None and model == "auto":

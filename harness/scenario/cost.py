@@ -14,7 +14,7 @@ from pydantic import Field
 
 from harness.scenario.distributions import Document
 from harness.scenario.prices import PriceSheet
-from harness.units import ReqPerS, Seconds, Share, TokPerH
+from harness.units import ReqPerS, Seconds, Share, TokPerH, Usd
 
 Side = Literal["serverless", "on_demand"]
 
@@ -94,6 +94,14 @@ class Cost(Document):
         """The prices of a loaded document."""
         assert isinstance(self.prices, PriceSheet), "the loader puts the sheet here"
         return self.prices
+
+
+class Stop(Document):
+    """A breaker: the run ends before its time, and what was measured is kept."""
+
+    max_spend: Usd | None = Field(
+        default=None, description="Of the whole run, by the prices of cost; followed by estimate."
+    )
 
 
 def sides(cost: Cost, targets: Iterable[str]) -> dict[str, Side]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from harness.scenario.cost import Cost as Cost
+from harness.scenario.cost import Stop as Stop
 from harness.scenario.distributions import MOST_TOK
 from harness.scenario.distributions import Document as Document
 from harness.scenario.distributions import Empirical as Empirical
@@ -451,5 +452,6 @@ class Scenario(Document):
     telemetry: Telemetry = Field(
         default_factory=Telemetry, description="What the target is asked meanwhile."
     )
+    stop: Stop | None = Field(default=None, description="What ends a run before its time.")
     cost: Cost | None = Field(default=None, description="Prices; changes nothing that is sent.")
     output: Output = Field(default_factory=Output, description="What is left behind.")
