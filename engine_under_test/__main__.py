@@ -61,7 +61,7 @@ def serve(args: argparse.Namespace) -> None:
         dtype=args.dtype,
         device=args.device,
         attention=args.attention,
-        quantization=args.quantization,
+        quantization=args.quantization or source.quantization,
         overlap=ON_OFF[args.overlap],
         graphs=ON_OFF[args.graphs],
         max_model_len=args.max_model_len,

@@ -28,6 +28,13 @@ DEFAULT_KV_CACHE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
+class RopeFactors:
+    """Frequency i is divided by factors[i]: how GGUF files store Llama 3.1's scaling."""
+
+    factors: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Llama3Rope:
     """Llama 3.1's frequency scaling: long wavelengths are divided by `factor`, short ones kept."""
 
@@ -68,7 +75,7 @@ class ModelConfig:
     max_position: int
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10_000.0
-    rope_scaling: Llama3Rope | None = None
+    rope_scaling: Llama3Rope | RopeFactors | None = None
     is_tied: bool = False
     has_qkv_bias: bool = False
     has_out_bias: bool = False
@@ -83,6 +90,11 @@ class ModelConfig:
             )
         if self.head_dim % 2:
             raise ModelError(f"head_dim {self.head_dim} is odd; rotary embeddings need pairs")
+        scaling = self.rope_scaling
+        if isinstance(scaling, RopeFactors) and len(scaling.factors) != self.head_dim // 2:
+            raise ModelError(
+                f"{len(scaling.factors)} rope factors for {self.head_dim // 2} frequencies"
+            )
 
     @classmethod
     def from_hf_dict(cls, d: dict[str, Any]) -> ModelConfig:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from engine_under_test.config import RopeFactors
 from engine_under_test.errors import ModelError
 
 ARCHITECTURES = {
@@ -40,6 +41,7 @@ _MODULES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+ROPE_FACTORS = "rope_freqs.weight"
 _BLOCK = re.compile(r"blk\.(\d+)\.(\w+)\.(weight|bias)")
 
 
@@ -88,7 +90,6 @@ class GgufFile:
             "rope.scaling.type": (of("rope.scaling.type", "none"), "none"),
             "rope.dimension_count": (of("rope.dimension_count", head_dim), head_dim),
             "attention.value_length": (of("attention.value_length", head_dim), head_dim),
-            "rope_freqs.weight": ("rope_freqs.weight" in names, False),
         }
         for key, (value, expected) in kinds.items():
             if value != expected:
@@ -114,6 +115,14 @@ class GgufFile:
             "bos_token_id": self.get("tokenizer.ggml.bos_token_id"),
         }
 
+    def rope_factors(self) -> RopeFactors | None:
+        """By which rotary frequencies are divided; None where the file says nothing of it."""
+        for stored in self._reader.tensors:
+            if stored.name == ROPE_FACTORS:
+                values = self._dequantize(stored.data, stored.tensor_type)
+                return RopeFactors(tuple(map(float, values.flatten())))
+        return None
+
     def tensors(self) -> Iterator[tuple[str, Path, torch.Tensor]]:
         """(Hugging Face name, file, float32 tensor) of every tensor."""
         is_permuted = self.get("general.architecture") == "llama"
@@ -122,6 +131,8 @@ class GgufFile:
             self.get(f"{self.get('general.architecture')}.attention.head_count_kv") or num_q
         )
         for stored in self._reader.tensors:
+            if stored.name == ROPE_FACTORS:
+                continue  # a setting, not a weight
             name = _hf_name(stored.name)
             try:
                 values = self._dequantize(stored.data, stored.tensor_type)

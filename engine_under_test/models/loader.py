@@ -71,7 +71,7 @@ def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
 def _read(config: EngineConfig, model_dir: Path) -> LoadedModel:
     if model_dir.is_file():
         file = GgufFile(model_dir)
-        shape = ModelConfig.from_hf_dict(file.config())
+        shape = replace(ModelConfig.from_hf_dict(file.config()), rope_scaling=file.rope_factors())
         loaded = _empty(config, shape, lambda: digest_files([model_dir]))
         _fill(loaded.model, file.tensors(), model_dir)
         return loaded

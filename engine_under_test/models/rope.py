@@ -21,8 +21,10 @@ def rotation_table(config: ModelConfig, num_positions: int, dtype: torch.dtype) 
     """
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.int64).float() / config.head_dim
     frequencies = 1.0 / (config.rope_theta**exponents)
-    if config.rope_scaling is not None:
+    if isinstance(config.rope_scaling, Llama3Rope):
         frequencies = _scale_llama3(frequencies, config.rope_scaling)
+    elif config.rope_scaling is not None:
+        frequencies = frequencies / torch.tensor(config.rope_scaling.factors)
     angles = torch.arange(num_positions, dtype=torch.float32)[:, None] * frequencies
     real = torch.float64 if dtype == torch.float64 else torch.float32
     return torch.complex(angles.cos().to(real), angles.sin().to(real))

@@ -77,3 +77,7 @@ SHAPES: dict[str, ModelConfig] = {
         rope_scaling=_LLAMA_31_ROPE,
     ),
 }
+
+# A shape of its own name that runs with weights of 8 bits unless told otherwise: at two bytes each
+# the largest leaves no GPU room for a cache. --layers N takes as many of its layers as fit.
+FP8_SHAPES = {"llama-70b-fp8-layers": "llama-70b"}

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..async_engine import AsyncEngine
-from ..config import EngineConfig
+from ..config import EngineConfig, Quantization
 from ..core import EngineCore
 from ..errors import ConfigError, EngineError, ModelError
 from ..faults import BadFaultPlan, FaultPlan, slow_steps
 from ..metrics import EngineMetrics
 from ..models import SHAPES
 from ..models.packaged import PACKAGED, packaged_file
+from ..models.shapes import FP8_SHAPES
 from ..request import FinishReason, Request, SamplingParams
 from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
@@ -40,6 +41,7 @@ class ModelSource:
     name: str
     directory: Path | None = None
     shape: str | None = None
+    quantization: Quantization | None = None  # where the name says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ def find_model(name: str) -> ModelSource:
         return ModelSource(name, directory=SHIPPED / name)
     if name in SHAPES:
         return ModelSource(name, shape=name)
+    if name in FP8_SHAPES:
+        return ModelSource(name, shape=FP8_SHAPES[name], quantization="fp8")
     if name in PACKAGED:
         return ModelSource(name, directory=packaged_file(name))
     path = Path(name)
@@ -73,7 +77,8 @@ def find_model(name: str) -> ModelSource:
     raise ConfigError(
         f"there is no model '{name}'",
         why=f"shipped: {', '.join(shipped_models()) or 'none'}; "
-        f"in packages: {', '.join(PACKAGED)}; shapes with random weights: {', '.join(SHAPES)}",
+        f"in packages: {', '.join(PACKAGED)}; shapes with random weights: "
+        f"{', '.join([*SHAPES, *FP8_SHAPES])}",
         do="use one of these names, or the path of a Hugging Face model directory or GGUF file",
     )
 

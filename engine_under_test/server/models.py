@@ -50,7 +50,8 @@ class ServedModel:
         num_layers = self.model_config.num_layers
         full = SHAPES[shape].num_layers if shape is not None else num_layers
         depth = f", {num_layers} of its {full} layers" if num_layers != full else ""
-        return f"random weights of the shape {shape}{depth}: speed only, no meaning"
+        eight = " in fp8" if self.engine_config.quantization == "fp8" else ""
+        return f"random weights of the shape {shape}{eight}{depth}: speed only, no meaning"
 
     def describe(self) -> dict[str, Any]:
         """The OpenAI model object; `engine` holds what is ours."""

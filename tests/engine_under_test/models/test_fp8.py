@@ -9,10 +9,13 @@ import torch
 from engine_under_test.attention import SdpaBackend
 from engine_under_test.batch import RowTable, Span, lay_out
 from engine_under_test.config import EngineConfig, Quantization
-from engine_under_test.models import load_model
+from engine_under_test.core import EngineCore
+from engine_under_test.generate import generate
+from engine_under_test.models import SHAPES, load_model
 from engine_under_test.models.fp8 import Fp8Weight
+from engine_under_test.models.shapes import FP8_SHAPES
 from engine_under_test.request import Request, SamplingParams
-from engine_under_test.server.build import SHIPPED
+from engine_under_test.server.build import SHIPPED, ServerOptions, build, find_model
 from engine_under_test.tokenizer import Tokenizer
 
 TEXT = (
@@ -74,3 +77,28 @@ def test_an_engine_of_8_bits_says_so_by_its_digest() -> None:
         for how in (None, "fp8")
     }
     assert len(digests) == 2
+
+
+def test_the_70b_shape_of_eight_bits_has_a_name_and_serves_as_many_layers_as_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = find_model("llama-70b-fp8-layers")
+    assert (source.shape, source.quantization) == ("llama-70b", "fp8")
+    costs = SHAPES["llama-70b"].costs("bfloat16", "fp8")
+    layers = SHAPES["llama-70b"].num_layers * SHAPES["llama-70b"].layer_matrix_params
+    assert costs.streamed_bytes - 2 * 128_256 * 8192 == layers == pytest.approx(68.4e9, rel=1e-3)
+    assert costs.kv_bytes_per_token == 320 * 1024
+    monkeypatch.setitem(FP8_SHAPES, "toy-fp8-layers", "debug")
+    toy = find_model("toy-fp8-layers")
+    config = EngineConfig(
+        shape=toy.shape, quantization=toy.quantization, num_layers=1, num_blocks=32, device="cpu"
+    )
+    state = build(toy, config, ServerOptions())
+    told = state.model.describe()
+    assert told["id"] == "toy-fp8-layers"
+    assert told["engine"]["label"] == (
+        "random weights of the shape debug in fp8, 1 of its 2 layers: speed only, no meaning"
+    )
+    core = EngineCore(config)
+    (answer,) = generate(core, [[1, 2, 3]], SamplingParams(6, temperature=0, ignore_eos=True))
+    assert len(answer) == 6

@@ -7,6 +7,7 @@ files and answers of llama.cpp itself.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ import pytest
 import torch
 import transformers
 
-from engine_under_test.config import EngineConfig
+from engine_under_test.config import EngineConfig, RopeFactors
 from engine_under_test.errors import ConfigError, ModelError
 from engine_under_test.models import load_model
 from engine_under_test.models.packaged import PACKAGED, PackagedModel
+from engine_under_test.models.rope import rotation_table
 from engine_under_test.server.build import SHIPPED, find_model
 from engine_under_test.tokenizer import Tokenizer
 
 gguf = pytest.importorskip("gguf")
 
 from .gguf_writer import write_gguf  # noqa: E402 (it imports gguf)
+from .test_logits import LLAMA3_ROPE, oracle, ours  # noqa: E402
 
 SMALL = {
     "vocab_size": 96,
@@ -78,6 +81,32 @@ def test_every_tensor_and_the_shape_survive_the_detour(name: str, tmp_path: Path
         b.head_dim,
         b.is_tied,
     )
+
+
+def test_llama_31_rope_scaling_is_read_from_the_file(tmp_path: Path) -> None:
+    """Logits of the GGUF file are transformers' of the directory it was made from."""
+    path = tmp_path / "hf"
+    torch.manual_seed(3)
+    rope = {**LLAMA3_ROPE, "original_max_position_embeddings": 32}
+    shape: dict[str, Any] = {**SMALL, "vocab_size": 97, "max_position_embeddings": 128}
+    config = transformers.LlamaConfig(**shape, rope_parameters=rope)
+    model = transformers.LlamaForCausalLM(config)
+    model.save_pretrained(path)
+    file = write_gguf(path, tmp_path / "model.gguf")
+    scaling = load_model(EngineConfig(model_dir=file)).model.config.rope_scaling
+    assert isinstance(scaling, RopeFactors)
+    assert len(set(scaling.factors)) > 2, "kept, divided, and blended between"
+    kinds: tuple[tuple[Any, float], ...] = (("float32", 1e-4), ("float64", 1e-5))
+    for kind, tolerance in kinds:
+        # The factors are float32 in the file, so float64 agrees to that.
+        expected = oracle(path, getattr(torch, kind))
+        for source in (path, file):
+            ours_ = load_model(EngineConfig(model_dir=source, dtype=kind)).model
+            torch.testing.assert_close(ours(ours_, (5, 7)), expected, rtol=0, atol=tolerance)
+    # It matters: without the scaling the logits are others.
+    bare = load_model(EngineConfig(model_dir=file, dtype="float64")).model
+    bare._rotations = rotation_table(replace(bare.config, rope_scaling=None), 128, torch.float64)
+    assert float((ours(bare, (12,)) - expected).abs().max()) > 1e-3
 
 
 def test_quantised_blocks_come_back_as_the_values_they_store(tmp_path: Path) -> None:
