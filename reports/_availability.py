@@ -16,8 +16,8 @@ MOST_SPANS = 5
 
 
 def availability_tables(facts: UptimeFacts, suffix: str) -> list[Table]:
-    """The figures first, then what an objective adds to them."""
-    tables = [_figures(facts, suffix)]
+    """What an objective adds to the figures; those lead the report where there is one."""
+    tables = [] if facts.budget is not None else [figures_table(facts, suffix)]
     if facts.alerts:
         tables.append(_alerts(facts, suffix))
     if facts.spare is not None:
@@ -25,12 +25,12 @@ def availability_tables(facts: UptimeFacts, suffix: str) -> list[Table]:
     return tables
 
 
-def _figures(facts: UptimeFacts, suffix: str) -> Table:
+def figures_table(facts: UptimeFacts, suffix: str) -> Table:
     uptime = facts.uptime
     rows = [_definition(a) for a in facts.definitions]
     rows.append(("outages", f"{len(uptime.outages):,}", ""))
     if uptime.mttr_s is not None:
-        rows.append(("mean time to repair", plain_time(uptime.mttr_s), ""))
+        rows.append(("mean time to repair", amount(uptime.mttr_s, "s"), ""))
     burn = uptime.burn_rate
     if burn is not None:
         rows.append(("burn rate", f"{burn[0]:.3g}", f"{burn[1]:.3g} to {burn[2]:.3g}"))
@@ -49,7 +49,7 @@ def _figures(facts: UptimeFacts, suffix: str) -> Table:
         " budget runs out."
     )
     if credit is not None:
-        note += f" {credit.sentence}. [{credit.sla.source}, {credit.sla.as_of}]"
+        note += f" {credit.sentence}. [{credit.sla.as_of}: {credit.sla.source}]"
         note += f" In doubt: {credit.sla.doubt}." if credit.sla.doubt else ""
     return Table(
         f"uptime-table{suffix}", f"Availability of {uptime.name}", columns,

@@ -12,7 +12,7 @@ from harness.analysis import PointSummary, Uptime, UptimeWindow, pooled_uptime, 
 from harness.analysis.cold import WARM, cold_population
 from harness.decisions.uptime_facts import uptime_facts
 from harness.units import write_share
-from reports._availability import availability_tables
+from reports._availability import availability_tables, figures_table
 from reports._text import amount, estimate_cell, plain_time, span
 from reports.view import Align, Block, Cell, Chart, Limit, Line, Panel, Row, Table
 
@@ -43,6 +43,20 @@ def uptime_blocks(summaries: Sequence[PointSummary]) -> list[Block]:
         if uptime.outages:
             blocks.append(_outages(uptime, suffix))
     return blocks
+
+
+def uptime_figures(summaries: Sequence[PointSummary]) -> list[Table]:
+    """Availability of every load with an objective: the answer of a run that asked for it."""
+    groups = repeats(summaries)
+    found = []
+    for position, parts in enumerate(groups):
+        limit = parts[0].meta.slo.uptime
+        if limit is None or not any(s.uptime_windows for s in parts):
+            continue
+        facts = uptime_facts(pooled_uptime(parts), limit)
+        if facts.budget is not None:
+            found.append(figures_table(facts, f"-{position}" if len(groups) > 1 else ""))
+    return found
 
 
 def _strip(uptime: Uptime, suffix: str) -> Chart:

@@ -29,7 +29,7 @@ from reports._capacity import capacity_section
 from reports._cost import cost_section, price_data
 from reports._next import next_step
 from reports._text import listed, name_of
-from reports._uptime import cold_table, errors_chart, uptime_blocks
+from reports._uptime import cold_table, errors_chart, uptime_blocks, uptime_figures
 from reports._what_if import Ladder, ladders_of, what_if_data
 from reports.view import Block, Chart, Definitions, Group, Section, Sentence, Table, Text, View
 
@@ -85,7 +85,7 @@ def build_view(
         next_step=next_step(outcome, facts.status, summaries, verdicts, facts.run_id),
         lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
-        headline=_key_tables(summaries, verdicts),
+        headline=_headline(lead, summaries, verdicts),
         notices=notices_of(summaries, notices),
         sections=sections,
         verdicts=tuple(verdicts),
@@ -130,6 +130,15 @@ def header_of(facts: RunFacts, summaries: Sequence[PointSummary]) -> tuple[tuple
 def round_time(value_s: float) -> str:
     """`50 s`, not `50.0 s`: nobody judges by it."""
     return format_seconds(round(value_s) if value_s >= 10 else value_s, 2)
+
+
+def _headline(
+    lead: Chart | None, summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
+) -> tuple[Table, ...]:
+    """Availability first where uptime is what the report answers, else last."""
+    figures, key = uptime_figures(summaries), _key_tables(summaries, verdicts)
+    is_uptime = lead is not None and lead.id.startswith("chart-uptime")
+    return (*figures, *key) if is_uptime else (*key, *figures)
 
 
 def _key_tables(

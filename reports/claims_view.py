@@ -8,17 +8,13 @@ from typing import Any
 from harness.decisions.claims import Finding, Standing
 from harness.scenario.claims import Claims
 from harness.scenario.prices import PriceSheet
-from reports.view import Block, Cell, Definitions, Group, Row, Section, Sentence, Table, View
+from reports.view import Align, Block, Cell, Definitions, Group, Row, Section, Sentence, Table, View
 
 # how a standing is coloured and marked: the renderers know outcomes
 _OUTCOMES = {
     Standing.SUPPORTED: "pass", Standing.REFUTED: "fail", Standing.INCONSISTENT: "fail",
     Standing.INCONCLUSIVE: "inconclusive", Standing.NOT_TESTABLE: "",
 }  # fmt: skip
-_GRAVITY = (
-    Standing.INCONSISTENT, Standing.REFUTED, Standing.INCONCLUSIVE, Standing.SUPPORTED,
-    Standing.NOT_TESTABLE,
-)  # fmt: skip
 TERMS = (
     ("supported", "A one-sided bound lies on the claimed side; never merely not rejected."),
     ("refuted", "The opposite bound lies beyond the claim."),
@@ -39,9 +35,7 @@ def claims_view(
 ) -> View:
     """findings: of the claims judged, in the file's order.  data: embedded as it is."""
     told = [f for f in findings if f.lines]
-    gravest = min(findings, key=lambda f: _GRAVITY.index(f.standing))
     sections = [
-        Section("why", "Why", "Arithmetic, from the source's own figures.", _arguments(told)),
         Section("evidence", "Evidence", "The figures behind each claim.", _evidence(findings)),
         Section("method", "Method", "", (Definitions("terms", "Words used", TERMS),)),
         Section("provenance", "Provenance", f"Reproduce with: {reproduce}", _sources(claims, sheet,
@@ -56,13 +50,13 @@ def claims_view(
             ("prices of", f"{sheet.as_of.isoformat()} ({sheet.name})"),
             ("runs", ", ".join(runs) or "none: arithmetic only"),
         ),
-        outcome=_OUTCOMES[gravest.standing] or "inconclusive",
-        status="complete",
+        outcome=_outcome(findings),
+        status="complete" if _outcome(findings) else "as expected",
         sentences=(Sentence(summary, ""), *(_sentence(f) for f in told)),
         next_step="",
         lead=None,
         verdict_table=_table(findings),
-        headline=(),
+        headline=tuple(_argument(f) for f in told),
         notices=tuple(("warning", f"{f.claim.id}: {f.claim.doubt}") for f in findings
                       if f.claim.doubt and f.standing is not Standing.NOT_TESTABLE),
         sections=tuple(s for s in sections if s.blocks),
@@ -77,31 +71,43 @@ def claims_view(
 
 def _sentence(f: Finding) -> Sentence:
     return Sentence(
-        f"{f.claim.id} {f.standing.value}: {f.claim.text}", f.reason + ".", _OUTCOMES[f.standing]
+        f"{f.claim.id} {f.standing.value}: {f.claim.text}",
+        _capital(f.reason) + ".",
+        _OUTCOMES[f.standing],
     )
 
 
 def _table(findings: Sequence[Finding]) -> Table:
     rows = []
+    has_runs = any(f.n for f in findings)
     for f in findings:
         standing = f.standing.value + (", as expected" if f.is_expected else "")
-        cells = (
-            Cell(f.claim.id), Cell(f.claim.text), Cell(standing, None, _OUTCOMES[f.standing]),
-            Cell(f"{f.n:,}" if f.n else "", float(f.n) if f.n else None),
-        )  # fmt: skip
-        rows.append(Row(cells, f"claim-{f.claim.id}", f.reason))
-    columns = (("claim", "left"), ("says", "left"), ("standing", "left"), ("n", "right"))
-    return Table("claims", "Claims", columns, tuple(rows))  # type: ignore[arg-type]
+        cells = [Cell(f.claim.id), Cell(f.claim.text), Cell(standing, None, _OUTCOMES[f.standing])]
+        cells += [Cell(f"{f.n:,}" if f.n else "", float(f.n) if f.n else None)] * has_runs
+        rows.append(Row(tuple(cells), f"claim-{f.claim.id}", _capital(f.reason)))
+    columns: list[tuple[str, Align]] = [("claim", "left"), ("says", "left"), ("standing", "left")]
+    columns += [("n", "right")] if has_runs else []
+    return Table("claims", "Claims", tuple(columns), tuple(rows))
 
 
-def _arguments(told: Sequence[Finding]) -> tuple[Block, ...]:
-    return tuple(
-        Definitions(
-            f"why-{f.claim.id}", f"{f.claim.id}: {f.claim.text}",
-            tuple((f"{i}.", line) for i, line in enumerate(f.lines, 1)),
-        )
-        for f in told
-    )  # fmt: skip
+def _argument(f: Finding) -> Table:
+    """Line by line why, right below the claims: what a manager reads."""
+    rows = tuple(
+        Row((Cell(_capital(line)),), f"why-{f.claim.id}-{i}") for i, line in enumerate(f.lines, 1)
+    )
+    caption = f"{f.claim.id}: {f.claim.text}"
+    return Table(f"why-{f.claim.id}", caption, (("why", "left"),), rows)
+
+
+def _outcome(findings: Sequence[Finding]) -> str:
+    """Of the whole, as the exit code: what is as expected fails nothing."""
+    open_ = [f for f in findings if not f.is_expected]
+    kinds = {_OUTCOMES[f.standing] for f in open_}
+    return next((kind for kind in ("fail", "inconclusive") if kind in kinds), "")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _evidence(findings: Sequence[Finding]) -> tuple[Block, ...]:

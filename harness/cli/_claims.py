@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,7 +86,7 @@ def judge_file(
         measured += own
         if replicas is not None:
             capacities.append(Capacity(replicas, sustained([m.summary for m in own])))
-        crossings += crossings_of(run)
+        crossings += planned(run)
     evidence = Evidence(
         sheet, today, tuple(measured),
         load_facts(facts) if facts else Facts(schema="harness/evidence/v1"),
@@ -127,27 +127,25 @@ def measured_of(run: Run) -> tuple[list[Measured], int | None]:
     return found, replicas
 
 
-def crossings_of(run: Run) -> list[Crossing]:
+def planned(run: Run) -> list[Crossing]:
     """What `harness plan crossover` has written for the run, where it has."""
     path = run.path / "plan.json"
     try:
-        plan = json.loads(path.read_text("utf-8"))
+        return crossings_of(run.manifest.run_id, json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
-    part = plan.get("crossover") or {}
-    crossing = part.get("crossover") or {}
-    if not isinstance(crossing, dict) or not crossing:
+
+
+def crossings_of(name: str, plan: Mapping[str, Any]) -> list[Crossing]:
+    """The part `crossover` of a plan: the least traffic at which either scaling may cross."""
+    part = plan["crossover"]
+    if part is None:
         return []
-    low = crossing.get("low")
-    feasible = part.get("feasible")
-    return [
-        Crossing(
-            run.manifest.run_id, float(low) if isinstance(low, int | float) else None,
-            feasible if isinstance(feasible, bool) else None,
-        )
-    ]  # fmt: skip
+    lows = [e["low"] for e in part["crossing"].values() if e["low"] not in (None, "inf")]
+    is_feasible = part["feasibility"] != "infeasible"  # where it is uncertain it may be
+    return [Crossing(name, float(min(lows)) if lows else None, is_feasible)]
 
 
 def print_findings(judged: Judged, voice: Voice) -> None:
@@ -161,6 +159,7 @@ def print_findings(judged: Judged, voice: Voice) -> None:
         head.append(f"  {f.claim.text}")
         console.print(head, soft_wrap=True)
         for line in (f.reason, *f.lines):
+            line = line[:1].upper() + line[1:]
             console.print(Text(f"{'':{width}}  {line}"), soft_wrap=True)
         if voice.level > 0:
             for name, text, _ in f.figures:

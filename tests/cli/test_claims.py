@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli import _app
+from harness.cli._claims import crossings_of
 from harness.scenario.claims import load_claims
 from harness.scenario.resolved import write_yaml
 
@@ -87,14 +88,26 @@ def test_the_page_has_the_three_lines(here: Any, tmp_path: Path) -> None:
     assert here("guide", "--format", "html", "-o", "page.html") == (0, "", "")
     html = (tmp_path / "page.html").read_text("utf-8")
     assert 'id="why-C7"' in html
+    assert '<span class="badge fail">' not in html  # as expected: nothing failed
     assert "a slip of the unit is likely" in html
     assert not re.findall(r'(?:src|href)="https?:', html)
     markdown = here("guide", "--format", "markdown", "-o", "-")[1]
-    for part in ("inconsistent, as expected", "267K tokens/h", "not testable"):
+    for part in ("inconsistent, as expected", "267K tokens/h", "not testable", "$50 (h100)"):
         assert part in markdown
     document = json.loads(here("guide", "--json")[1])
     assert [f["id"] for f in document["findings"]][:2] == ["C1", "C2"]
     assert document["exit_code"] == 0
+
+
+def test_what_a_plan_says_of_the_crossing() -> None:
+    ends = {"autoscaled": {"low": 2e6}, "fixed": {"low": "inf"}}
+    part = {"crossing": ends, "feasibility": "uncertain"}
+    (found,) = crossings_of("run", {"crossover": part})
+    assert (found.low_tok_per_h, found.is_feasible) == (2e6, True)
+    (never,) = crossings_of("run", {"crossover": part | {"crossing": {"fixed": {"low": "inf"}},
+                                                         "feasibility": "infeasible"}})  # fmt: skip
+    assert (never.low_tok_per_h, never.is_feasible) == (None, False)
+    assert crossings_of("run", {"crossover": None}) == []
 
 
 TRAFFIC = [

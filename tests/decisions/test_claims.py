@@ -358,6 +358,7 @@ def test_c7_the_same_a_minute_is_not_inconsistent() -> None:
     plans = evidence(crossings=(above, cannot))
     assert judge(minute, plans).standing is Standing.REFUTED
     assert judge(minute, evidence(crossings=(above, below))).standing is Standing.INCONCLUSIVE
+    assert judge(minute, evidence(crossings=(cannot,))).standing is Standing.REFUTED
     # arithmetic wins over any plan
     assert judge(claim("C7"), plans).standing is Standing.INCONSISTENT
 

@@ -15,7 +15,7 @@ from harness.analysis import PointSummary, analyse_point
 from harness.decisions import headlines, judge_slo, judge_uptime
 from harness.estimate import Outcome
 from harness.scenario.slo import Slo
-from reports._uptime import MOST_CELLS, uptime_blocks
+from reports._uptime import MOST_CELLS, uptime_blocks, uptime_figures
 from reports.view import Chart, Table, View
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -49,8 +49,9 @@ def view(*summaries: PointSummary) -> View:
 
 
 def test_the_strip_says_in_words_what_it_shades() -> None:
-    blocks = uptime_blocks([measured(120, range(30, 40))])
-    strip, figures, alerts, outages = blocks
+    summary = measured(120, range(30, 40))
+    strip, alerts, outages = uptime_blocks([summary])
+    (figures,) = uptime_figures([summary])
     assert isinstance(strip, Chart)
     assert strip.caption.startswith("110 of 120 windows were up: uptime 91.7% (")
     assert strip.caption.endswith("99% allows 1.2 down windows of as many; 10 were.")
@@ -138,7 +139,7 @@ def test_credits_and_redundancy_are_told_with_their_source() -> None:
     made = view(measured(120, range(30, 40), slo=Slo.model_validate({"uptime": data})))
     for text in (reports.render_markdown(made), reports.render_html(made)):
         assert "credit due, Some SLA" in text
-        assert "their page, 2026-01-02" in text
+        assert "2026-01-02: their page" in text
         assert "What redundancy would buy" in text
         assert "99.9%" in text
     (row,) = made.data["uptime"]

@@ -73,8 +73,11 @@ def _from_plans(claim: Claim, evidence: Evidence, value: float, figures: Figures
     for c in feasible:
         told = "never" if c.low_tok_per_h is None else f"at least {_rate(c.low_tok_per_h)}"
         figures.add(f"crosses, {c.name}", told, c.low_tok_per_h)
-    if not feasible:
+    if not evidence.crossings:
         return missing(claim, "the prices alone allow it, and no crossover was planned")
+    if not feasible:
+        reason = "no deployment that was planned can ever be cheaper: none carries what it must"
+        return Finding(claim, Standing.REFUTED, reason, (), figures.done())
     lows = [c.low_tok_per_h for c in feasible]
     if all(low is None or low > value for low in lows):
         reason = f"every deployment that carries the load crosses above {_rate(value)}"

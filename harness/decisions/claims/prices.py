@@ -154,10 +154,10 @@ def gpu_prices(claim: Claim, evidence: Evidence) -> Finding:
     limit = write_seconds(sheet.stale_after)
     if age * 86_400 > sheet.stale_after:
         reason = f"listed so on {sheet.as_of}, {age} days ago; after {limit} a price is a memory"
-        return Finding(claim, Standing.INCONCLUSIVE, reason, (), figures.done(), n=age)
+        return Finding(claim, Standing.INCONCLUSIVE, reason, (), figures.done())
     reason = f"listed so on {sheet.as_of} ({sheet.name}, {age} days old, good for {limit})"
     lines = _beside(claim)
-    return Finding(claim, Standing.SUPPORTED, reason, lines, figures.done(), n=age)
+    return Finding(claim, Standing.SUPPORTED, reason, lines, figures.done())
 
 
 def _beside(claim: Claim) -> tuple[str, ...]:
