@@ -48,6 +48,10 @@ SENTENCES: dict[str, str] = {
         "the warm-up of {warmup} is shorter than the recommended {recommended}: early requests may"
         " still see a cold target; set load.warmup"
     ),
+    "search_reach": (
+        "five windows at {rate} hold about {requests} requests, and {share} good cannot be shown"
+        " with fewer than {needed} even if none misses: lengthen load.duration to {time} or more"
+    ),
     "too_few_requests": (
         "about {requests} measured requests cannot carry {quantile} (it needs {needed}): its rule"
         " will be inconclusive; lengthen load.duration"

@@ -22,6 +22,9 @@ def next_step(
         return f"`harness run --resume {run}` measures what is missing."
     if outcome is Outcome.INVALID:
         return "mend that, then run again; Method in the report has every check."
+    searched = next((v for v in verdicts if v.rule.startswith("max_goodput")), None)
+    if searched is not None:
+        return _after_search(searched, run)
     if outcome is Outcome.INCONCLUSIVE:
         reasons = {v.reason for v in verdicts if v.outcome is Outcome.INCONCLUSIVE}
         withheld = {c.sentence for s in summaries for c in s.checks if c.status == "absent"}
@@ -35,12 +38,27 @@ def next_step(
         return "read Errors in the report: what failed, how often and when."
     if _is_sweep(summaries):
         if broken:
-            return "add rates between the last that held and the first that did not."
+            return (
+                "add rates between the last that held and the first that did not, or let"
+                " `sweep.kind: search` find it."
+            )
         return "add higher rates; the capacity lies above those measured."
     if len(summaries) > 1 or any(s.meta.idle_s for s in summaries):
         return ""
     what = "the load that still keeps them" if broken else "where the target stops keeping them"
     return f"`harness run sweep`, aimed at the same target, finds {what}."
+
+
+def _after_search(verdict: Verdict, run: str) -> str:
+    if "--resume" in verdict.reason:
+        return f"`harness run --resume {run}` goes on with the search."
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        return "longer windows decide more rates: `--set load.duration=5min`."
+    if verdict.outcome is Outcome.FAIL:
+        return "lower `sweep.min`, or relax the SLO."
+    if verdict.estimate is not None and verdict.estimate.high is None:
+        return "raise `sweep.max`; the capacity lies above."
+    return ""
 
 
 def _is_sweep(summaries: Sequence[PointSummary]) -> bool:

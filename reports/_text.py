@@ -39,6 +39,7 @@ NAMES = {
     "schema_valid": "schema-valid answers",
     "valid_tok_per_s": "valid tokens/s, system",
     "uptime": "uptime",
+    "max_goodput": "sustained rate",
     "wire_overhead": "wire overhead",
     "send_lag": "send lag",
     "receive_lag": "receive lag",

@@ -120,7 +120,7 @@ def _pairs(
         yield from gap_pairs(frame, gaps, scope)
         yield from throughput_pairs(frame, scope, rng)
         yield from fitness_pairs(frame, meta, scope, rng)
-        yield from goodput_pairs(frame, goodness, scope, rng)
+        yield from goodput_pairs(frame, goodness, scope, rng, meta.slo.attainment)
         yield from availability.rate_pairs(frame, scope)
 
 

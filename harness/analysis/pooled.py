@@ -157,7 +157,13 @@ def _shares(runs: Sequence[RunSample], alpha: float) -> list[Pair]:
     for metric, scope in runs[0].shares:
         parts = [r.shares[metric, scope] for r in runs if (metric, scope) in r.shares]
         n, k = sum(map(len, parts)), sum(int(x.sum()) for x in parts)
-        deff = max(1.0, n / effective_size(parts)) if n else 1.0
+        own = [r.summary.find(metric, "ratio", scope=scope, population="valid") for r in runs]
+        sizes = [e.n_eff for e in own if e is not None and e.n]
+        # each run knows its own correlation best; where one does not tell, from the series
+        size = effective_size(parts) if len(sizes) < len(runs) else pooled_size(
+            [int(x.sum()) for x in parts], [len(x) for x in parts], sizes
+        )  # fmt: skip
+        deff = max(1.0, n / size) if n else 1.0
         shown = wilson(k, n, deff=deff)
         bound = clopper_pearson(k, n, 1 - alpha, deff)
         rows = [

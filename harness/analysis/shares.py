@@ -21,10 +21,14 @@ def share_pair(
     population: str = "valid",
     stat: str = "ratio",
     nothing: str = "no valid request",
+    least_deff: float = 1.0,
 ) -> Pair:
-    """happened: [n] in order of intended send; n = 0 gives an absent estimate that says so."""
+    """happened: [n] in order of intended send; n = 0 gives an absent estimate that says so.
+
+    least_deff: where more is known of the correlation than the indicator itself shows.
+    """
     n, k = len(happened), int(happened.sum())
-    deff = design_effect(happened) if n else 1.0
+    deff = max(design_effect(happened), least_deff) if n else 1.0
     shown = wilson(k, n, deff=deff)
     bound = clopper_pearson(k, n, deff=deff)
     rows = [

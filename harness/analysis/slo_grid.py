@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.analysis.autocorrelation import design_effect
 from harness.analysis.frame import BoolArray, FloatArray, Frame, IntArray
-from harness.analysis.goodput import effective_slo, request_limits
+from harness.analysis.goodput import effective_slo, margin_design_effect, request_limits
 from harness.scenario.slo import Slo
 
 NUM_STOPS = 24
@@ -63,7 +63,7 @@ def slo_grids(
     if len(names) > 1:
         scopes += limits.items()
     return tuple(
-        _grid(scope, own, frame, values, members & frame.scope(scope))
+        _grid(scope, own, frame, values, members & frame.scope(scope), slo.attainment)
         for scope, own in scopes
         if own
     )
@@ -75,6 +75,7 @@ def _grid(
     frame: Frame,
     values: dict[str, FloatArray],
     members: BoolArray,
+    share: float | None,
 ) -> SloGrid:
     ttft_s, tpot_s = (_stops(limits.get(m), _NO_LIMIT[m]) for m in ("ttft", "tpot"))
     ok = frame.is_success.copy()
@@ -82,9 +83,16 @@ def _grid(
         if metric not in _NO_LIMIT:
             with np.errstate(invalid="ignore"):
                 ok &= np.isnan(values[metric]) | (values[metric] <= limit)
-    rows = _first_stop(values["ttft"], ttft_s)[members]
-    columns = _first_stop(values["tpot"], tpot_s)[members]
-    good, n_eff = _cells(rows, columns, ok[members])
+    rest = np.where(frame.is_success, 0.0, np.inf)
+    for metric, limit in limits.items():
+        if metric not in _NO_LIMIT:
+            rest = np.maximum(rest, np.nan_to_num(values[metric] / max(limit, 1e-12)))
+    seen = _Seen(
+        _first_stop(values["ttft"], ttft_s)[members], _first_stop(values["tpot"], tpot_s)[members],
+        ok[members], np.nan_to_num(values["ttft"])[members], np.nan_to_num(values["tpot"])[members],
+        rest[members],
+    )  # fmt: skip
+    good, n_eff = _cells(seen, ttft_s, tpot_s, share)
     default = tuple(MIDDLE if m in limits else NUM_STOPS - 1 for m in ("ttft", "tpot"))
     return SloGrid(
         scope, ttft_s, tpot_s, (default[0], default[1]), int(members.sum()),
@@ -106,20 +114,41 @@ def _first_stop(value: FloatArray, stops: Sequence[float]) -> IntArray:
     return np.where(np.isnan(value), 0, at).astype(np.int64)
 
 
-def _cells(rows: IntArray, columns: IntArray, ok: BoolArray) -> tuple[IntArray, FloatArray]:
-    """[24, 24] counts that keep both stops, and the effective size of each indicator."""
-    n = len(ok)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """[n] of the scope's requests: strictest stops kept, whether all else is, values, and the
+    largest of value / limit over every other limit."""
+
+    rows: IntArray
+    columns: IntArray
+    ok: BoolArray
+    ttft_s: FloatArray
+    tpot_s: FloatArray
+    rest: FloatArray
+
+
+def _cells(
+    seen: _Seen, ttft_s: Sequence[float], tpot_s: Sequence[float], share: float | None
+) -> tuple[IntArray, FloatArray]:
+    """[24, 24] counts that keep both stops, and the effective size as slo_attainment has it."""
+    n, ok = len(seen.ok), seen.ok
     counts = np.zeros((NUM_STOPS, NUM_STOPS), dtype=np.int64)
-    np.add.at(counts, (rows[ok], columns[ok]), 1)
+    np.add.at(counts, (seen.rows[ok], seen.columns[ok]), 1)
     counts = counts.cumsum(axis=0).cumsum(axis=1)
-    n_eff = np.full(counts.shape, float(n))
+    deff = np.ones(counts.shape)
     for i in range(NUM_STOPS):
         for j in range(NUM_STOPS):
             # sets of neighbouring cells are nested: equal counts are the same requests
             if i and counts[i, j] == counts[i - 1, j]:
-                n_eff[i, j] = n_eff[i - 1, j]
+                deff[i, j] = deff[i - 1, j]
             elif j and counts[i, j] == counts[i, j - 1]:
-                n_eff[i, j] = n_eff[i, j - 1]
+                deff[i, j] = deff[i, j - 1]
             elif 0 < counts[i, j] < n:
-                n_eff[i, j] = n / design_effect(ok & (rows <= i) & (columns <= j))
-    return counts, n_eff
+                deff[i, j] = design_effect(ok & (seen.rows <= i) & (seen.columns <= j))
+    if share is None:
+        return counts, n / deff
+    of_margin = np.ones(counts.shape)
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        margin = np.maximum(seen.ttft_s / ttft_s[i], seen.tpot_s / tpot_s[j])
+        of_margin[i, j] = margin_design_effect(np.maximum(margin, seen.rest), share)
+    return counts, n / np.maximum(deff, of_margin)

@@ -128,7 +128,7 @@ def reproduce_command(run: Run) -> str:
 def write_reports(run: Run, view: View, judgement: Judgement, formats: Sequence[str]) -> list[Path]:
     """summary.json always (run and points), then the asked formats; each replaced in one step."""
     folders = {p.index: p.path for p in run.points}
-    for summary in judgement.summaries:
+    for summary in judgement.windows or judgement.summaries:
         name = "summary.json" if summary.meta.stage_index == 0 else (
             f"summary-{summary.meta.stage_index}.json"
         )  # fmt: skip

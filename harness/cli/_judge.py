@@ -20,13 +20,14 @@ from harness.errors import ExitCode, TargetError, strongest
 from harness.estimate import Outcome, Verdict
 from harness.records import PointRecords, Run
 from harness.scenario import Point
+from harness.scenario.document import SearchSweep
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a run came to. refusal: told where no request of the whole run was answered.
 
-    comparison: of a gate.
+    comparison: of a gate.  windows: of a search, whose summaries are those of rates.
     """
 
     summaries: tuple[PointSummary, ...]
@@ -36,6 +37,7 @@ class Judgement:
     status: str
     refusal: TargetError | None = None
     comparison: Comparison | None = None
+    windows: tuple[PointSummary, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -58,6 +60,10 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
         from harness.cli._gate_judge import judge_gate_run
 
         return judge_gate_run(run, points)
+    if points and isinstance(points[0].document.sweep, SearchSweep):
+        from harness.cli._search import judge_search_run
+
+        return judge_search_run(run, points)
     summaries: list[PointSummary] = []
     verdicts: list[Verdict] = []
     for records in run.points:

@@ -28,6 +28,7 @@ from harness.scenario import (
     read_materials,
 )
 from harness.scenario.advice import unknown_variables
+from harness.scenario.document import SearchSweep
 from harness.traffic import build_schedule
 
 
@@ -114,6 +115,10 @@ def resumed_job(run: str, out: Path | None) -> Job:
     loaded = replace(loaded, notices=tuple(unknown_variables(os.environ)))
     job = job_of(loaded, root, directory)
     _require_same_traffic(job, directory)
+    if isinstance(job.loaded.document.sweep, SearchSweep):
+        from harness.cli._search_run import is_over  # statistics take a second to import
+
+        return replace(job, missing=()) if is_over(job) else job
     return job
 
 
@@ -228,9 +233,13 @@ def _measure_missing(
             from harness.cli._gate_run import measure_gate  # statistics take a second to import
 
             return measure_gate(job, directory, endpoints, load, interruption, voice)
+        if isinstance(job.loaded.document.sweep, SearchSweep):
+            from harness.cli._search_run import measure_search
+
+            return measure_search(job, directory, endpoints, load, interruption, voice)
         for position, point in enumerate(job.missing):
             if position:
-                _pause(job, interruption)
+                pause(job, interruption)
             done = measure_next(job, directory, point, endpoints, load, interruption, voice)
             if done is None:
                 return "partial" if job.is_spent else "interrupted"
@@ -333,7 +342,7 @@ def default_workers(asked: int | None) -> int:
     return asked or max(1, (os.cpu_count() or 2) - 1)
 
 
-def _pause(job: Job, interruption: Interruption) -> None:
+def pause(job: Job, interruption: Interruption) -> None:
     """sweep.cooldown: what one point left behind must not be met by the next."""
     sweep = job.loaded.document.sweep
     end_s = time.monotonic() + (sweep.cooldown if sweep else 0.0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.cli._gate_plan import GatePlan
+    from harness.cli._search_size import SearchSize
     from harness.notices import Notice
     from harness.scenario import Materials, Scenario
     from harness.scenario.budget import PointBudget
@@ -44,6 +45,9 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
     plan = _plan(loaded.document, materials)
     if plan is not None:  # the runs of all blocks are alike
         points = tuple(p for p in points if p.repeat == 0)
+    search = _search(loaded.document, materials)
+    if search is not None:  # of all that it may visit, one window of the rates it is sure to try
+        points = search.sure(points)
     sized = [(p, point_budget(p, materials)) for p in points]
     dollars = _dollars(loaded.document, sized)
     notices = _distinct(loaded.notices, [n for _, budget in sized for n in budget.notices])
@@ -52,6 +56,8 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
     total_s = _total_s([budget.load_s for _, budget in sized], pause_s)
     if plan is not None and total_s is not None:
         total_s *= plan.gate.most_blocks
+    if search is not None:
+        total_s = search.least_s
     data = {
         "scenario": loaded.name,
         "points": [
@@ -61,8 +67,9 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
         "total_s": total_s,
         "notices": [{**n.to_json(), "sentence": n.sentence} for n in notices],
         **({"gate": plan.to_json()} if plan else {}),
+        **({"search": search.to_json()} if search else {}),
     }
-    voice.result(_text(sized, dollars, total_s, plan), data)
+    voice.result(_text(sized, dollars, total_s, plan, search), data)
     return 0
 
 
@@ -110,11 +117,22 @@ def _dollars(document: Scenario, sized: list[tuple[Point, PointBudget]]) -> list
     return found
 
 
+def _search(document: Scenario, materials: Materials) -> SearchSize | None:
+    from harness.scenario.document import SearchSweep
+
+    if not isinstance(document.sweep, SearchSweep):
+        return None
+    from harness.cli._search_size import search_size
+
+    return search_size(document, document.sweep, materials)
+
+
 def _text(
     sized: list[tuple[Point, PointBudget]],
     dollars: list[float | None],
     total_s: float | None,
     plan: GatePlan | None,
+    search: SearchSize | None,
 ) -> str:
     from harness.scenario.budget import describe_load
 
@@ -130,6 +148,8 @@ def _text(
     lines = _table(rows)
     if plan is not None:
         return "\n".join([*lines, *plan.lines])
+    if search is not None:
+        return "\n".join([*lines, *search.lines])
     num = f"{len(sized)} point{'' if len(sized) == 1 else 's'}"
     least = f"at least {format_seconds(total_s)}" if total_s is not None else "time unknown"
     known = [usd for usd in dollars if usd is not None]

@@ -46,12 +46,14 @@ def _check(
         return {**row, "text": f"{source}: not valid, {_count(len(error.faults), 'fault')}"}
     voice.notices(loaded.notices)
     num_points = len(expand(loaded.document))
+    is_search = getattr(loaded.document.sweep, "kind", "") == "search"
     row |= {"valid": True, "name": loaded.name, "num_points": num_points}
     row["notices"] = [{**n.to_json(), "sentence": n.sentence} for n in loaded.notices]
     if resolved:
         row["resolved"] = loaded.resolved_yaml()
         return {**row, "text": loaded.annotated_yaml().rstrip("\n")}
-    return {**row, "text": f"{source}: valid, {_count(num_points, 'point')}"}
+    size = "a search" if is_search else _count(num_points, "point")
+    return {**row, "text": f"{source}: valid, {size}"}
 
 
 def _count(number: int, noun: str) -> str:

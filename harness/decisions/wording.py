@@ -16,7 +16,8 @@ _NAMES = {
     "max_stall": "longest stall", "error_rate": "error rate", "throttle_rate": "throttle rate",
     "slo_attainment": "share of good requests", "goodput_req_per_s": "goodput",
     "output_tok_per_s": "system output", "request_per_s": "completed requests",
-    "uptime": "uptime", "time_to_first_argument": "time to first argument byte",
+    "max_goodput": "sustained rate", "uptime": "uptime",
+    "time_to_first_argument": "time to first argument byte",
     "time_to_tool_call": "time to a valid tool call", "tool_valid": "share of valid tool calls",
     "schema_valid": "share of schema-valid answers", "valid_tok_per_s": "valid output",
 }  # fmt: skip

@@ -20,6 +20,7 @@ from harness.scenario._faults import Wrong, explain
 from harness.scenario._gate_check import gate_faults
 from harness.scenario._paths import PathError, get, resolve, show, show_plain
 from harness.scenario._rules import complaints
+from harness.scenario._search_check import search_faults
 from harness.scenario._shape import Shape, fields_of
 from harness.scenario._tree import Where
 
@@ -132,6 +133,8 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
         yield from _swept_paths(data, over)
     if isinstance(sweep, dict):
         yield from _number_of_points(sweep, targets)
+    if isinstance(sweep, dict) and sweep.get("kind") == "search":
+        yield from search_faults(data)
 
 
 def _cost_targets(cost: dict[str, Any], targets: dict[str, Any]) -> Iterator[Wrong]:

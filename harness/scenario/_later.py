@@ -13,7 +13,7 @@ _KEYS = {
 _KINDS = {
     "multi_turn", "vision", "audio", "embeddings", "batch",  # workload
     "mmpp", "sine",  # load
-    "search", "zip",  # sweep
+    "zip",  # sweep
     "responses",  # api
 }  # fmt: skip
 

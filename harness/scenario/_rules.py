@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from harness.scenario import cost as money
 from harness.scenario import document as doc
 from harness.scenario import gate as gates
+from harness.scenario.search import LEAST_RESOLUTION
 from harness.scenario.slo import UptimeLimit
 
 Complaint = tuple[str, str]  # field, message; "" is the block itself
@@ -221,8 +222,19 @@ def _repeat(block: doc.RepeatSweep) -> Iterator[Complaint]:
         yield "repeat", "must be 2 or more; leave sweep out for a single point"
 
 
+def _search(block: doc.SearchSweep) -> Iterator[Complaint]:
+    if block.min >= block.max:
+        yield "max", "must be above min; there is no range to search"
+    if not LEAST_RESOLUTION <= block.resolution <= 1:
+        yield "resolution", "must lie between 1% and 100%; finer rates cannot be told apart"
+    if block.order != "given":
+        yield "order", "a search chooses its own order; leave it out"
+    if block.budget == 0:
+        yield "budget", "must be above 0s; leave it out for no limit"
+
+
 def _sweep(block: doc.Sweep) -> Iterator[Complaint]:
-    over = {} if isinstance(block, doc.RepeatSweep) else block.over
+    over = block.over if isinstance(block, doc.ListSweep | doc.GridSweep) else {}
     for path, values in over.items():
         if not values:
             yield f"over.{path}", "holds no value"
@@ -304,5 +316,6 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     ((gates.AbsoluteRule, gates.RelativeRule), gates.rule_complaints),
     (doc.ListSweep, _list_sweep),
     (doc.RepeatSweep, _repeat),
-    ((doc.ListSweep, doc.GridSweep, doc.RepeatSweep), _sweep),
+    (doc.SearchSweep, _search),
+    ((doc.ListSweep, doc.GridSweep, doc.RepeatSweep, doc.SearchSweep), _sweep),
 )

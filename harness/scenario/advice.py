@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from harness.notices import Notice
 from harness.scenario import document as doc
 from harness.scenario.gate import RelativeRule, SloRule
+from harness.scenario.search import MOST_WINDOWS, at_rate
 from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
-from harness.units import format_seconds, write_seconds
+from harness.units import format_seconds, write_rate, write_seconds
 
 # quantile -> requests the analysis asks for: ten beyond it, and for p50 an order-statistic interval
 FLOORS = {"p50": 6, "p90": 100, "p95": 200, "p99": 1000}
@@ -69,7 +70,7 @@ def advise(document: doc.Scenario, env: Mapping[str, str]) -> list[Notice]:
     """Notices about a valid document; of alike ones about its stages that of the smallest."""
     return [
         *_warmup(document), *_limits(document), *_least("requests", _samples(document)),
-        *_least("planned", _uptime(document)), *_gate(document),
+        *_least("planned", _uptime(document)), *_gate(document), *_search(document),
         *unknown_variables(env, tuple(_named_keys(document))),
     ]  # fmt: skip
 
@@ -116,6 +117,29 @@ def windows_needed(objective: float, num_down: int = 0, confidence: float = 0.95
         middle = (low + high) // 2
         low, high = (low, middle) if is_shown(middle) else (middle, high)
     return high
+
+
+def needed_to_hold(share: float) -> int:
+    """Requests from which a rate can hold a share, if none misses and all count: the least n whose
+    lower Clopper-Pearson bound at 99 % reaches it, ln 0.01 / ln share."""
+    return math.ceil(math.log(0.01) / math.log(share) - 1e-9)
+
+
+def _search(document: doc.Scenario) -> Iterator[Notice]:
+    """Windows so short that not even the lowest rate could ever hold."""
+    sweep, share = document.sweep, document.slo.attainment
+    if not isinstance(sweep, doc.SearchSweep) or not share or not 0 < share < 1:
+        return
+    level = at_rate(document, sweep.min)
+    windows = [stage_budget(stage, level.load).num_measured for stage in stages_of(level.load)]
+    each, needed = sum(n or 0.0 for n in windows), needed_to_hold(share)
+    if each and MOST_WINDOWS * each < needed:
+        facts = {
+            "rate": write_rate(sweep.min), "requests": round(MOST_WINDOWS * each),
+            "share": f"{share * 100:.10g}%", "needed": needed,
+            "time": format_seconds(needed / MOST_WINDOWS / sweep.min),
+        }  # fmt: skip
+        yield Notice("search_reach", "warning", facts)
 
 
 def _uptime(document: doc.Scenario) -> Iterator[Notice]:

@@ -31,12 +31,17 @@ from harness.scenario.gate import Gate as Gate
 from harness.scenario.patience import Cancel as Cancel
 from harness.scenario.patience import Retry as Retry
 from harness.scenario.slo import Slo
+from harness.scenario.sweep import MOST_POINTS as MOST_POINTS
+from harness.scenario.sweep import GridSweep as GridSweep
+from harness.scenario.sweep import ListSweep as ListSweep
+from harness.scenario.sweep import RepeatSweep as RepeatSweep
+from harness.scenario.sweep import SearchSweep as SearchSweep
+from harness.scenario.sweep import Sweep as Sweep
 from harness.scenario.telemetry import Prometheus as Prometheus
 from harness.scenario.telemetry import Telemetry as Telemetry
 from harness.units import ReqPerS, Seconds, Share
 
 MOST_REQUESTS = 20_000_000  # of one stage: its schedule stays below a few GB; larger ones are typos
-MOST_POINTS = 10_000
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
@@ -374,41 +379,7 @@ Load = Annotated[
 ]
 
 
-# -- sweep, validity, output -------------------------------------------------------------------
-
-
-class _Sweep(Document):
-    targets: tuple[str, ...] | None = Field(default=None, description="None: all.")
-    repeat: int = Field(
-        default=1, ge=1, le=MOST_POINTS, description="Each point this often, with other seeds."
-    )
-    order: Literal["given", "shuffled"] = Field(default="given", description="Seeded shuffle.")
-    cooldown: Seconds = Field(default=0.0, description="Pause between points.")
-
-
-class _Over(_Sweep):
-    over: dict[str, tuple[Any, ...]] = Field(min_length=1, description="Path -> values.")
-
-
-class ListSweep(_Over):
-    """One path, its values in turn."""
-
-    kind: Literal["list"]
-
-
-class GridSweep(_Over):
-    """Every combination of the paths' values."""
-
-    kind: Literal["grid"]
-
-
-class RepeatSweep(_Sweep):
-    """The same load `repeat` times: a soak in parts, of which --resume repeats only the last."""
-
-    kind: Literal["repeat"]
-
-
-Sweep = Annotated[ListSweep | GridSweep | RepeatSweep, Field(discriminator="kind")]
+# -- validity, output -------------------------------------------------------------------
 
 
 class SendLagLimit(Document):

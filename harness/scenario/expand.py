@@ -1,6 +1,7 @@
 """Sweeps become points: one document each, with the swept values applied and validated.
 
-`list` takes one path, `grid` every combination. Each point runs `repeat` times with other seeds
+`list` takes one path, `grid` every combination; of a `search` these are the points it may visit
+(search.py). Each point runs `repeat` times with other seeds
 and on every target the sweep names. A point's seed does not depend on its load, so that two load
 levels differ in nothing but the load.
 """
@@ -22,7 +23,9 @@ from harness.scenario._check import check
 from harness.scenario._paths import PathError, put, resolve
 from harness.scenario.gate import Gate
 from harness.scenario.resolved import as_written
+from harness.scenario.search import visits
 from harness.scenario.slo import Slo
+from harness.units import write_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ def expand(document: doc.Scenario) -> tuple[Point, ...]:
     """
     if document.gate is not None:
         return gate_points(document, document.gate)
+    if isinstance(document.sweep, doc.SearchSweep):
+        return search_points(document, document.sweep)
     sweep, levels = document.sweep, _levels(document)
     names = (sweep.targets if sweep else None) or tuple(document.targets)
     repeats = sweep.repeat if sweep else 1
@@ -120,6 +125,25 @@ def gate_points(document: doc.Scenario, gate: Gate) -> tuple[Point, ...]:
             seed=_seed(document.seed, block),
         )
         for index, (block, name) in enumerate(rows)
+    )  # fmt: skip
+
+
+def search_points(document: doc.Scenario, sweep: doc.SearchSweep) -> tuple[Point, ...]:
+    """Every window that a search may measure: by target, then rate, then window.
+
+    Windows differ in their seed; one window has the same seed at every rate. Raises ScenarioError
+    where the document is not valid at either end of the range.
+    """
+    _levels(document)
+    has_names = len(sweep.targets or document.targets) > 1
+    return tuple(
+        Point(
+            index=index,
+            label=f"rate-{rate:.6g}{f'-{name}' if has_names else ''}-w{window + 1}"[:60],
+            target_name=name, target=level.targets[name], document=level,
+            swept={sweep.path: write_rate(rate)}, seed=_seed(document.seed, window), repeat=window,
+        )
+        for index, (name, rate, level, window) in enumerate(visits(document, sweep))
     )  # fmt: skip
 
 
@@ -163,6 +187,10 @@ def combinations(sweep: doc.Sweep) -> Iterator[dict[str, Any]]:
     """path -> value of every level, the last path varying fastest; one empty one for repeats."""
     if isinstance(sweep, doc.RepeatSweep):
         yield {}
+        return
+    if isinstance(sweep, doc.SearchSweep):  # both ends: what lies between is valid with them
+        for rate in (sweep.min, sweep.max):
+            yield {str(sweep.path): write_rate(rate)}
         return
     for values in itertools.product(*sweep.over.values()):
         yield dict(zip(sweep.over, values, strict=True))

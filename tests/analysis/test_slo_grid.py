@@ -11,7 +11,9 @@ from harness.analysis import PointSummary, analyse_point
 from harness.analysis.slo_grid import MIDDLE, NUM_STOPS
 from harness.scenario.slo import Slo
 
-SLO = Slo.model_validate({"good_request": {"ttft": "300ms", "tpot": "30ms", "e2e_latency": "1s"}})
+SLO = Slo.model_validate(
+    {"good_request": {"ttft": "300ms", "tpot": "30ms", "e2e_latency": "1s"}, "attainment": "80%"}
+)
 
 
 def made(rows, rng, *, classes=("chat",)):
@@ -43,7 +45,9 @@ def test_each_cell_is_the_attainment_under_its_limits(rows):
         limits = {"e2e_latency": "1s"}
         limits |= {"ttft": f"{grid.ttft_s[i]}s"} if i < NUM_STOPS - 1 else {}
         limits |= {"tpot": f"{grid.tpot_s[j]}s"} if j < NUM_STOPS - 1 else {}
-        again = analysed(rows, requests, Slo.model_validate({"good_request": limits}))
+        again = analysed(
+            rows, requests, Slo.model_validate({"good_request": limits, "attainment": "80%"})
+        )
         good = again.find("slo_attainment", "ratio")
         cell = i * NUM_STOPS + j
         assert grid.num_good[cell] == round(good.value * good.n)

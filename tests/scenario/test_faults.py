@@ -71,7 +71,7 @@ ONE = [  # text replaced, by what, path, line, column, message
      "unknown key"),
     ("    workload:", "    api: completion\n    workload:", "traffic.chat.api", 7, 10,
      "'completion' is not a choice; did you mean 'completions'?"),
-    ("slo:", "sweep: {kind: search}\nslo:", "sweep.kind", 16, 15, "not served in this version"),
+    ("slo:", "sweep: {kind: zip}\nslo:", "sweep.kind", 16, 15, "not served in this version"),
     ("kind: poisson", "kind: mmpp", "load.arrival.kind", 13, 19, "not served in this version"),
     ("rate: 8/s", "rate: {kind: ramp, from: 3, to: 8/s}", "load.rate.from", 14, 28,
      "3 has no unit; write 8/s or 480/min"),

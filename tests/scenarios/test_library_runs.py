@@ -53,6 +53,10 @@ CASES = {
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "caching": [THREE_SECONDS, "load.rate=12/s"],
+    "capacity": [
+        "load.duration=1s", "load.warmup=200ms", "sweep.min=20/s", "sweep.max=40/s",
+        "sweep.resolution=100%", "slo.attainment=50%",
+    ],
     "trace-replay": [THREE_SECONDS, "load.arrival.thin=100%"],
 }  # fmt: skip
 
@@ -94,6 +98,10 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
     if name in ("gate-reference", "migration"):
         assert result["num_blocks"] == 1
         assert ran.returncode == 3
+        return
+    if name == "capacity":  # both rates hold at an endpoint without a queue
+        assert result["verdicts"][0]["rule"] == "max_goodput"
+        assert len(result["points"]) == 2
         return
     assert len(result["points"]) == (2 if "sweep." in " ".join(CASES[name]) else 1)
     if name in ("tools", "json-schema"):

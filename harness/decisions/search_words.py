@@ -1,0 +1,90 @@
+"""What a search says: of each window, of its end, and the verdict it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.decisions.capacity import Capacity
+from harness.decisions.levels import Level
+from harness.decisions.search import Ending, SearchPlan, Tried
+from harness.decisions.wording import amount, counted
+from harness.estimate import Outcome, Verdict
+
+_OUTCOMES = {
+    "found": Outcome.PASS, "above": Outcome.PASS, "below": Outcome.FAIL,
+    "open": Outcome.INCONCLUSIVE, "contradiction": Outcome.INCONCLUSIVE,
+    "unfinished": Outcome.INCONCLUSIVE, "void": Outcome.INVALID,
+}  # fmt: skip
+
+
+def window_sentence(plan: SearchPlan, rate: int, tried: Tried) -> str:
+    """`8 req/s, window 2: 98.7% good (96.1% to 99.6%), goes on`."""
+    where = f"{amount(plan.rates[rate], 'req/s')}, window {tried.num}"
+    if not tried.windows:
+        return (
+            f"{where}: not valid, measured again" if tried.num_void < 2 else f"{where}: not valid"
+        )
+    level = Level(plan.rates[rate], tried.windows)
+    ends = level.bounds()
+    share = level.num_good / level.num_valid
+    standing = tried.standing(plan.share)
+    if tried.is_first_alarm(plan.share):
+        verdict = "its backlog grew; once more, to be sure"
+    elif not level.is_stable:
+        verdict = "misses, its backlog grows"
+    elif standing == "open":
+        verdict = "undecided" if tried.is_spent(plan.share) else "goes on"
+    else:
+        verdict = standing
+    low, high = (amount(end, "ratio") for end in (ends.low, ends.high))
+    return f"{where}: {amount(share, 'ratio')} good ({low} to {high}), {verdict}"
+
+
+def ending_sentence(plan: SearchPlan, tried: Mapping[int, Tried], ending: Ending) -> str:
+    """How wide the bracket is, and why it is no narrower."""
+    windows = sum(t.num for t in tried.values())
+    effort = f"{counted(windows, 'window')} at {counted(len(tried), 'rate')}"
+    low, high = (
+        None if k is None else amount(plan.rates[k], "req/s") for k in (ending.low, ending.high)
+    )
+    match ending.kind:
+        case "found":
+            return f"{low} holds and {high} misses, after {effort}."
+        case "above":
+            return f"The end of the range, {low}, still holds, after {effort}: raise sweep.max."
+        case "below":
+            return f"Even {high} misses, after {effort}: lower sweep.min, or relax the SLO."
+        case "contradiction":
+            return (
+                f"Rates contradict each other ({high} misses, a higher one holds), after {effort}."
+            )
+        case "void":
+            return f"The client could not measure beyond {low or 'any rate'}, after {effort}."
+        case "unfinished":
+            return f"The search is not at its end ({effort}); --resume goes on with it."
+    return f"{_between(low, high)} undecided after {effort}; longer windows tell more."
+
+
+def _between(low: str | None, high: str | None) -> str:
+    if low and high:
+        return f"Between {low} and {high} it stays"
+    return f"Above {low} it stays" if low else f"Below {high} it stays" if high else "It stays"
+
+
+def search_verdict(
+    plan: SearchPlan, ending: Ending, capacity: Capacity, reason: str, name: str = ""
+) -> Verdict:
+    """One rule: a rate of the range is sustained, and known as closely as was asked.
+
+    name: the target's, where there are several.
+    """
+    estimate = capacity.estimate
+    return Verdict(
+        rule=f"max_goodput-{name}" if name else "max_goodput",
+        outcome=_OUTCOMES[ending.kind],
+        reason=reason,
+        estimate=estimate,
+        limit=plan.rates[0],
+        direction="min",
+        bound=estimate.low,
+    )

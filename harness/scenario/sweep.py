@@ -1,0 +1,68 @@
+"""Several points from one document: lists, grids, repeats, and the search for a rate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from harness.scenario.distributions import Document
+from harness.units import ReqPerS, Seconds, Share
+
+MOST_POINTS = 10_000
+
+
+class _Sweep(Document):
+    targets: tuple[str, ...] | None = Field(default=None, description="None: all.")
+    repeat: int = Field(
+        default=1, ge=1, le=MOST_POINTS, description="Each point this often, with other seeds."
+    )
+    order: Literal["given", "shuffled"] = Field(default="given", description="Seeded shuffle.")
+    cooldown: Seconds = Field(default=0.0, description="Pause between points.")
+
+
+class _Over(_Sweep):
+    over: dict[str, tuple[Any, ...]] = Field(min_length=1, description="Path -> values.")
+
+
+class ListSweep(_Over):
+    """One path, its values in turn."""
+
+    kind: Literal["list"]
+
+
+class GridSweep(_Over):
+    """Every combination of the paths' values."""
+
+    kind: Literal["grid"]
+
+
+class RepeatSweep(_Sweep):
+    """The same load `repeat` times: a soak in parts, of which --resume repeats only the last."""
+
+    kind: Literal["repeat"]
+
+
+class SearchSweep(_Sweep):
+    """The highest rate of an open load that keeps slo.attainment: doubled until a rate misses, then
+    halved on log rate. `repeat` is of the grid points; a probe takes up to five windows."""
+
+    kind: Literal["search"]
+    path: Literal["load.rate"] = Field(default="load.rate", description="What is searched.")
+    min: ReqPerS = Field(description="Tried first; below it nothing is sought.")
+    max: ReqPerS = Field(description="Above it nothing is sought.")
+    goal: Literal["max_goodput"] = Field(
+        default="max_goodput", description="The highest rate that keeps slo.attainment."
+    )
+    resolution: Share = Field(
+        default=0.05, description="Neighbouring rates that are tried are at most this far apart."
+    )
+    grid_points: int = Field(
+        default=0, ge=0, le=50, description="Rates over the range measured anyway, for the curve."
+    )
+    budget: Seconds | None = Field(
+        default=None, description="No window begins that would end later; None: no limit."
+    )
+
+
+Sweep = Annotated[ListSweep | GridSweep | RepeatSweep | SearchSweep, Field(discriminator="kind")]

@@ -1,0 +1,112 @@
+"""The search's part of the language: its lattice of points, what it needs, what is refused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.scenario import expand
+from harness.scenario.advice import needed_to_hold
+from harness.scenario.document import SearchSweep
+from harness.scenario.search import grid, index_of, lattice, place_of, windows_of
+
+SEARCH = (
+    "sweep: {kind: search, min: 1/s, max: 16/s}\nslo: {attainment: 90%, good_request: {ttft: 1s}}"
+)
+FULL = ("slo:\n  ttft: {p95: 1s}", SEARCH)
+
+
+def sweep(low: float, high: float, resolution: float, **fields: object) -> SearchSweep:
+    return SearchSweep.model_validate(
+        {"kind": "search", "min": f"{low!r}/s", "max": f"{high!r}/s",
+         "resolution": f"{resolution * 100!r}%", **fields}
+    )  # fmt: skip
+
+
+@given(st.floats(0.01, 100), st.floats(1.05, 1000), st.floats(0.01, 1))
+def test_neighbours_are_at_most_the_resolution_apart(low, ratio, resolution):
+    found = lattice(sweep(low, low * ratio, resolution))
+    assert (found[0], found[-1]) == (low, pytest.approx(low * ratio))
+    for left, right in pairwise(found):
+        assert left < right <= left * (1 + resolution) * 1.001  # four digits
+
+
+@given(st.integers(0, 3), st.integers(0, 40), st.integers(0, 4))
+def test_an_index_is_a_place(target, rate, window):
+    own = sweep(1, 100, 0.05)
+    assert len(lattice(own)) > 40
+    found = place_of(own, index_of(own, target, rate, window))
+    assert (found.target, found.rate, found.window) == (target, rate, window)
+
+
+def test_the_grid_spans_the_range():
+    own = sweep(1, 16, 0.05, grid_points=5, repeat=7)
+    rates = lattice(own)
+    assert [rates[k] for k in grid(own)] == pytest.approx([1, 2, 4, 8, 16], rel=0.025)
+    assert windows_of(own) == 7
+    assert grid(sweep(1, 16, 0.05)) == ()
+
+
+def test_points_are_every_window_it_may_visit(load):
+    document = load(*FULL).document
+    points = expand(document)
+    rates = lattice(document.sweep)
+    assert len(points) == 5 * len(rates)
+    assert [p.index for p in points] == list(range(len(points)))
+    assert len({p.label for p in points}) == len(points)
+    first = [p for p in points if p.repeat == 0]
+    assert [p.load.rate for p in first] == list(rates)
+    assert len({p.seed for p in first}) == 1  # one window is the same at every rate
+    assert len({p.seed for p in points}) == 5
+    assert points[5].swept == {"load.rate": f"{rates[1]}/s"}
+
+
+def test_it_resolves_to_an_equal_document(load, tmp_path):
+    from harness.scenario import load_resolved
+
+    loaded = load(*FULL)
+    path = tmp_path / "scenario.resolved.yaml"
+    path.write_text(loaded.resolved_yaml(), encoding="utf-8")
+    assert load_resolved(path).document == loaded.document
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "message"),
+    [
+        ("sweep.max=1/s", "sweep.max", "above min"),
+        ("sweep.resolution=0.1%", "sweep.resolution", "between 1% and 100%"),
+        ("sweep.path=load.duration", "sweep.path", "load.rate"),
+        ("sweep.order=shuffled", "sweep.order", "its own order"),
+        ("sweep.targets=[nobody]", "sweep.targets.0", "no target 'nobody'"),
+        ("slo.attainment=null", "slo.attainment", "holds rates against it"),
+        ("slo.attainment=100%", "slo.attainment", "no sample shows"),
+        ("slo.good_request=null", "slo.good_request", "what a good request is"),
+    ],
+)
+def test_what_a_search_cannot_do_is_refused(faults, change, where, message):
+    (fault, *_) = faults(*FULL, overrides=[change])
+    assert fault.path == where
+    assert message in fault.message
+
+
+def test_a_closed_loop_proves_no_rate(faults):
+    old = "  kind: open\n  arrival: {kind: poisson}\n  rate: 8/s\n"
+    text = SEARCH.replace("sweep:", "#\nsweep:")
+    found = faults("load:\n" + old + "  duration: 60s\nslo:\n  ttft: {p95: 1s}",
+                   "load: {kind: closed, concurrency: 4, duration: 60s}\n" + text)  # fmt: skip
+    assert found[0].path == "load.kind"
+    assert "a closed loop proves no rate" in found[0].message
+
+
+def test_windows_too_short_to_hold_anything_are_told(load):
+    assert needed_to_hold(0.99) == 459
+    assert needed_to_hold(0.9) == 44
+    # five windows of 60 s at 1/s: 300 requests, and 99 % needs 459
+    loaded = load(*FULL, overrides=["slo.attainment=99%"])
+    (notice,) = [n for n in loaded.notices if n.code == "search_reach"]
+    assert "five windows at 1/s hold about 300 requests" in notice.sentence
+    assert "lengthen load.duration to 91.8 s or more" in notice.sentence
+    assert not [n for n in load(*FULL).notices if n.code == "search_reach"]
