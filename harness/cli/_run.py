@@ -389,9 +389,7 @@ def job_of(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | N
         halves = {p.repeat for p in points if p.index not in done}
         done = {p.index for p in points if p.repeat not in halves}
     missing = tuple(p for p in points if p.index not in done)
-    return Job(
-        loaded, points, materials, _out(out), directory, missing, budget_of(loaded.document)
-    )
+    return Job(loaded, points, materials, _out(out), directory, missing, budget_of(loaded.document))
 
 
 def _out(out: Path | None) -> Path:

@@ -74,7 +74,9 @@ def measure_search(
                 pause(job, interruption)
             has_measured = True
             done = measure_next(job, directory, point, endpoints, load, interruption, voice)
-            if done is None or done.status == "interrupted":
+            if done is None:
+                return "partial" if job.is_spent else "interrupted"
+            if done.status == "interrupted":
                 return "interrupted"
             used.add(point.index)
             folder = directory.add_point(point.index, point.label)
