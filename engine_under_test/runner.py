@@ -150,7 +150,7 @@ class ModelRunner:
         order = batch_order(seqs)
         seqs, rows = [seqs[i] for i in order], step_rows[order]
         batch = build_batch(seqs, rows, self._rows)
-        has_placeholders = bool((batch.input_ids[: batch.num_decodes] < 0).any())
+        has_placeholders = bool((batch.input_ids.numpy()[: batch.num_decodes] < 0).any())
         graph_q = self._graph_length(batch, seqs)
         meta = None
         if not graph_q:

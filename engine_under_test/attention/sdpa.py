@@ -174,6 +174,8 @@ class SdpaBackend:
 
 def _group_bounds(batch: FlatBatch, max_gather_tok: int) -> list[tuple[int, int]]:
     """The short sequences, cut where the number of tokens changes and where padding grows dear."""
+    if batch.num_decodes == len(batch.seq_lens):
+        return _by_context(batch.seq_lens, 0, batch.num_decodes, max_gather_tok)
     counts, bounds = np.diff(batch.cu_q), []
     num_short = int(np.searchsorted(counts, MAX_SHORT, side="right"))
     starts = [0, *(np.flatnonzero(np.diff(counts[:num_short])) + 1).tolist(), num_short]
