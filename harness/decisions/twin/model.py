@@ -62,7 +62,8 @@ class Deployment:
     max_batch: sequences that run at once.  max_batched_tokens: tokens a step, drafts included.
     kv_tokens: tokens the KV cache holds.  memory: `watermark` admits a prompt that fits and leaves
     1 % free, preempts the newest when growth overflows, and recomputes; `reserve` admits input +
-    output and never preempts.  block_tok: KV block; half of one is lost to each running sequence.
+    output and never preempts.  block_tok: KV block; half of one is lost to each running sequence,
+    none where it is 0.
     gamma: drafts a decoding sequence tries each step.  tau: mean accepted length, the bonus token
     included (1..gamma + 1), kept to 2^-20 token.  drafts: `last` grants them from the tokens that
     prompts leave and from memory that admission need not keep free, to all sequences of a step or
@@ -86,7 +87,9 @@ class Deployment:
             raise ValueError(f"deployment: memory is {self.memory!r}, not watermark or reserve")
         if self.drafts not in ("last", "first"):
             raise ValueError(f"deployment: drafts is {self.drafts!r}, not last or first")
-        for name in ("max_batch", "max_batched_tokens", "kv_tokens", "block_tok"):
+        if self.block_tok < 0:
+            raise ValueError(f"deployment: block_tok is {self.block_tok}, below 0")
+        for name in ("max_batch", "max_batched_tokens", "kv_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"deployment: {name} is {getattr(self, name)}, below 1")
         if self.gamma < 0 or not 1 <= self.tau <= self.gamma + 1:
