@@ -1,10 +1,10 @@
 """LoRA adapters beside the base weights, several in one batch: y += B(Ax), each row its own A, B.
 
-The adapters of a step lie in stacks A [slots, rank, in] and B [slots, out, rank], one pair for each
-matrix of a layer; slot 0 is zero and stands for "no adapter". Single tokens gather their rows of
-the stacks and multiply in one batched product (the slot list is all that changes between steps);
-longer chunks run one by one. The factors of q, k and v, and of gate and up, lie on the diagonal of
-one pair, as their matrices do.
+The adapters of a step lie in stacks A [slots, rank, in] and B [slots, rank, out], one pair for each
+matrix of a layer; slot 0 is zero and stands for "no adapter". Single tokens pass through all slots
+in use in one product and keep their own (a mask is all that changes between steps); longer chunks
+run one by one. The factors of q, k and v, and of gate and up, lie on the diagonal of one pair, as
+their matrices do.
 """
 
 from __future__ import annotations
@@ -71,22 +71,38 @@ class LoraBatch:
     def __init__(
         self,
         stacks: list[dict[str, Factors]],
-        decode_slots: torch.Tensor | None,
+        decode_slots: Sequence[int],
         chunks: list[tuple[int, int, int]],
     ) -> None:
         """decode_slots [D] of the leading single tokens; chunks: (first token, end, slot)."""
         self._stacks = stacks
-        self._decode_slots = decode_slots
+        self._num_decodes = len(decode_slots) if any(decode_slots) else 0
         self._chunks = chunks
+        used = sorted({slot for slot in decode_slots if slot})
+        self._range = slice(used[0], used[-1] + 1) if used else slice(0)
+        self._own: torch.Tensor | None = None  # [D, slots in range, 1]: 1 for a row's own slot
+        if len(set(decode_slots)) > 1:
+            a = next(iter(stacks[0].values())).a
+            slots = torch.tensor(decode_slots, device=a.device).unsqueeze(1)
+            in_range = torch.arange(self._range.start, self._range.stop, device=a.device)
+            self._own = (slots == in_range).to(a.dtype).unsqueeze(2)
 
     def add_(self, layer: int, target: str, x: torch.Tensor, y: torch.Tensor) -> None:
-        """Add every token's own B(Ax) to y [T, out], from x [T, in]."""
+        """Add every token's own B(Ax) to y [T, out], from x [T, in].
+
+        Single tokens go through the adapters of all slots in use at once and keep what their own
+        makes of them: ranks are small, so that is two products where gathering each row's factors
+        would copy them (docs/results: a quarter of the base's tokens/s became four fifths).
+        """
         a, b = self._stacks[layer][target]
-        if (slots := self._decode_slots) is not None:
-            low = a.index_select(0, slots) @ x[: len(slots)].unsqueeze(2)  # [D, rank, 1]
-            y[: len(slots)].unsqueeze(2).baddbmm_(b.index_select(0, slots), low)
+        if num := self._num_decodes:
+            in_use = a[self._range]
+            low = x[:num] @ in_use.flatten(0, 1).t()  # [D, slots * rank]
+            if self._own is not None:
+                low.view(num, len(in_use), -1).mul_(self._own)
+            y[:num].addmm_(low, b[self._range].flatten(0, 1))
         for start, end, slot in self._chunks:
-            y[start:end].addmm_(x[start:end] @ a[slot].t(), b[slot].t())
+            y[start:end].addmm_(x[start:end] @ a[slot].t(), b[slot])
 
 
 @dataclass(slots=True)
@@ -147,8 +163,7 @@ class AdapterSlots:
             for b in range(batch.num_decodes, len(slots))
             if slots[b]
         ]
-        places = torch.tensor(decodes, device=self._device) if any(decodes) else None
-        return LoraBatch(self._stacks, places, chunks)
+        return LoraBatch(self._stacks, decodes, chunks)
 
     def _place(self, adapter: Adapter, in_use: set[str]) -> int:
         assert isinstance(adapter, LoraAdapter)
@@ -168,13 +183,13 @@ class AdapterSlots:
             num_out = sum(p.num_out for p in parts)
             num_slots, dtype, device = self._max_loras + 1, self._dtype, self._device
             a = torch.zeros(num_slots, rank, parts[0].num_in, dtype=dtype, device=device)
-            b = torch.zeros(num_slots, num_out, rank, dtype=dtype, device=device)
+            b = torch.zeros(num_slots, rank, num_out, dtype=dtype, device=device)
             stacks[name] = Factors(a, b)
         return stacks
 
     def _copy(self, stacks: dict[str, Factors], layer: Mapping[str, Factors], slot: int) -> None:
         for name, parts in self._targets.items():
-            a, b = stacks[name].a[slot].zero_(), stacks[name].b[slot].zero_()
+            a, b = stacks[name].a[slot].zero_(), stacks[name].b[slot].zero_().t()
             top = 0
             for i, part in enumerate(parts):
                 rows = b[top : top + part.num_out]
