@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,16 @@ from harness.analysis import PointSummary
 from harness.cli._plan_file import keep_part, read_plan
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import CostAnswer, answer
-from harness.decisions.cost_question import question_of
+from harness.decisions.cost_question import (
+    measured_mix,
+    question_of,
+    simulated_mix,
+    ttft_limit_s,
+)
 from harness.decisions.point_cost import PointCost, point_costs
+from harness.decisions.prices import Mix
+from harness.decisions.question import Capacity
 from harness.errors import ExitCode, MeasurementError, UsageError
-from harness.estimate import Estimate
 from harness.records import Run, write_bytes
 from harness.scenario import Scenario
 from harness.scenario.cost import Cost, sides
@@ -24,8 +31,12 @@ if TYPE_CHECKING:
     from harness.cli._judge import Judgement
 
 CSV = "crossover.csv"
+_NO_CAPACITY = "the run holds no capacity, so nothing can be priced"
+_MEASURE = (
+    "measure several rates with an SLO: a sweep or search over load.rate, with slo.attainment and"
+    " slo.good_request"
+)
 _JUDGED = (ExitCode.OK, ExitCode.FAILED, ExitCode.INCONCLUSIVE)
-MEASURED = "measured by this run"
 
 
 def models_of(document: Scenario) -> dict[str, str]:
@@ -49,10 +60,22 @@ def compares(document: Scenario) -> bool:
     return cost is not None and cost.serverless is not None and cost.on_demand is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """What a calibration is asked, where the run is one. slo: replaces limits of the run's own."""
+
+    traffic: str = "quickstart"
+    slo: tuple[str, ...] = ()
+
+
 def crossover_of(
-    document: Scenario, summaries: Sequence[PointSummary], folders: Sequence[Path] = ()
+    run: Run,
+    document: Scenario,
+    summaries: Sequence[PointSummary],
+    twin: Twin | None = None,
 ) -> CostAnswer:
-    """The answer of a run whose scenario compares both tariffs.
+    """The answer of a run whose scenario compares both tariffs. twin: where the run may be a
+    calibration instead of a sweep of rates.
 
     Raises MeasurementError where the run holds no capacity, UsageError where a file is missing.
     """
@@ -62,22 +85,26 @@ def crossover_of(
     of_side = {side: name for name, side in sides(cost, models).items()}
     points = [s for s in summaries if s.meta.target == of_side["on_demand"] and s.is_valid]
     cached = [s for s in summaries if s.meta.target == of_side.get("serverless")] or points
-    forecast = _forecast(cost, folders)
-    capacity = _capacity(points)
+    forecast = _forecast(cost, (run.path,))
+    model = models.get(of_side.get("serverless", ""), "auto")
     try:
-        question = question_of(
-            cost, models.get(of_side.get("serverless", ""), "auto"), points, cached, capacity,
-            forecast,
-        )  # fmt: skip
+        if twin is not None and points and all(p.meta.kind == "closed" for p in points):
+            mix, capacity = _simulated(run, document, cost, twin)
+        else:
+            mix, capacity = _measured(cost, points, cached)
+        question = question_of(cost, model, mix, capacity, forecast)
     except ValueError as error:
         raise MeasurementError(
             "the run cannot be priced", why=str(error), do="measure rates up to where one misses"
         ) from error
     source = forecast.source if forecast is not None else "no forecast: steady"
-    return answer(question, traffic_source=source, capacity_source=MEASURED)
+    return answer(question, traffic_source=source)
 
 
-def _capacity(points: Sequence[PointSummary]) -> Estimate:
+def _measured(
+    cost: Cost, points: Sequence[PointSummary], cached: Sequence[PointSummary]
+) -> tuple[Mix, Capacity]:
+    """Of a sweep or search of rates."""
     if not points:
         raise MeasurementError(
             "the run has no valid point of the on-demand target",
@@ -85,12 +112,32 @@ def _capacity(points: Sequence[PointSummary]) -> Estimate:
         )
     found = find_capacity(points).estimate
     if found.value is None:
+        raise MeasurementError(_NO_CAPACITY, why=found.reason, do=_MEASURE)
+    capacity = Capacity(found, ttft_limit_s(points[0]), seed=points[0].meta.seed)
+    return measured_mix(cost, points, cached), capacity
+
+
+def _simulated(run: Run, document: Scenario, cost: Cost, twin: Twin) -> tuple[Mix, Capacity]:
+    """Of a calibration: what the twin sustains of the traffic that is planned for."""
+    from harness.cli._twin import ask_twin  # compiles a kernel: only where it is needed
+
+    try:
+        asked = ask_twin(run, document, traffic=twin.traffic, slo=twin.slo)
+    except MeasurementError as error:
         raise MeasurementError(
-            "the run holds no capacity, so nothing can be priced", why=found.reason,
-            do="measure several rates with an SLO: a sweep or search over load.rate, slo.attainment"
-            " and slo.good_request",
-        )  # fmt: skip
-    return found
+            _NO_CAPACITY, why=f"closed load proves no rate, and {error.what}: {error.why}",
+            do=f"{_MEASURE}; or calibrate the twin: harness run twin-sweep",
+        ) from error  # fmt: skip
+    found = asked.capacity
+    mix = simulated_mix(cost, float(asked.mix.n_in.mean()), float(asked.mix.n_out.mean()))
+    doubts = tuple(f"outside what was swept: {text}" for text in found.extrapolated)
+    source = (
+        f"the twin calibrated by this run, traffic {asked.mix.name}, {asked.objective.text} for"
+        f" {asked.objective.attainment:.4g} of requests"
+    )
+    draws = tuple(d for d in found.draws if d > 0)
+    limit_s = asked.objective.ttft_s or 0.0
+    return mix, Capacity(found.estimate, limit_s, draws, source, is_measured=False, doubts=doubts)
 
 
 def _forecast(cost: Cost, folders: Sequence[Path]) -> Forecast | None:
@@ -142,4 +189,4 @@ def answer_at_end(run: Run, document: Scenario, judgement: Judgement) -> None:
     if not compares(document) or judgement.exit_code not in _JUDGED:
         return
     with suppress(MeasurementError):
-        keep_answer(run, crossover_of(document, judgement.summaries, (run.path,)))
+        keep_answer(run, crossover_of(run, document, judgement.summaries))

@@ -11,6 +11,7 @@ import click
 from harness.cli._options import Voice, set_option, voice_options
 
 if TYPE_CHECKING:
+    from harness.cli._cost import Twin
     from harness.decisions.cost_answer import CostAnswer
     from harness.records import Run
     from harness.scenario import Scenario
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.option("--prices", metavar="SHEET", help="A price sheet's file or name.")
 @click.option("--forecast", metavar="FILE", help="Rates, a trace, or a forecast that ships.")
+@click.option(
+    "--traffic",
+    metavar="SCENARIO",
+    default="quickstart",
+    show_default=True,
+    help="Whose requests a twin-sweep's run is asked about.",
+)
+@click.option(
+    "--slo",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of a twin-sweep's run, replace a limit: ttft=1s, tpot=100ms, attainment=99%.",
+)
 @set_option
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path),
               help="Write the curve there too; - is stdout.")  # fmt: skip
@@ -27,13 +41,15 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
 @voice_options
 def command(
-    run: str, prices: str | None, forecast: str | None, overrides: tuple[str, ...],
-    csv_path: Path | None, no_report: bool, out: Path | None, voice: Voice,
+    run: str, prices: str | None, forecast: str | None, traffic: str, slo: tuple[str, ...],
+    overrides: tuple[str, ...], csv_path: Path | None, no_report: bool, out: Path | None,
+    voice: Voice,
 ) -> int:  # fmt: skip
     """From which traffic on is RUN's deployment, paid by the GPU-hour, cheaper than per token?
 
-    RUN is a directory, a name, or `latest`: a sweep or search of an on-demand endpoint. Its
-    scenario's cost block holds; --prices, --forecast and --set cost.PATH=VALUE change it:
+    RUN is a directory, a name, or `latest`: a sweep or search of an on-demand endpoint, or a
+    twin-sweep, whose twin is asked what it sustains. Its scenario's cost block holds; --prices,
+    --forecast and --set cost.PATH=VALUE change it:
 
     \b
       harness plan crossover latest --prices fireworks-guide --forecast servegen-day \\
@@ -46,7 +62,7 @@ def command(
     """
     if str(csv_path) == "-" and voice.as_json:
         raise click.UsageError("with --json stdout is one JSON document; send --csv to a file")
-    from harness.cli._cost import csv_text
+    from harness.cli._cost import Twin, csv_text
     from harness.cli._gate_judge import out_root
     from harness.errors import ExitCode
     from harness.estimate import Outcome
@@ -56,7 +72,7 @@ def command(
     opened.require_whole()
     document = _document(opened, prices, forecast, overrides)
     _say_age(document, voice)
-    found, paths = _solve(opened, document, not no_report)
+    found, paths = _solve(opened, document, Twin(traffic, slo), not no_report)
     is_open = found.crossover.outcome is Outcome.INCONCLUSIVE
     code = ExitCode.INCONCLUSIVE if is_open else ExitCode.OK
     if csv_path is not None:
@@ -100,14 +116,16 @@ def _say_age(document: Scenario, voice: Voice) -> None:
     voice.notices(sheet_notices(document.cost.sheet, datetime.now(UTC).date()))
 
 
-def _solve(run: Run, document: Scenario, has_report: bool) -> tuple[CostAnswer, list[Path]]:
+def _solve(
+    run: Run, document: Scenario, twin: Twin, has_report: bool
+) -> tuple[CostAnswer, list[Path]]:
     """Judge the run again, answer, and leave plan.json, the curve and the report."""
     from harness.cli._cost import crossover_of, keep_answer
     from harness.cli._judge import judge
     from harness.scenario import expand
 
     judgement = judge(run, expand(document))
-    found = crossover_of(document, judgement.summaries, (run.path,))
+    found = crossover_of(run, document, judgement.summaries, twin)
     paths = keep_answer(run, found)
     if not has_report:
         return found, paths

@@ -123,7 +123,7 @@ def _zero(draws: Draws, req_per_s: float) -> Zero | None:
         return None
     needed = _needed(draws, "autoscaled", req_per_s)
     each = [
-        cost.scale_to_zero(rate, fleet.idle_s, fleet.cold_start_s, question.limit_s)
+        cost.scale_to_zero(rate, fleet.idle_s, fleet.cold_start_s, question.capacity.limit_s)
         for rate in (question.traffic.shape * req_per_s).tolist()
     ]
     is_last = needed == 1

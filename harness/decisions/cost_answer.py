@@ -62,10 +62,10 @@ class CostAnswer:
         )
 
 
-def answer(question: Question, *, traffic_source: str, capacity_source: str) -> CostAnswer:
+def answer(question: Question, *, traffic_source: str) -> CostAnswer:
     """Solve it, and say it."""
     found = find_crossover(question)
-    rows = assumptions(found, question, traffic_source, capacity_source)
+    rows = assumptions(found, question, traffic_source)
     return CostAnswer(found, sentences(found, question), tuple(rows))
 
 

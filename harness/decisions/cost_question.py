@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from harness.analysis import PointSummary, request_limits
 from harness.analysis.usage import Usage
 from harness.decisions.prices import Mix, tariff_of
-from harness.decisions.question import STEADY, Fleet, Question, Traffic
-from harness.estimate import Estimate
+from harness.decisions.question import STEADY, Capacity, Fleet, Question, Traffic
 from harness.scenario.cost import Cost, OnDemandSide
 from harness.scenario.forecast import Forecast
 
@@ -44,30 +43,43 @@ def row_of(cost: Cost, model: str) -> str:
     return cost.serverless.model or model
 
 
-def question_of(
-    cost: Cost,
-    model: str,
-    points: Sequence[PointSummary],
-    cached: Sequence[PointSummary],
-    capacity: Estimate,
-    forecast: Forecast | None,
-) -> Question:
+def measured_mix(cost: Cost, points: Sequence[PointSummary], cached: Sequence[PointSummary]) -> Mix:
     """points: of the on-demand target, whose requests are the mix.  cached: whose cache counts for
-    the serverless bill.  capacity: req/s one replica sustains.  forecast: before its volume is
-    scaled.
+    the serverless bill. Raises ValueError where no request brought tokens."""
+    assert cost.serverless is not None
+    share = cost.serverless.cached_share
+    if share == "measured":
+        share = measured_cached_share([p.usage for p in cached if p.usage]) or 0.0
+    return mix_of(
+        [p.usage for p in points if p.usage], cached_share=share,
+        batch_share=cost.serverless.batch_share,
+    )  # fmt: skip
 
-    Raises ValueError where a row, a token or the capacity is missing.
+
+def simulated_mix(cost: Cost, input_tok: float, output_tok: float) -> Mix:
+    """Mean lengths of a mix that was not sent; a cached share has to be given, else none is."""
+    assert cost.serverless is not None
+    share = cost.serverless.cached_share
+    return Mix(
+        input_tok, output_tok, 0.0 if share == "measured" else share, cost.serverless.batch_share
+    )
+
+
+def ttft_limit_s(point: PointSummary) -> float:
+    """The first-token latency of a good request; 0 without one."""
+    return request_limits(point.meta.slo).get("ttft", 0.0)
+
+
+def question_of(
+    cost: Cost, model: str, mix: Mix, capacity: Capacity, forecast: Forecast | None
+) -> Question:
+    """model: of the serverless target.  forecast: before its volume is scaled.
+
+    Raises ValueError where a row or the capacity is missing.
     """
     serverless, side = cost.serverless, cost.on_demand
     assert serverless is not None
     assert side is not None
-    share = serverless.cached_share
-    if share == "measured":
-        share = measured_cached_share([p.usage for p in cached if p.usage]) or 0.0
-    mix = mix_of(
-        [p.usage for p in points if p.usage], cached_share=share,
-        batch_share=serverless.batch_share,
-    )  # fmt: skip
     gpu = cost.sheet.on_demand[side.gpu]
     discount = side.commitment_discount
     zero = side.scale_to_zero
@@ -82,8 +94,6 @@ def question_of(
         ),
         capacity=capacity,
         traffic=_traffic(cost, forecast, mix),
-        limit_s=request_limits(points[0].meta.slo).get("ttft", 0.0),
-        seed=points[0].meta.seed,
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def find_crossover(question: Question) -> Crossover:
         serverless_usd_per_mtok=draws.usd_per_req / question.mix.tok * 1e6,
         group_usd_per_h=draws.group_usd_per_h,
         at_traffic=own,
-        outcome=_outcome(feasibility, asked, own),
+        outcome=_outcome(feasibility, asked, own, bool(question.capacity.doubts)),
         curve=cost_curve(draws, steps[scaling], [t for t in ends if t is not None]),
         cells=price_cells(draws, steps[scaling], rate),
     )
@@ -107,8 +107,12 @@ def _feasibility(required: Estimate) -> Feasibility:
     return "feasible" if required.high <= 1 else "uncertain"
 
 
-def _outcome(feasibility: Feasibility, crossing: Estimate, own: AtTraffic | None) -> Outcome:
+def _outcome(
+    feasibility: Feasibility, crossing: Estimate, own: AtTraffic | None, is_doubtful: bool
+) -> Outcome:
     """With a traffic of the user's the question is who is cheaper there; else where they cross."""
+    if is_doubtful:
+        return Outcome.INCONCLUSIVE
     if own is not None:
         return Outcome.INCONCLUSIVE if own.choice == "too_close" else Outcome.PASS
     is_known = math.isfinite(crossing.low or 0.0) == math.isfinite(crossing.high or 0.0)

@@ -47,10 +47,11 @@ def usd_span(low: float, high: float) -> str:
 
 def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
     """One on the crossing, one on the user's traffic where there is one."""
-    tariff = question.tariff
+    tariff, capacity = question.tariff, question.capacity
+    how = "measured" if capacity.is_measured else "simulated"
     basis = (
-        f"[prices of {tariff.as_of}; capacity {amount(question.capacity.value, 'req/s')} a replica"
-        f" within the SLO; traffic {question.traffic.name}; {_FLEETS[found.scaling]}]"
+        f"[prices of {tariff.as_of}; capacity {amount(capacity.estimate.value, 'req/s')} a replica"
+        f" within the SLO, {how}; traffic {question.traffic.name}; {_FLEETS[found.scaling]}]"
     )
     own = found.at_traffic
     is_open = "inconclusive" if found.outcome is Outcome.INCONCLUSIVE else ""
@@ -120,21 +121,22 @@ def saving_words(tok_per_h: float, saving: Band) -> tuple[str, str]:
     )
 
 
-def assumptions(
-    found: Crossover, question: Question, source: str, measured: str
-) -> list[Assumption]:
-    """All the answer rests on. source: of the traffic.  measured: what the capacity is from."""
+def assumptions(found: Crossover, question: Question, source: str) -> list[Assumption]:
+    """All the answer rests on. source: of the traffic."""
     mix, tariff, fleet = question.mix, question.tariff, question.fleet
     blend = usd(found.serverless_usd_per_mtok)
     group = fleet.price.times(fleet.gpus_per_replica)
     price = usd(group.low) if not group.is_range else f"{usd(group.low)} to {usd(group.high)}"
-    capacity = question.capacity
+    capacity = question.capacity.estimate
     per_h = (capacity.value or 0.0) * mix.tok * 3600 / 1e6
+    measured = question.capacity.source
     rows = [
         Assumption("serverless price", f"{blend} per Mtok of this mix",
                    f"sheet {tariff.sheet} of {tariff.as_of}, row {tariff.row}"),
         Assumption("request", f"{significant(mix.input_tok)} tokens in,"
-                   f" {significant(mix.output_tok)} out", "measured"),
+                   f" {significant(mix.output_tok)} out",
+            "measured" if question.capacity.is_measured else "of the traffic that is planned for",
+        ),
         Assumption("cached input", amount(mix.cached_share, "ratio"),
                    "of input tokens, billed as cached"),
         Assumption("batch share", amount(mix.batch_share, "ratio"), "of requests, given"),
@@ -151,6 +153,7 @@ def assumptions(
     if capacity.high is None:
         rows.append(Assumption("capacity above", "not measured", "the crossing may lie lower"))
     unused = ["cached_input: "] * (mix.cached_share == 0) + ["batch: "] * (mix.batch_share == 0)
+    rows += [Assumption("doubt", why, "capacity") for why in question.capacity.doubts]
     doubts = [why for why in tariff.doubts if not why.startswith(tuple(unused))]
     return [*rows, *(Assumption("doubt", why, tariff.sheet) for why in doubts)]
 

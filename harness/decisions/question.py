@@ -59,24 +59,37 @@ STEADY = Traffic("steady", np.ones(1))
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """All that the answer is made from. capacity: req/s one replica sustains within the SLO.
+class Capacity:
+    """req/s that one replica sustains within the SLO. limit_s: the first-token latency it allows.
 
-    limit_s: the first-token latency a good request may have, for cold starts.  Raises ValueError
-    where the capacity has no value or the mix no tokens.
+    draws: of the same, where whoever found it has them; else they are made from the interval.
+    source: in words.  doubts: why it may be another; with one no answer is sure.
     """
+
+    estimate: Estimate
+    limit_s: float = 0.0
+    draws: tuple[float, ...] = ()
+    source: str = "measured by this run"
+    is_measured: bool = True
+    doubts: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that the answer is made from. Raises ValueError where the capacity has no value or the
+    mix no tokens."""
 
     mix: Mix
     tariff: Tariff
     fleet: Fleet
-    capacity: Estimate
+    capacity: Capacity
     traffic: Traffic = STEADY
-    limit_s: float = 0.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.capacity.value is None or not self.capacity.value > 0:
-            raise ValueError(f"no capacity: {self.capacity.reason or 'it was not measured'}")
+        found = self.capacity.estimate
+        if found.value is None or not found.value > 0:
+            raise ValueError(f"no capacity: {found.reason or 'it was not measured'}")
         if self.mix.tok <= 0:
             raise ValueError("the mix has no tokens")
 
@@ -95,16 +108,22 @@ class Draws:
 
     @classmethod
     def of(cls, question: Question) -> Draws:
-        rng = np.random.default_rng([question.seed, 2417])
+        capacity = question.capacity
+        rng = np.random.default_rng([capacity.seed, 2417])
         fleet, num = question.fleet, NUM_DRAWS
         low, high = fleet.price.low, fleet.price.high
         gpu = rng.uniform(low, high, num) if fleet.price.is_range else np.full(num, low)
         bills = usd_per_request(question.mix, question.tariff.draws(num, rng))
-        assert question.capacity.value is not None
+        assert capacity.estimate.value is not None
+        drawn = (
+            rng.choice(np.asarray(capacity.draws), num)
+            if capacity.draws
+            else capacity_draws(capacity.estimate, num, rng)
+        )
         return cls(
             question=question,
-            capacity=question.capacity.value,
-            capacities=capacity_draws(question.capacity, num, rng),
+            capacity=capacity.estimate.value,
+            capacities=drawn,
             usd_per_req=float(usd_per_request(question.mix, question.tariff.point())),
             usds_per_req=np.broadcast_to(np.asarray(bills, np.float64), (num,)),
             group_usd_per_h=fleet.price.point * fleet.gpus_per_replica,
@@ -165,7 +184,7 @@ class Draws:
         """value and the middle 95 % of the draws, each times factor."""
         low, value, high = band(found)
         reason = "" if math.isfinite(value) else "no traffic keeps on-demand the cheaper for good"
-        capacity = self.question.capacity
+        capacity = self.question.capacity.estimate
         return Estimate(
             metric, "point", unit, value * factor, low * factor, high * factor, n=capacity.n,
             n_eff=capacity.n_eff, method=METHOD, reason=reason, population="model",

@@ -144,3 +144,25 @@ def test_a_run_that_is_no_calibration_says_so(calibrated: Path, tmp_path: Path) 
     assert planned.returncode == 4
     assert "no calibration of the twin" in planned.stderr
     assert "harness run twin-sweep" in planned.stderr
+
+
+@pytest.mark.e2e
+def test_the_same_run_is_priced(calibrated: Path) -> None:
+    """The crossover asks the twin for its capacity where no rate was measured; both parts stay."""
+    ran = harness(
+        calibrated, "plan", "crossover", "latest", "--json", "--no-report", "--prices",
+        "fireworks-guide", "--forecast", "day.csv", "--traffic", "small.yaml", "--slo", "ttft=60s",
+        "--slo", "tpot=10s", "--set", "cost.serverless.model=deepseek-v3",
+        "--set", "cost.on_demand.gpu=h100",
+    )  # fmt: skip
+    assert ran.returncode in (0, 3), ran.stderr
+    part = json.loads(ran.stdout)
+    assert ", simulated; traffic day;" in part["headlines"][0]["detail"]
+    values = {a["what"]: a for a in part["assumptions"]}
+    assert values["capacity of a replica"]["source"].startswith("the twin calibrated by this run")
+    assert part["at_traffic"]["choice"] == "serverless"  # 0.57 req/s of 130 tokens cost $0.24/h
+    run = (calibrated / "runs" / "latest").resolve()
+    stored = json.loads((run / "plan.json").read_text("utf-8"))
+    jsonschema.validate(stored, plan_schema())
+    assert stored["replicas"] is not None
+    assert stored["crossover"]["crossing"] == part["crossing"]

@@ -10,11 +10,18 @@ import pytest
 
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import CostAnswer, answer
-from harness.decisions.cost_question import measured_cached_share, question_of
+from harness.decisions.cost_question import (
+    measured_cached_share,
+    measured_mix,
+    question_of,
+    simulated_mix,
+    ttft_limit_s,
+)
 from harness.decisions.crossover_schema import crossover_schema
 from harness.decisions.crossover_words import per_day, usd, usd_span
 from harness.decisions.point_cost import point_costs
-from harness.estimate import Outcome
+from harness.decisions.question import Capacity, Question
+from harness.estimate import Estimate, Outcome
 from harness.scenario.cost import Cost
 from harness.scenario.forecast import Forecast, load_forecast
 from harness.scenario.prices import load_prices
@@ -42,20 +49,22 @@ def points(rows):  # type: ignore[no-untyped-def]
 
 
 def asked(points, own: Cost, forecast: Forecast | None = None) -> CostAnswer:  # type: ignore[no-untyped-def]
-    capacity = find_capacity(points).estimate
-    question = question_of(own, "auto", points, points, capacity, forecast)
-    return answer(question, traffic_source="a test", capacity_source="made up")
+    return answer(question(points, own, forecast), traffic_source="a test")
+
+
+def question(points, own: Cost, forecast: Forecast | None = None) -> Question:  # type: ignore[no-untyped-def]
+    capacity = Capacity(find_capacity(points).estimate, ttft_limit_s(points[0]))
+    return question_of(own, "auto", measured_mix(own, points, points), capacity, forecast)
 
 
 def test_the_mix_is_what_was_billed(points) -> None:  # type: ignore[no-untyped-def]
     """Every request 1,000 in, 400 of them cached, 10 out; half off what is cached."""
     assert measured_cached_share([p.usage for p in points]) == 0.4
-    capacity = find_capacity(points).estimate
-    question = question_of(cost(), "auto", points, points, capacity, None)
-    assert (question.mix.input_tok, question.mix.output_tok) == (1000, 10)
-    assert question.mix.cached_share == 0.4
-    assert question.limit_s == 0.3
-    found = answer(question, traffic_source="", capacity_source="")
+    own = question(points, cost())
+    assert (own.mix.input_tok, own.mix.output_tok) == (1000, 10)
+    assert own.mix.cached_share == 0.4
+    assert own.capacity.limit_s == 0.3
+    found = answer(own, traffic_source="")
     assert found.crossover.serverless_usd_per_mtok == pytest.approx(
         0.9 * (600 + 400 / 2 + 10) / 1010
     )
@@ -72,7 +81,10 @@ def test_sentences_of_the_cost_analyst(points) -> None:  # type: ignore[no-untyp
     first, second = found.headlines
     assert first.answer == "On-demand is cheaper than serverless above 166 Mtok/day"
     assert first.detail.startswith("(95% CI 166 Mtok/day to ")
-    assert "[prices of 2026-11-23; capacity 8.28 req/s a replica within the SLO;" in first.detail
+    assert (
+        "[prices of 2026-11-23; capacity 8.28 req/s a replica within the SLO, measured;"
+        in first.detail
+    )
     assert second.answer == "At your 50.0 Mtok/day serverless saves $83.9/day"
     large = asked(points, cost(forecast=forecast | {"volume": "900Mtok/d"}), day)
     assert large.headlines[1].answer.startswith("At your 900 Mtok/day on-demand saves $")
@@ -157,3 +169,21 @@ def test_a_volume_is_scaled_by_the_measured_request(points) -> None:  # type: ig
     found = asked(points, own, load_forecast("servegen-day")).crossover.at_traffic
     assert found is not None
     assert found.tok_per_h == pytest.approx(1.01e6)
+
+
+def test_a_simulated_capacity_brings_its_own_draws_and_doubts(points) -> None:  # type: ignore[no-untyped-def]
+    """Every draw 20 req/s of 1,000 + 200 tokens: $5/h against 20 x 3600 x 1,200 tokens at $.9."""
+    mix = simulated_mix(cost(), 1000.0, 200.0)
+    assert (mix.input_tok, mix.cached_share) == (1000, 0)  # "measured": nothing was
+    estimate = Estimate("max_goodput", "rate", "req/s", 20.0, 10.0, 40.0)
+    twin = Capacity(estimate, draws=(20.0,), source="the twin", is_measured=False)
+    found = answer(question_of(cost(), "auto", mix, twin, None), traffic_source="")
+    need = found.crossover.required
+    assert (need.low, need.high) == (pytest.approx(need.value), pytest.approx(need.value))
+    assert need.value == pytest.approx(5 / (20 * 3600 * 1200 * 0.9e-6))
+    assert "within the SLO, simulated;" in found.headlines[0].detail
+    assert found.crossover.outcome is Outcome.PASS
+    outside = Capacity(estimate, draws=(20.0,), doubts=("outside what was swept: batch 90 of 64",))
+    doubtful = answer(question_of(cost(), "auto", mix, outside, None), traffic_source="")
+    assert doubtful.crossover.outcome is Outcome.INCONCLUSIVE
+    assert doubtful.assumptions[-1].value == "outside what was swept: batch 90 of 64"

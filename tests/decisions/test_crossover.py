@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.decisions.cost_curve import STEP
 from harness.decisions.crossover import Crossover, find_crossover
 from harness.decisions.prices import Mix, tariff_of
-from harness.decisions.question import NUM_DRAWS, Fleet, Question, Traffic, capacity_draws
+from harness.decisions.question import NUM_DRAWS, Capacity, Fleet, Question, Traffic, capacity_draws
 from harness.decisions.staircase import Staircase, demand, win_ratio
 from harness.estimate import Estimate, Outcome
 from harness.scenario.prices import load_prices
@@ -41,7 +41,9 @@ def ask(
     """own: the user's traffic in M tokens/h."""
     mean = own * 1e6 / PER_REQ if own is not None else None
     traffic = Traffic("day", shape, mean)
-    return find_crossover(Question(MIX, TARIFF, fleet, capacity(mtok_per_h, spread), traffic))
+    return find_crossover(
+        Question(MIX, TARIFF, fleet, Capacity(capacity(mtok_per_h, spread)), traffic)
+    )
 
 
 def test_steady_traffic_and_one_replica_by_hand() -> None:
@@ -171,7 +173,7 @@ def test_a_capacity_without_an_upper_end_bounds_the_crossing() -> None:
     """However much a replica takes, one and a spare are paid: never below 2 x 11.11 M/h."""
     given_ = Estimate("max_goodput", "rate", "req/s", 9.0, 8.0, None)
     fleet = replace(FLEET, spare=1)
-    found = find_crossover(Question(MIX, TARIFF, fleet, given_, Traffic("day", DAY, 4.0)))
+    found = find_crossover(Question(MIX, TARIFF, fleet, Capacity(given_), Traffic("day", DAY, 4.0)))
     assert found.asked.low == pytest.approx(2 * 10 / 0.9 * 1e6, rel=1e-6)
     assert found.required.low == pytest.approx(0, abs=1e-6)
     assert found.asked.high is not None
@@ -180,14 +182,16 @@ def test_a_capacity_without_an_upper_end_bounds_the_crossing() -> None:
 
 def test_a_capacity_without_a_lower_end_proves_nothing() -> None:
     given_ = Estimate("max_goodput", "rate", "req/s", 9.0, None, 10.0)
-    found = find_crossover(Question(MIX, TARIFF, FLEET, given_, Traffic("day", DAY, 12.0)))
+    found = find_crossover(
+        Question(MIX, TARIFF, FLEET, Capacity(given_), Traffic("day", DAY, 12.0))
+    )
     assert found.required.high == math.inf
     assert found.feasibility == "uncertain"
     assert found.at_traffic is not None
     assert found.at_traffic.choice == "too_close"
     absent = Estimate("max_goodput", "rate", "req/s", None, reason="not even 1 req/s")
     with pytest.raises(ValueError, match="no capacity: not even 1 req/s"):
-        Question(MIX, TARIFF, FLEET, absent)
+        Question(MIX, TARIFF, FLEET, Capacity(absent))
 
 
 def test_the_slider_says_what_new_prices_would() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from harness.decisions import find_capacity, headlines
 from harness.decisions.cost_answer import CostAnswer, answer
-from harness.decisions.cost_question import question_of
+from harness.decisions.cost_question import measured_mix, question_of, ttft_limit_s
 from harness.decisions.point_cost import point_costs
+from harness.decisions.question import Capacity
 from harness.estimate import Outcome
 from harness.scenario.cost import Cost
 from harness.scenario.forecast import load_forecast
@@ -47,10 +48,10 @@ def summaries():
 
 @pytest.fixture(scope="module")
 def found(summaries) -> CostAnswer:
-    capacity = find_capacity(summaries).estimate
-    day = load_forecast("servegen-day")
-    question = question_of(COST, "auto", summaries, summaries, capacity, day)
-    return answer(question, traffic_source="a day", capacity_source="measured by this run")
+    capacity = Capacity(find_capacity(summaries).estimate, ttft_limit_s(summaries[0]))
+    mix = measured_mix(COST, summaries, summaries)
+    question = question_of(COST, "auto", mix, capacity, load_forecast("servegen-day"))
+    return answer(question, traffic_source="a day")
 
 
 @pytest.fixture(scope="module")
