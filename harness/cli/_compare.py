@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.analysis.frame import read_frame
 from harness.cli._gate import ArmRun, both_curves, print_of, read_arm, summaries_of
 from harness.cli._judge import Judgement
+from harness.decisions.billed import billed_of
 from harness.decisions.comparable import FIELDS, differences
 from harness.decisions.comparison import (
     Comparison,
@@ -21,7 +22,6 @@ from harness.decisions.comparison import (
 from harness.decisions.gate import Block
 from harness.decisions.gate_words import comparison_headline
 from harness.decisions.migration import SideUsage, side_by_side
-from harness.decisions.usage import usage_of
 from harness.errors import MeasurementError, UsageError
 from harness.records import Run
 from harness.scenario import Scenario, expand, load_resolved
@@ -188,7 +188,7 @@ def _usage_of(side: Side, arms: Sequence[ArmRun]) -> SideUsage:
         meta = next(iter(arm.stages.values())).summary.meta
         frames.append(read_frame(arm.records.requests(), meta.t0_ns, meta.t1_ns))
     return SideUsage(side.name, sent if asked == "auto" else asked, sent,
-                     tuple(usage_of(frame) for frame in frames))  # fmt: skip
+                     tuple(billed_of(frame) for frame in frames))  # fmt: skip
 
 
 def judgement_of(comparison: Comparison, base: Side, other: Side) -> Judgement:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.paired import SubsetMeans
-from harness.decisions.usage import Usage, total, usage_usd
+from harness.decisions.billed import Billed, billed_usd, total
 from harness.scenario.prices import PriceSheet
 
 
@@ -28,7 +28,7 @@ class SideCost:
     asked: str
     sent: str
     sheet: str
-    usage: Usage
+    usage: Billed
     usd: float | None
 
     @property
@@ -77,7 +77,7 @@ class SideUsage:
     name: str
     asked: str
     sent: str
-    usages: tuple[Usage, ...]
+    usages: tuple[Billed, ...]
 
 
 def side_by_side(base: SideUsage, other: SideUsage, sheets: Sequence[PriceSheet]) -> Migration:
@@ -103,7 +103,7 @@ def _sheet_of(sent: str, sheets: Sequence[PriceSheet]) -> PriceSheet | None:
 
 def _cost(side: SideUsage, sheets: Sequence[PriceSheet]) -> SideCost:
     usage, sheet = total(side.usages), _sheet_of(side.sent, sheets)
-    usd = None if sheet is None else usage_usd(sheet, side.sent, usage)
+    usd = None if sheet is None else billed_usd(sheet, side.sent, usage)
     told = "" if sheet is None else f"{sheet.name}, {sheet.as_of}"
     return SideCost(side.name, side.asked, side.sent, told, usage, usd)
 
@@ -112,6 +112,6 @@ def _each(side: SideUsage, sheets: Sequence[PriceSheet]) -> list[float | None]:
     """USD a request of each run."""
     sheet = _sheet_of(side.sent, sheets)
     return [
-        None if sheet is None or not u.requests else usage_usd(sheet, side.sent, u) / u.requests
+        None if sheet is None or not u.requests else billed_usd(sheet, side.sent, u) / u.requests
         for u in side.usages
     ]

@@ -11,8 +11,15 @@ import pytest
 
 from harness.cli import _app
 from harness.cli._claims import crossings_of
+from harness.decisions import find_capacity
+from harness.decisions.cost_answer import answer
+from harness.decisions.cost_question import question_of
 from harness.scenario.claims import load_claims
+from harness.scenario.cost import Cost
+from harness.scenario.prices import load_prices
 from harness.scenario.resolved import write_yaml
+from tests.analysis import rows as made_rows
+from tests.decisions.rates import point
 
 SHORT = ("load.warmup=500ms", "load.cooldown=2s", "load.drain=5s")
 LENIENT = ("validity.max_send_lag.p99=60s", "validity.max_client_cpu=100%")
@@ -100,7 +107,7 @@ def test_the_page_has_the_three_lines(here: Any, tmp_path: Path) -> None:
 
 
 def test_what_a_plan_says_of_the_crossing() -> None:
-    ends = {"autoscaled": {"low": 2e6}, "fixed": {"low": "inf"}}
+    ends = {"autoscaled": {"low": 2e6}, "fixed": {"low": "inf"}}  # as cost_answer writes them
     part = {"crossing": ends, "feasibility": "uncertain"}
     (found,) = crossings_of("run", {"crossover": part})
     assert (found.low_tok_per_h, found.is_feasible) == (2e6, True)
@@ -199,3 +206,24 @@ def judged(cli: Any, claims: str, *runs: str) -> dict[str, Any]:
     done = cli("claims", claims, *runs, "--json")
     assert done.has_no_traceback(), done.err
     return {f["id"]: f for f in json.loads(done.out)["findings"]}
+
+
+def test_a_crossing_is_read_as_it_is_written() -> None:
+    """From the planner's own answer, so that the two cannot drift apart."""
+    waits = {2: 0.05, 4: 0.08, 8: 0.09, 16: 0.4}
+    points = [
+        point(made_rows, rate, wait, index=k, n_in=1000)
+        for k, (rate, wait) in enumerate(waits.items())
+    ]
+    sheet = load_prices("fireworks-guide").model_dump(by_alias=True, exclude_none=True)
+    own = Cost.model_validate(
+        {"prices": sheet, "serverless": {"model": "llama-v3p3-70b-instruct"},
+         "on_demand": {"gpu": "h100"}}
+    )  # fmt: skip
+    capacity = find_capacity(points).estimate
+    question = question_of(own, "auto", points, points, capacity, None)
+    found = answer(question, traffic_source="", capacity_source="")
+    (crossing,) = crossings_of("run", {"crossover": json.loads(json.dumps(found.to_json()))})
+    lows = [e.low for e in found.crossover.crossing.values() if e.low is not None]
+    assert crossing.low_tok_per_h == pytest.approx(min(lows))
+    assert crossing.is_feasible

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date
 from types import ModuleType
 from typing import Any
@@ -28,7 +29,7 @@ from harness.decisions.claims import (
 from harness.decisions.claims.bills import kaplan_meier_median, sign_test
 from harness.decisions.claims.scaling import change_point, usl
 from harness.errors import ExitCode, ScenarioError
-from harness.estimate import Estimate
+from harness.estimate import Estimate, Outcome
 from harness.scenario.claims import Claim, Facts, load_claims, load_facts
 from harness.scenario.prices import load_prices
 
@@ -172,6 +173,15 @@ def test_c1_a_failure_is_late_for_ever(rows: ModuleType) -> None:
     found = judge(claim("C1", scope={"block": "10s"}), evidence(measured(rows, table, 300.0)))
     assert found.standing is Standing.REFUTED
     assert math.isinf(found.low)
+
+
+def test_a_measurement_that_is_not_valid_is_no_evidence(rows: ModuleType) -> None:
+    run = in_blocks(rows, [0.08] * 30, 128)
+    checks = tuple(replace(c, status="invalid", sentence="it was late") for c in run.summary.checks)
+    late = replace(run.summary, validity=Outcome.INVALID, checks=checks)
+    found = judge(claim("C1", scope={"block": "10s"}), evidence(replace(run, summary=late)))
+    assert found.standing is Standing.NOT_TESTABLE
+    assert "no window of the runs is a valid measurement: it was late" in found.reason
 
 
 def test_c14_speed_of_a_user(rows: ModuleType) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.decisions.billed import Billed
 from harness.decisions.migration import SideUsage, side_by_side
-from harness.decisions.usage import Usage
 from harness.errors import ScenarioError
 from harness.scenario import load_resolved, load_scenario
 from harness.scenario.document import OpenAITarget
@@ -38,7 +38,7 @@ def test_cost_of_the_same_traffic(tmp_path: Path) -> None:
     path.write_text(OWN, encoding="utf-8")
     sheets = [GUIDE, load_prices(path)]
     # 100 requests of 1,000 in and 100 out: $2.00 x .1 + $8 x .01 = $0.28 against .11 x .90 = $0.099
-    one = Usage(100, 100_000, 0, 10_000)
+    one = Billed(100, 100_000, 0, 10_000)
     base = SideUsage("from", "gpt-4o", "gpt-4o", (one,) * 6)
     other = SideUsage("to", "gpt-4o", SENT, (one,) * 6)
     found = side_by_side(base, other, sheets)
@@ -49,14 +49,14 @@ def test_cost_of_the_same_traffic(tmp_path: Path) -> None:
     assert found.ratio == pytest.approx(0.099 / 0.28)
     assert (found.low, found.high) == (pytest.approx(found.ratio), pytest.approx(found.ratio))
     # half of the input cached, at half its price: .05 x .9 + .05 x .45 + .01 x .9
-    cached = SideUsage("to", "gpt-4o", SENT, (Usage(100, 100_000, 50_000, 10_000),) * 3)
+    cached = SideUsage("to", "gpt-4o", SENT, (Billed(100, 100_000, 50_000, 10_000),) * 3)
     cheaper = side_by_side(SideUsage("from", "a", SENT, (one,) * 3), cached, sheets)
     assert cheaper.ratio == pytest.approx(0.0765 / 0.099)
     assert cheaper.low is None  # three pairs carry no interval
 
 
 def test_without_a_price_nothing_is_said_of_cost() -> None:
-    one = Usage(10, 1000, 0, 100)
+    one = Billed(10, 1000, 0, 100)
     found = side_by_side(
         SideUsage("from", "x", "x", (one,)), SideUsage("to", "x", SENT, (one,)), [GUIDE]
     )

@@ -29,7 +29,7 @@ def uptime(claim: Claim, evidence: Evidence) -> Finding:
     """claim.number: the share claimed. Requests refute; windows of claim.scope.window support."""
     measured = evidence.on(claim.scope.target)
     if not measured:
-        return missing(claim, "no run was given")
+        return missing(claim, evidence.absence)
     share, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     bad = np.concatenate([is_bad(m.frame)[m.frame.is_measured & m.frame.is_valid]

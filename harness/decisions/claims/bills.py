@@ -8,9 +8,9 @@ from __future__ import annotations
 from scipy import special
 
 from harness.analysis.intervals import clopper_pearson
+from harness.decisions.billed import billed_of, billed_usd
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, by_bounds, missing
-from harness.decisions.usage import usage_of, usage_usd
 from harness.decisions.wording import amount
 from harness.scenario.claims import Batch, Bill, Claim
 from harness.units import significant, write_seconds, write_share
@@ -21,7 +21,8 @@ CENT = 0.01
 def bill(claim: Claim, evidence: Evidence) -> Finding:
     """The bill is usage x price to the cent, and the usage is what we count ourselves.
 
-    Usage: of every request of the run, warm-up and all, since every one is billed. Own counts
+    Usage: of every request of the run, warm-up and all, since every one is billed; the few probes
+    before the load are not on record and must be worth less than half a cent. Own counts
     against the server's by an exact sign test; equal ones say nothing and are left out of it.
     """
     for known in evidence.facts.bills:
@@ -43,8 +44,8 @@ def _judge_bill(claim: Claim, evidence: Evidence, own: list[Measured], known: Bi
         if row is None:
             near = evidence.sheet.nearest_row(m.model)
             return missing(claim, f"the sheet has no price for {m.model} ({near})")
-        usage = usage_of(m.frame)
-        computed += usage_usd(evidence.sheet, row, usage)
+        usage = billed_of(m.frame)
+        computed += billed_usd(evidence.sheet, row, usage)
         requests += usage.requests
         for name, count in (("input", usage.input_tok), ("cached", usage.cached_tok),
                             ("output", usage.output_tok)):  # fmt: skip
@@ -56,7 +57,7 @@ def _judge_bill(claim: Claim, evidence: Evidence, own: list[Measured], known: Bi
     figures.add("own count above / below the server's", f"{plus:,} / {minus:,}, p = {p:.2g}", p)
     is_exact = abs(known.usd - computed) < CENT / 2 + 1e-9
     if known.cached_tok is not None:
-        cached = sum(usage_of(m.frame).cached_tok for m in own)
+        cached = sum(billed_of(m.frame).cached_tok for m in own)
         figures.add("tokens billed as cached", f"{known.cached_tok:,}, told {cached:,.0f}")
         is_exact = is_exact and known.cached_tok == cached
     told = f"billed ${known.usd:,.2f}, usage x price is ${computed:,.2f} over {requests:,} requests"

@@ -66,6 +66,14 @@ class Evidence:
     capacities: tuple[Capacity, ...] = ()
     crossings: tuple[Crossing, ...] = ()
 
+    @property
+    def absence(self) -> str:
+        """Why there is nothing to judge from: no run, or none that can be believed."""
+        void = [m for m in self.measured if not m.is_usable]
+        if not void:
+            return "no run was given"
+        return f"no window of the runs is a valid measurement: {void[0].summary.invalid_reasons[0]}"
+
     def on(self, target: str | None) -> tuple[Measured, ...]:
         """Valid windows of the target a claim speaks of; of every target where no run has one of
         that name, since a run of one target need not call it as the claim does."""

@@ -114,7 +114,7 @@ def rate_limit(claim: Claim, evidence: Evidence) -> Finding:
     """
     measured = evidence.on(claim.scope.target)
     if not measured:
-        return missing(claim, "no run was given")
+        return missing(claim, evidence.absence)
     limit, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     changes = [c for m in measured if (c := change_point(m.frame)) is not None]

@@ -26,7 +26,7 @@ def ttft_by_prompt(claim: Claim, evidence: Evidence) -> Finding:
     inconclusive and says up to which length it holds."""
     measured = evidence.on(claim.scope.target)
     if not measured:
-        return missing(claim, "no run was given")
+        return missing(claim, evidence.absence)
     limit, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     rtt = [m.summary.meta.rtt_s for m in measured if m.summary.meta.rtt_s is not None]
@@ -98,7 +98,7 @@ def output_speed(claim: Claim, evidence: Evidence) -> Finding:
     """Output tokens/s per user, 1 / tpot: at least the value, or at most it, as claimed."""
     measured = evidence.on(claim.scope.target)
     if not measured:
-        return missing(claim, "no run was given")
+        return missing(claim, evidence.absence)
     medians: list[float] = []
     for m in measured:
         tpot_s = token_times(m.frame).tpot_s
