@@ -10,7 +10,15 @@ from typing import Any
 
 from harness.decisions.cost_answer import CostAnswer
 from harness.decisions.cost_curve import STEP, STOPS
-from harness.decisions.crossover_words import crossing_words, per_day, saving_words, usd, usd_span
+from harness.decisions.crossover_words import (
+    crossing_words,
+    per_day,
+    saving_words,
+    token_sentence,
+    usd,
+    usd_span,
+)
+from harness.decisions.headline import Headline
 from harness.decisions.point_cost import QUANTILES, PointCost
 from harness.decisions.wording import amount
 from harness.estimate import Estimate
@@ -46,8 +54,14 @@ def cost_section(costs: Sequence[PointCost], answer: CostAnswer | None) -> Secti
     if answer is not None:
         blocks += [_bills(answer), _regimes(answer), _assumptions(answer)]
     kept = tuple(b for b in blocks if b is not None)
-    lead = " ".join(f"{h.answer} {h.detail}" for h in answer.headlines) if answer else ""
+    lead = " ".join(f"{h.answer} {h.detail}" for h in cost_sentences(costs, answer))
     return Section("cost", "Cost", lead, kept) if kept else None
+
+
+def cost_sentences(costs: Sequence[PointCost], answer: CostAnswer | None) -> tuple[Headline, ...]:
+    """Of the crossing, of the user's traffic, of a good token."""
+    token = token_sentence(costs)
+    return (*(answer.headlines if answer else ()), *((token,) if token else ()))
 
 
 def price_data(answer: CostAnswer | None) -> dict[str, Any]:

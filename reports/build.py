@@ -26,7 +26,7 @@ from reports import _quality as quality
 from reports import _server as server
 from reports import _tables as tables
 from reports._capacity import capacity_section
-from reports._cost import cost_section, price_data
+from reports._cost import cost_section, cost_sentences, price_data
 from reports._next import next_step
 from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks, uptime_figures
@@ -72,7 +72,7 @@ def build_view(
         cost_section(facts.costs, facts.crossover), _engine(summaries), _errors(summaries),
         _method(summaries, facts.client_check), provenance_section(facts),
     ]  # fmt: skip
-    money = facts.crossover.headlines if facts.crossover else ()
+    money = cost_sentences(facts.costs, facts.crossover)
     lead, sections = _lead([s for s in found if s is not None])
     return View(
         title=facts.scenario,

@@ -66,13 +66,16 @@ class Display:
         elif self._mode != "none":
             mutter(text)
 
-    def show(self, pulse: Pulse) -> None:
+    def show(self, pulse: Pulse, spent_usd: float | None = None) -> None:
+        """spent_usd: of a run with a budget."""
         if self._live:
-            told = Text("\n".join(lines(self._title, pulse)), no_wrap=True, overflow="ellipsis")
+            told = Text(
+                "\n".join(lines(self._title, pulse, spent_usd)), no_wrap=True, overflow="ellipsis"
+            )
             self._live.update(told, refresh=True)
         elif self._mode == "plain" and time.monotonic() >= self._next_plain_s:
             self._next_plain_s += PLAIN_EVERY_S
-            mutter(plain(self._title, pulse))
+            mutter(plain(self._title, pulse) + _spent(spent_usd, ", "))
 
 
 def _can_redraw() -> bool:
@@ -80,7 +83,7 @@ def _can_redraw() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
-def lines(title: str, pulse: Pulse) -> list[str]:
+def lines(title: str, pulse: Pulse, spent_usd: float | None = None) -> list[str]:
     """The four lines of the bar; one before there is a load."""
     if pulse.phase == "preparing":
         return [_prepared(title, pulse)]
@@ -99,8 +102,12 @@ def lines(title: str, pulse: Pulse) -> list[str]:
         f"   TPOT p50 {_ms(pulse.tpot_p50_s)} p99 {_ms(pulse.tpot_p99_s)} ms"
         f"   out {significant(pulse.out_tok_per_s)} tok/s",
         f" client cpu {pulse.client_cpu:.0%}  loop lag p99 {_ms(pulse.loop_lag_p99_s)} ms"
-        f"  workers {pulse.workers}",
+        f"  workers {pulse.workers}{_spent(spent_usd, '  ')}",
     ]
+
+
+def _spent(spent_usd: float | None, before: str) -> str:
+    return "" if spent_usd is None else f"{before}spent ${significant(spent_usd)}"
 
 
 def plain(title: str, pulse: Pulse) -> str:

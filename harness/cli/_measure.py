@@ -128,8 +128,9 @@ def _drive(
                 if not isinstance(event, Pulse):
                     done = event
                     continue
-                display.show(event)
-                if budget is not None and budget.see(event) and not is_stopped:
+                is_over = budget is not None and budget.see(event)
+                display.show(event, budget.spent_usd if budget is not None else None)
+                if budget is not None and is_over and not is_stopped:
                     is_stopped = True
                     note(f"{budget.told}: no new requests, waiting for those in flight")
                     load.stop()

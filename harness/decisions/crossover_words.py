@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.decisions.crossover import Crossover
 from harness.decisions.headline import Headline
+from harness.decisions.point_cost import PointCost
 from harness.decisions.question import Band, Question
 from harness.decisions.wording import amount, interval
 from harness.estimate import Estimate, Outcome
@@ -119,6 +121,31 @@ def saving_words(tok_per_h: float, saving: Band) -> tuple[str, str]:
         f"At your {per_day(tok_per_h)} {who} saves {usd(value)}/day",
         f"(95% CI {usd_span(low, high)}).",
     )
+
+
+def token_sentence(costs: Sequence[PointCost]) -> Headline | None:
+    """Where a good token was cheapest, by tariff; None where none was measured."""
+    told = []
+    for side, how in (("on_demand", "on demand"), ("serverless", "serverless")):
+        own = [c for c in costs if c.side == side and c.usd_per_good_mtok.is_reached]
+        if own:
+            best = min(own, key=lambda c: c.usd_per_good_mtok.value or math.inf)
+            low, value, high = (
+                x if x is not None else math.inf
+                for x in (
+                    best.usd_per_good_mtok.low, best.usd_per_good_mtok.value,
+                    best.usd_per_good_mtok.high,
+                )
+            )  # fmt: skip
+            span = "no 95% interval" if math.isinf(low) else f"95% CI {usd_span(low, high)}"
+            where = f" at {best.name}" if len(costs) > 1 else ""
+            told.append((usd(value), f"({span}) {how}{where}"))
+    if not told:
+        return None
+    first, *rest = told
+    more = "".join(f", {value} {how}" for value, how in rest)
+    best_of = ", the cheapest point measured" if len(costs) > 1 else ""
+    return Headline(f"A million good tokens cost {first[0]}", f"{first[1]}{more}{best_of}.")
 
 
 def assumptions(found: Crossover, question: Question, source: str) -> list[Assumption]:

@@ -66,3 +66,14 @@ def test_the_run_ends_and_keeps_what_was_measured(cli) -> None:  # type: ignore[
     assert manifest["status"] == "partial"
     rows = json.loads((cli.latest / "points/000-main-r1/point.json").read_text("utf-8"))
     assert rows["reason"].startswith("stop.max_spend: about ")
+
+
+def test_the_display_tells_what_was_spent() -> None:
+    from harness.cli._display import lines, plain
+    from harness.load import Pulse
+
+    now = Pulse("measured", "main", 9.0, 5.0, 336, 41, 288, 1, 7, 0.182, 0.611, 0.021, 0.038,
+                4210.0, 0.34, 0.0011, 4)  # fmt: skip
+    assert lines("s", now, 0.1834)[-1].endswith("workers 4  spent $0.183")
+    assert lines("s", now)[-1].endswith("workers 4")
+    assert "spent" not in plain("s", now)

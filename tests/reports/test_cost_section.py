@@ -67,7 +67,9 @@ def blocks(view):
 
 def test_the_section_leads_with_the_sentences(view, found) -> None:
     section, own = blocks(view)
-    assert section.lead == " ".join(s.text for s in view.sentences[-2:])
+    assert section.lead == " ".join(s.text for s in view.sentences[-3:])
+    assert view.sentences[-1].text.startswith("A million good tokens cost $0.17")
+    assert view.sentences[-1].text.endswith("on demand at rate-8, the cheapest point measured.")
     assert list(own) == [
         "chart-crossover", "my-prices", "chart-token-cost", "token-cost", "bills", "assumptions",
     ]  # fmt: skip
