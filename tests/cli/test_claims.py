@@ -13,7 +13,8 @@ from harness.cli import _app
 from harness.cli._claims import crossings_of
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import answer
-from harness.decisions.cost_question import question_of
+from harness.decisions.cost_question import measured_mix, question_of
+from harness.decisions.question import Capacity
 from harness.scenario.claims import load_claims
 from harness.scenario.cost import Cost
 from harness.scenario.prices import load_prices
@@ -220,9 +221,9 @@ def test_a_crossing_is_read_as_it_is_written() -> None:
         {"prices": sheet, "serverless": {"model": "llama-v3p3-70b-instruct"},
          "on_demand": {"gpu": "h100"}}
     )  # fmt: skip
-    capacity = find_capacity(points).estimate
-    question = question_of(own, "auto", points, points, capacity, None)
-    found = answer(question, traffic_source="", capacity_source="")
+    capacity = Capacity(find_capacity(points).estimate, 0.3)
+    question = question_of(own, "auto", measured_mix(own, points, points), capacity, None)
+    found = answer(question, traffic_source="")
     (crossing,) = crossings_of("run", {"crossover": json.loads(json.dumps(found.to_json()))})
     lows = [e.low for e in found.crossover.crossing.values() if e.low is not None]
     assert crossing.low_tok_per_h == pytest.approx(min(lows))
