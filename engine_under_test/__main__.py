@@ -85,6 +85,7 @@ def serve(args: argparse.Namespace) -> None:
         args.fault_plan,
         args.adapters,
         touches_cache=True,
+        is_process=_is_process(args),
     )
     try:
         sock = bind(args.host, args.port)
@@ -167,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     server = command.add_argument_group("server")
     server.add_argument("--host", default="127.0.0.1")
     server.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    server.add_argument(
+        "--mode",
+        choices=["auto", "thread", "process"],
+        default="auto",
+        help="step in a thread or in a process of its own; auto: in a process on a GPU",
+    )
     server.add_argument("--api-key-env", metavar="NAME", help="variable that holds the API key")
     server.add_argument("--strict-api", action="store_true", help="unknown fields are errors")
     server.add_argument("--fault-plan", type=Path, metavar="FILE", help="be worse on purpose")
@@ -174,6 +181,15 @@ def _parser() -> argparse.ArgumentParser:
         "--exit-with-parent", action="store_true", help="stop when the pipe at stdin closes"
     )
     return parser
+
+
+def _is_process(args: argparse.Namespace) -> bool:
+    """auto: on a GPU, whose step leaves the processor time that serving should not contend for."""
+    from .device import resolve_device
+
+    return args.mode == "process" or (
+        args.mode == "auto" and resolve_device(args.device).type != "cpu"
+    )
 
 
 def _api_key(variable: str | None) -> str:

@@ -1,8 +1,9 @@
-"""The engine behind an asyncio loop: one thread steps, one message a step crosses over.
+"""The engine behind an asyncio loop: something steps elsewhere, one message a step crosses over.
 
-The thread owns the core: requests and aborts reach it through an inbox, and what a whole batch
-gained comes back in a single call into the loop. Text, stop strings and JSON are not its business.
-A heartbeat tells a live loop from a hung one.
+A driver runs the step loop, in a thread of this process or in a process of its own; requests and
+aborts reach it as commands, and what a whole batch gained comes back in a single call into the
+loop. Text, stop strings and JSON are not its business. A heartbeat tells a live loop from a hung
+one.
 """
 
 from __future__ import annotations
@@ -12,72 +13,92 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .errors import EngineError, QueueFull, RequestRefused
+from .errors import EngineError
 from .metrics import EngineMetrics, FinishedRequest
 from .request import FinishReason, Request, RequestOutput
 from .stats import EngineStats
+from .step_loop import Add, Command, Core, End, StepLoop, StepMessage
 
 log = logging.getLogger(__name__)
-IDLE_WAIT_S = 0.25  # an idle loop still beats this often
-COMPILE_WAIT_S = (
-    0.001  # and looks this often whether the only requests there are got their grammars
-)
-
-
-class Core(Protocol):
-    """The synchronous engine, as far as this module needs it."""
-
-    def add(self, request: Request) -> None: ...
-
-    def abort(self, request_id: str) -> None: ...
-
-    def step(self) -> list[RequestOutput]: ...
-
-    @property
-    def has_work(self) -> bool: ...
-
-    @property
-    def can_step(self) -> bool: ...
-
-    def stats(self) -> EngineStats: ...
 
 
 class EngineDead(EngineError):
     """The step loop has ended or raised; nothing will be served any more."""
 
 
-@dataclass(slots=True)
-class _Add:
-    requests: Sequence[Request]
+class Driver(Protocol):
+    """Runs a step loop. start() is called on the asyncio loop, whose functions it calls there."""
 
+    def start(
+        self, deliver: Callable[[StepMessage], None], fail: Callable[[EngineDead], None]
+    ) -> None:
+        """Begin: deliver every message that says something; fail once if the loop dies."""
 
-@dataclass(slots=True)
-class _End:
-    """Drop these requests; reason is what metrics and the stream will call it."""
+    def put(self, command: Command) -> None: ...
 
-    request_ids: Sequence[str]
-    reason: FinishReason
-
-
-@dataclass(slots=True)
-class StepMessage:
-    """All that one turn of the step loop has to tell the asyncio side."""
-
-    outputs: list[RequestOutput] = field(default_factory=list)
-    refused: list[tuple[str, EngineError]] = field(default_factory=list)
-    stats: EngineStats = field(default_factory=EngineStats)
-    end_ns: int = 0
-    has_stepped: bool = False
-    step_s: float = 0.0  # injected delay included
-    gap_s: float | None = None  # since the previous step ended; None: there was no work then
+    async def stop(self) -> None:
+        """End after the step in progress."""
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.outputs or self.refused or self.has_stepped)
+    def is_running(self) -> bool: ...
+
+    @property
+    def last_beat_ns(self) -> int:
+        """CLOCK_MONOTONIC of the last turn's beginning or end; 0 before start()."""
+
+    def first_stats(self) -> EngineStats:
+        """Before anything ran."""
+
+
+class ThreadDriver:
+    """The step loop in a thread: what a CPU needs, where torch lets go of the lock anyway."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
+        self.last_beat_ns = 0
+
+    def start(
+        self, deliver: Callable[[StepMessage], None], fail: Callable[[EngineDead], None]
+    ) -> None:
+        self._loop, self._deliver, self._fail = asyncio.get_running_loop(), deliver, fail
+        self.last_beat_ns = time.monotonic_ns()
+        self._thread.start()
+
+    def put(self, command: Command) -> None:
+        self._inbox.put(command)
+
+    async def stop(self) -> None:
+        self._is_stopping = True
+        self._inbox.put(None)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def first_stats(self) -> EngineStats:
+        return self._core.stats()
+
+    def _run(self) -> None:
+        try:
+            StepLoop(self._core, self._inbox).run(self._say, lambda: self._is_stopping)
+        except BaseException as error:  # whatever ends this thread ends all streams
+            log.exception("the step loop died")
+            dead = EngineDead(f"the engine failed: {type(error).__name__}: {error}")
+            self._loop.call_soon_threadsafe(self._fail, dead)
+
+    def _say(self, message: StepMessage) -> None:
+        self.last_beat_ns = time.monotonic_ns()
+        if not message.is_empty:
+            self._loop.call_soon_threadsafe(self._deliver, message)
 
 
 class Arrival(NamedTuple):
@@ -129,45 +150,37 @@ class _Live:
 
 
 class AsyncEngine:
-    """Thread mode. start() and stop() on the loop that serves; submit and end from that loop."""
+    """start() and stop() on the loop that serves; submit and end from that loop."""
 
     def __init__(
-        self, core: Core, metrics: EngineMetrics | None = None, heartbeat_limit_s: float = 30.0
+        self,
+        core: Core | Driver,
+        metrics: EngineMetrics | None = None,
+        heartbeat_limit_s: float = 30.0,
     ) -> None:
-        self._core = core
+        """core: stepped in a thread, or whatever drives one elsewhere."""
+        self._driver: Driver = ThreadDriver(core) if isinstance(core, Core) else core
         self._metrics = metrics
         self._heartbeat_limit_ns = int(heartbeat_limit_s * 1e9)
-        self._inbox: queue.SimpleQueue[_Add | _End | None] = queue.SimpleQueue()
-        self._live: dict[str, _Live] = {}  # the loop's view
-        self._in_core: dict[str, Request] = {}  # the thread's view
-        self._heartbeat_ns = 0
-        self._last_end_ns = 0
-        self._is_stopping = False
-        self._has_failed = False  # the thread may still live for a moment
-        self._thread = threading.Thread(target=self._run, name="engine-steps", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.stats = core.stats()
+        self._live: dict[str, _Live] = {}
+        self._has_failed = False  # the loop may still live for a moment
+        self.stats = self._driver.first_stats()
         if metrics is not None:
             metrics.observe_stats(self.stats)
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._heartbeat_ns = time.monotonic_ns()
-        self._thread.start()
+        self._driver.start(self._deliver, self._fail_all)
 
     async def stop(self) -> None:
         """Ends the step loop after the step in progress; open streams fail with EngineDead."""
-        self._is_stopping = True
-        self._inbox.put(None)
-        if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join)
+        await self._driver.stop()
         self._fail_all(EngineDead("the engine is shutting down"))
 
     @property
     def is_alive(self) -> bool:
         """Whether the step loop runs and has beaten within the limit."""
-        age_ns = time.monotonic_ns() - self._heartbeat_ns
-        return self._thread.is_alive() and age_ns < self._heartbeat_limit_ns
+        age_ns = time.monotonic_ns() - self._driver.last_beat_ns
+        return self._driver.is_running and age_ns < self._heartbeat_limit_ns
 
     @property
     def num_live(self) -> int:
@@ -179,25 +192,25 @@ class AsyncEngine:
 
         A refusal (RequestRefused, QueueFull) arrives from the stream's first next().
         """
-        if self._has_failed or not self._thread.is_alive():
+        if self._has_failed or not self._driver.is_running:
             raise EngineDead("the engine has stopped", do="restart it; its log says why")
         stream = Stream()
         now = time.monotonic_ns()
         for request in requests:
             request.timings.admitted_ns = now
             self._live[request.request_id] = _Live(request, stream)
-        self._inbox.put(_Add(requests))
+        self._driver.put(Add(requests))
         return stream
 
     def finish(self, request_id: str) -> None:
         """A stop string ended this sequence; its last output follows on the stream."""
-        self._inbox.put(_End([request_id], FinishReason.STOP))
+        self._driver.put(End([request_id], FinishReason.STOP))
 
     def release(self, requests: Sequence[Request]) -> None:
         """The HTTP request is over: drop whatever of it still runs. Nothing follows."""
         ids = [r.request_id for r in requests if r.request_id in self._live]
         if ids:
-            self._inbox.put(_End(ids, FinishReason.ABORT))
+            self._driver.put(End(ids, FinishReason.ABORT))
             for request_id in ids:
                 self._record(self._live.pop(request_id), FinishReason.ABORT)
 
@@ -209,6 +222,9 @@ class AsyncEngine:
             self._metrics.observe_stats(message.stats)
             if message.has_stepped:
                 self._metrics.observe_step(message.stats, message.step_s, message.gap_s)
+        for request_id, refusal in message.grammar_refusals:
+            if (live := self._live.get(request_id)) and live.request.grammar is not None:
+                live.request.grammar.refusal = refusal
         for request_id, error in message.refused:
             if live := self._live.pop(request_id, None):
                 live.stream.close(error)
@@ -218,6 +234,8 @@ class AsyncEngine:
             live = lives.get(output.request_id)
             if live is None:
                 continue  # released while this step ran
+            if output.timings is not None:
+                live.request.timings = output.timings  # of another process they are a copy
             if num_new := len(output.new_token_ids):
                 if live.num_tokens:
                     gaps[live.last_ns] = gaps.get(live.last_ns, 0) + 1
@@ -243,78 +261,3 @@ class AsyncEngine:
         for live in self._live.values():
             live.stream.close(error)
         self._live.clear()
-
-    # --- the step thread --------------------------------------------------------------------
-
-    def _run(self) -> None:
-        assert self._loop is not None
-        try:
-            while not self._is_stopping:
-                self._heartbeat_ns = time.monotonic_ns()
-                message = self._turn()
-                if not message.is_empty:
-                    self._loop.call_soon_threadsafe(self._deliver, message)
-        except BaseException as error:  # whatever ends this thread ends all streams
-            log.exception("the step loop died")
-            dead = EngineDead(f"the engine failed: {type(error).__name__}: {error}")
-            self._loop.call_soon_threadsafe(self._fail_all, dead)
-
-    def _turn(self) -> StepMessage:
-        """Take what came in, run one step, and say what happened."""
-        message = StepMessage()
-        was_busy = self._core.can_step
-        self._take_commands(message, wait_s=self._wait_s(was_busy))
-        if self._core.can_step:
-            start_ns = time.monotonic_ns()
-            if was_busy:
-                message.gap_s = (start_ns - self._last_end_ns) / 1e9
-            message.outputs += self._core.step()
-            message.has_stepped = True
-            message.step_s = (time.monotonic_ns() - start_ns) / 1e9
-        message.end_ns = self._last_end_ns = time.monotonic_ns()
-        message.stats = self._core.stats()
-        for output in message.outputs:
-            if output.finish_reason is not None:
-                self._in_core.pop(output.request_id, None)
-        return message
-
-    def _wait_s(self, is_busy: bool) -> float:
-        """How long a turn may wait for a command before it goes on."""
-        if is_busy:
-            return 0
-        return COMPILE_WAIT_S if self._core.has_work else IDLE_WAIT_S
-
-    def _take_commands(self, message: StepMessage, wait_s: float) -> None:
-        try:
-            command = self._inbox.get(block=wait_s > 0, timeout=wait_s)
-            while True:
-                if isinstance(command, _Add):
-                    self._add(command.requests, message)
-                elif isinstance(command, _End):
-                    self._end(command, message)
-                command = self._inbox.get_nowait()
-        except queue.Empty:
-            return
-
-    def _add(self, requests: Sequence[Request], message: StepMessage) -> None:
-        """All of an HTTP request's sequences or none of them."""
-        for n, request in enumerate(requests):
-            try:
-                self._core.add(request)
-            except (RequestRefused, QueueFull) as error:
-                for added in requests[:n]:
-                    self._core.abort(added.request_id)
-                    self._in_core.pop(added.request_id, None)
-                message.refused += [(r.request_id, error) for r in requests]
-                return
-            self._in_core[request.request_id] = request
-
-    def _end(self, command: _End, message: StepMessage) -> None:
-        for request_id in command.request_ids:
-            request = self._in_core.pop(request_id, None)
-            if request is None:
-                continue  # it finished by itself in the meantime
-            self._core.abort(request_id)
-            message.outputs.append(
-                RequestOutput(request_id, [], finish_reason=command.reason, timings=request.timings)
-            )

@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
+from .errors import RequestRefused
+
 PLACEHOLDER = -1  # stands for a token that the device has drawn and the host does not know yet
 
 
@@ -57,10 +59,12 @@ class Grammar(Protocol):
 
     is_ready: compiled, or refused.  error: why the request cannot go on, empty while it can.
     end_ids: tokens that mean "complete" to the grammar; they end the request whatever it asked.
+    refusal: set where the grammar itself cannot be served, at any time, by any engine of ours.
     """
 
     error: str
     end_ids: frozenset[int]
+    refusal: RequestRefused | None
 
     @property
     def is_ready(self) -> bool: ...

@@ -16,7 +16,6 @@ from typing import Any
 from ..async_engine import Arrival, AsyncEngine, EngineDead, Stream
 from ..errors import EngineError
 from ..faults import RequestFault
-from ..structured import Grammar
 from .accounting import timings, usage
 from .errors import ApiError, of_engine, of_grammar
 from .exchange import ClientGone, Exchange, watch
@@ -42,7 +41,7 @@ class Wishes:
 def _failure_of(sequence: Sequence) -> ApiError:
     """What ended a sequence that the engine could not finish, in the API's words."""
     grammar = sequence.request.grammar
-    if isinstance(grammar, Grammar) and grammar.refusal is not None:
+    if grammar is not None and grammar.refusal is not None:
         return of_grammar(grammar.refusal)
     return ApiError(500, sequence.error, code="engine_error")
 

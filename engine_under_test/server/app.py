@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ..async_engine import AsyncEngine
+from ..engine_process import GrammarOrders
 from ..faults import FaultPlan, RequestFault
 from ..metrics import EngineMetrics
 from ..structured import GrammarCompiler
@@ -45,7 +46,7 @@ class ServerState:
     metrics: EngineMetrics
     parser: BodyParser
     adapters: AdapterStore
-    grammars: GrammarCompiler
+    grammars: GrammarCompiler | GrammarOrders
     marks: Marks
     api_key: str = ""
     faults: FaultPlan | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..async_engine import AsyncEngine
 from ..config import EngineConfig, Quantization
 from ..core import EngineCore
+from ..engine_process import Beginning, CoreFacts, GrammarOrders, ProcessDriver
 from ..errors import ConfigError, EngineError, ModelError
 from ..faults import BadFaultPlan, FaultPlan, slow_steps
 from ..metrics import EngineMetrics
@@ -21,6 +22,7 @@ from ..models import SHAPES
 from ..models.packaged import PACKAGED, packaged_file
 from ..models.shapes import FP8_SHAPES
 from ..request import FinishReason, Request, SamplingParams
+from ..step_loop import Core
 from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
@@ -54,6 +56,7 @@ class ServerOptions:
     fault_plan: Path | None = None
     adapters: Path | None = None  # the one folder that adapters may load from
     touches_cache: bool = False  # have all of the KV cache's memory before the first request
+    is_process: bool = False  # step in a process of its own
 
 
 def shipped_models() -> list[str]:
@@ -87,11 +90,17 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
     """Load everything and generate once. Raises EngineError (ConfigError, ModelError)."""
     faults = _read_faults(options.fault_plan)
     tokenizer = _read_tokenizer(source.directory)
-    core = EngineCore(config)
-    if options.touches_cache:
-        core.touch_cache()
-    _warm_up(core, tokenizer)
-    core.step_hook = slow_steps(faults) if faults else None
+    load = Loading(source.directory, config, options.touches_cache, faults)
+    engine: Core | ProcessDriver
+    grammars: GrammarCompiler | GrammarOrders
+    if options.is_process:
+        engine = ProcessDriver(Beginning(load, tokenizer.to_json(), tuple(tokenizer.eos_ids)))
+        core, grammars = engine.facts, GrammarOrders()
+    else:
+        engine = load()
+        core = CoreFacts.of(engine)
+        eos_ids = core.eos_ids or tokenizer.eos_ids
+        grammars = GrammarCompiler(tokenizer.to_json(), core.model_config.vocab_size, eos_ids)
     fault_header = faults.header if faults else ""
     model = ServedModel(
         name=options.served_name or source.name,
@@ -99,7 +108,7 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         engine_config=config,
         dtype=core.dtype_name,
         max_model_len=core.max_model_len,
-        num_blocks=core.stats().num_blocks,
+        num_blocks=core.stats.num_blocks,
         eos_ids=core.eos_ids,
         weights="random" if source.directory is None else "trained",
         weights_digest=core.weights_digest,
@@ -110,19 +119,35 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         log.warning("drafts are accepted by a coin: the text means nothing")
     metrics = EngineMetrics(model.name, fault_header, config.spec)
     return ServerState(
-        engine=AsyncEngine(core, metrics),
+        engine=AsyncEngine(engine, metrics),
         tokenizer=tokenizer,
         model=model,
         metrics=metrics,
         parser=BodyParser(options.is_strict),
-        grammars=GrammarCompiler(
-            tokenizer.to_json(), core.model_config.vocab_size, core.eos_ids or tokenizer.eos_ids
-        ),
+        grammars=grammars,
         marks=Marks.of(tokenizer),
         adapters=AdapterStore(model.name, core.model_config, config, options.adapters),
         api_key=options.api_key,
         faults=faults,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Calling it makes a warm engine; it can be sent to another process first."""
+
+    directory: Path | None
+    config: EngineConfig
+    touches_cache: bool
+    faults: FaultPlan | None
+
+    def __call__(self) -> EngineCore:
+        core = EngineCore(self.config)
+        if self.touches_cache:
+            core.touch_cache()
+        _warm_up(core, _read_tokenizer(self.directory))
+        core.step_hook = slow_steps(self.faults) if self.faults else None
+        return core
 
 
 def _read_faults(path: Path | None) -> FaultPlan | None:

@@ -137,10 +137,13 @@ def starting() -> Iterator[Start]:
             fault_plan: Path | None = None,
             adapters: Path | None = None,
             write_timeout_s: float = 60,
+            is_process: bool = False,
             **engine: Any,
         ) -> Server:
             config = EngineConfig(shape="debug", **engine)
-            options = ServerOptions("debug", api_key, is_strict, fault_plan, adapters)
+            options = ServerOptions(
+                "debug", api_key, is_strict, fault_plan, adapters, is_process=is_process
+            )
             state = build(ModelSource("debug", shape="debug"), config, options)
             app = App(state)
             port = stack.enter_context(running(app, write_timeout_s))

@@ -45,7 +45,7 @@ def test_killing_the_step_thread_turns_health_red_and_ends_every_stream(start: A
     whole.start()
     server.wait_until(lambda: server.metric("vllm:num_requests_running") == 4)
     assert server.request("GET", "/health").status == 200
-    thread = server.state.engine._thread
+    thread = server.state.engine._driver._thread
     # The nearest thing to a kill that a thread can get: it ends wherever it is, by no Exception.
     killed = ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
