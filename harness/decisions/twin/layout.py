@@ -1,8 +1,7 @@
 """Memory of the compiled kernel: one record a request, one a replica, one of the deployment.
 
 Records rather than columns: the kernel touches one request at a time, and a request is then two
-cache lines. Fields ending in _units count parts of a token (`TOKEN_UNITS`). Whoever changes a
-constant here saves kernel.py too: what numba keeps on disk knows of changes in that file alone.
+cache lines. Fields ending in _units count parts of a token (`TOKEN_UNITS`).
 """
 
 from __future__ import annotations
