@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import harness.analysis
 import harness.decisions
+import harness.decisions.twin
 
 
 def test_analysis_offers_these_names():
@@ -21,3 +22,11 @@ def test_decisions_offers_these_names():
         "judge_slo", "judge_uptime", "sustained", "verdict_of_run",
     }  # fmt: skip
     assert all(getattr(harness.decisions, name) for name in harness.decisions.__all__)
+
+
+def test_the_twin_offers_these_names():
+    assert set(harness.decisions.twin.__all__) == {
+        "Autoscaled", "Blocks", "Deployment", "Outcome", "ReplicaLife", "Requests", "Router",
+        "StepModel", "Totals", "simulate", "simulate_autoscaled", "simulate_fleet",
+    }  # fmt: skip
+    assert all(getattr(harness.decisions.twin, name) for name in harness.decisions.twin.__all__)
