@@ -71,6 +71,18 @@ def test_rejected_while_cold_but_load_all_the_same() -> None:
     assert run.outcome.replica.tolist() == [-1, -1, 0]
 
 
+def test_a_new_replica_knows_no_prefix() -> None:
+    """The same prompt twice on the first replica, twice on the one after it (its table reused)."""
+    requests = Requests(
+        np.array([0.0, 50.0, 1000.0, 1050.0]), np.full(4, 20), np.full(4, 2),
+        Blocks.of([[1, 2]] * 4, 8),
+    )  # fmt: skip
+    deployment = Deployment(4, 64, 10_000, prefix_cache=True)
+    run = simulate_autoscaled(SECOND, deployment, requests, policy=policy(), cold_start_s=[10.0])
+    assert run.outcome.replica.tolist() == [0, 0, 1, 1]
+    assert run.outcome.cached_tok.tolist() == [0, 16, 0, 16]
+
+
 def test_up_after_its_window_and_down_after_its_own() -> None:
     """From 0 s 8 are present on one replica of 4: 3 are wanted at 80 %.
 
