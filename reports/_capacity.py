@@ -14,6 +14,7 @@ from harness.decisions.levels import Level
 from harness.decisions.usl import Scaling, scaling_of
 from harness.estimate import Estimate
 from reports._load_charts import load_charts
+from reports._tables import STANDINGS
 from reports._what_if import Ladder, what_ifs
 from reports.view import Align, Block, Cell, Chart, Definitions, Line, Panel, Row, Section, Table
 
@@ -21,7 +22,6 @@ _LEVEL_COLUMNS: tuple[tuple[str, Align], ...] = (
     ("offered", "left"), ("stands", "left"), ("good", "right"), ("bounds", "right"),
     ("fit", "right"), ("n", "right"), ("n eff.", "right"), ("in flight", "right"),
 )  # fmt: skip
-_OUTCOMES = {"holds": "pass", "misses": "fail", "open": "inconclusive"}
 
 
 def capacity_section(found: Sequence[Ladder], headlines: Sequence[Headline]) -> Section | None:
@@ -115,7 +115,7 @@ def _level_row(level: Level, fit: float, asked: float, points: Sequence[PointSum
     return Row(
         (
             Cell(wording.amount(rate, "req/s"), rate),
-            Cell(standing if level.is_stable else "unstable", None, _OUTCOMES[standing]),
+            Cell(standing if level.is_stable else "unstable", None, STANDINGS[standing]),
             Cell(wording.amount(share, "ratio"), share),
             Cell(f"{low} to {high}"),
             Cell(wording.amount(fit, "ratio"), fit),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.analysis import PointSummary
 from harness.decisions import wording
+from harness.decisions.levels import Standing
 from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
 from reports._text import amount, defined, estimate_cell, listed, name_of, plain_time, span
 from reports.view import Align, Cell, Row, Table
@@ -24,6 +25,7 @@ RATES = (
     ("tool_valid", "ratio"), ("schema_valid", "ratio"), ("slo_attainment", "ratio"),
     ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
+STANDINGS = {"holds": "pass", "misses": "fail", "open": "inconclusive"}
 NO_FAILURES = ("cancelled", "cut")
 GOOD = 2  # column of the share of good requests in the table of points
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
@@ -140,8 +142,16 @@ def rate_table(summary: PointSummary, suffix: str) -> Table | None:
     return Table(f"rate-table{suffix}", "Throughput and shares", columns, tuple(rows))
 
 
-def point_table(summaries: Sequence[PointSummary], verdicts: Sequence[Verdict] = ()) -> Table:
-    """A sweep at a glance, one row a point; narrow enough to stand beside a chart."""
+def point_table(
+    summaries: Sequence[PointSummary],
+    verdicts: Sequence[Verdict] = (),
+    standings: Mapping[str, Standing] | None = None,
+) -> Table:
+    """A sweep at a glance, one row a point; narrow enough to stand beside a chart.
+
+    standings: of points without rules of their own, by name: whether their rate holds.
+    """
+    known = standings or {}
     columns: tuple[tuple[str, Align], ...] = (
         ("load", LEFT), ("verdict", LEFT), ("good", RIGHT), ("TTFT p50", RIGHT),
         ("TPOT p50", RIGHT), ("completed/s", RIGHT), ("output tok/s", RIGHT), ("errors", RIGHT),
@@ -149,7 +159,7 @@ def point_table(summaries: Sequence[PointSummary], verdicts: Sequence[Verdict] =
     rows = []
     for s in summaries:
         cells = (
-            Cell(_point_label(s, summaries)), _point_verdict(s, verdicts),
+            Cell(_point_label(s, summaries)), _point_verdict(s, verdicts, known),
             estimate_cell(s.find("slo_attainment", "ratio")), estimate_cell(s.find("ttft", "p50")),
             estimate_cell(s.find("tpot", "p50")), _bare(s.find("request_per_s", "rate")),
             _bare(s.find("output_tok_per_s", "rate")),
@@ -174,14 +184,20 @@ def _point_label(summary: PointSummary, summaries: Sequence[PointSummary]) -> st
     return load_text(summary).removesuffix(" offered").removesuffix(", closed loop")
 
 
-def _point_verdict(summary: PointSummary, verdicts: Sequence[Verdict]) -> Cell:
+def _point_verdict(
+    summary: PointSummary, verdicts: Sequence[Verdict], standings: Mapping[str, Standing]
+) -> Cell:
     """`2 of 3 failed`, `unstable`, `invalid`, `pass`; without rules only whether it is valid."""
     if not summary.is_valid:
         return Cell("invalid", outcome="invalid")
     own = [v.outcome for v in verdicts if v.point == summary.meta.name]
     worst = min(own, key=SEVERITY.index, default=None)
     if not summary.is_stable:
-        return Cell("unstable", outcome="fail" if worst is Outcome.FAIL else "inconclusive")
+        is_miss = worst is Outcome.FAIL or standings.get(summary.meta.name) == "misses"
+        return Cell("unstable", outcome="fail" if is_miss else "inconclusive")
+    if worst is None and summary.meta.name in standings:
+        standing = standings[summary.meta.name]
+        return Cell(standing, outcome=STANDINGS[standing])
     if worst is None:
         return Cell("valid", outcome="ok")
     if worst in (Outcome.PASS, Outcome.INVALID):

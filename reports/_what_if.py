@@ -14,12 +14,13 @@ from typing import Any
 from harness.analysis import PointSummary
 from harness.analysis.intervals import wilson
 from harness.decisions import Capacity, find_capacity, wording
-from harness.decisions.levels import ladders
+from harness.decisions.levels import Standing, ladders
 from harness.decisions.other_limits import RateGrid, ScopeGrid, other_limits
 from harness.decisions.planner import SPARE, example_rate, replicas_needed
 from reports._text import amount
 from reports.view import Input, WhatIf
 
+MOST_DRAWN = 4
 _STANDS = {"holds": "h", "misses": "m", "open": "o"}
 
 
@@ -43,6 +44,33 @@ def ladders_of(summaries: Sequence[PointSummary]) -> tuple[Ladder, ...]:
             grids = other_limits(points, capacity.share) if capacity.share else ()
             found.append(Ladder(", ".join(key) if len(groups) > 1 else "", points, capacity, grids))
     return tuple(found)
+
+
+def standings_of(rates: Sequence[Ladder]) -> dict[str, Standing]:
+    """Whether the rate of each point holds, by the point's name."""
+    found: dict[str, Standing] = {}
+    for ladder in rates:
+        share = ladder.capacity.share
+        stands = {lv.rate_req_per_s: lv.standing(share) for lv in ladder.capacity.levels if share}
+        for point in ladder.points:
+            rate = point.meta.offered_req_per_s
+            if rate in stands:
+                found[point.meta.name] = stands[rate]
+    return found
+
+
+def drawn_points(summaries: Sequence[PointSummary], rates: Sequence[Ladder]) -> frozenset[str]:
+    """Names of the points whose course over time is drawn: all of a few; of many the lowest of each
+    ladder and those about its sustained rate, since each takes more of the page than all tables."""
+    if len(summaries) <= MOST_DRAWN:
+        return frozenset(s.meta.name for s in summaries)
+    found = []
+    for ladder in rates:
+        ordered = sorted(ladder.points, key=lambda p: p.meta.offered_req_per_s or 0.0)
+        ends = {ladder.capacity.bracket.low, ladder.capacity.bracket.high} - {None}
+        about = [p for p in ordered if (p.meta.offered_req_per_s or 0.0) in ends]
+        found += [p.meta.name for p in (ordered[0], *about, ordered[-1])[:3]]
+    return frozenset(found) or frozenset(s.meta.name for s in summaries[:MOST_DRAWN])
 
 
 def what_if_data(found: Sequence[Ladder]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from reports._cost import cost_section, cost_sentences, price_data
 from reports._next import next_step
 from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks, uptime_figures
-from reports._what_if import Ladder, ladders_of, what_if_data
+from reports._what_if import Ladder, drawn_points, ladders_of, standings_of, what_if_data
 from reports.view import Block, Chart, Definitions, Group, Section, Sentence, Table, Text, View
 
 # Which chart answers first, where there is one: a sweep's, a probe's, a single load's.
@@ -68,8 +68,8 @@ def build_view(
     """Everything the renderers print. summaries: one a point and stage, in order."""
     rates = ladders_of(summaries)
     found = [
-        capacity_section(rates, headlines), _latency(summaries), _time(summaries),
-        cost_section(facts.costs, facts.crossover), _engine(summaries), _errors(summaries),
+        capacity_section(rates, headlines), _latency(summaries), _time(summaries, rates),
+        cost_section(facts.costs, facts.crossover), _engine(summaries, rates), _errors(summaries),
         _method(summaries, facts.client_check), provenance_section(facts),
     ]  # fmt: skip
     money = cost_sentences(facts.costs, facts.crossover)
@@ -85,7 +85,7 @@ def build_view(
         next_step=next_step(outcome, facts.status, summaries, verdicts, facts.run_id),
         lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
-        headline=_headline(lead, summaries, verdicts),
+        headline=_headline(lead, summaries, verdicts, rates),
         notices=notices_of(summaries, notices),
         sections=sections,
         verdicts=tuple(verdicts),
@@ -133,20 +133,23 @@ def round_time(value_s: float) -> str:
 
 
 def _headline(
-    lead: Chart | None, summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
+    lead: Chart | None,
+    summaries: Sequence[PointSummary],
+    verdicts: Sequence[Verdict],
+    rates: Sequence[Ladder],
 ) -> tuple[Table, ...]:
     """Availability first where uptime is what the report answers, else last."""
-    figures, key = uptime_figures(summaries), _key_tables(summaries, verdicts)
+    figures, key = uptime_figures(summaries), _key_tables(summaries, verdicts, rates)
     is_uptime = lead is not None and lead.id.startswith("chart-uptime")
     return (*figures, *key) if is_uptime else (*key, *figures)
 
 
 def _key_tables(
-    summaries: Sequence[PointSummary], verdicts: Sequence[Verdict]
+    summaries: Sequence[PointSummary], verdicts: Sequence[Verdict], rates: Sequence[Ladder]
 ) -> tuple[Table, ...]:
     """A few lines of figures for one point, the table of points for a sweep."""
     if len(summaries) > 1:
-        return (tables.point_table(summaries, verdicts),)
+        return (tables.point_table(summaries, verdicts, standings_of(rates)),)
     found = [cold_table(s, "") for s in summaries]
     found += [tables.latency_table(s, "") for s in summaries]
     found += [tables.rate_table(s, "") for s in summaries]
@@ -170,26 +173,42 @@ def _latency(summaries: Sequence[PointSummary]) -> Section | None:
     return section_of("latency", "Latency", "", [*blocks, *_by_point(summaries, "latency", own)])
 
 
-def _time(summaries: Sequence[PointSummary]) -> Section | None:
+def _time(summaries: Sequence[PointSummary], rates: Sequence[Ladder]) -> Section | None:
+    drawn = drawn_points(summaries, rates)
+
     def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
         # the cold starts of a single point already lead the report
         cold = [cold_table(s, suffix)] if suffix else []
-        return [*cold, charts.strips_chart(s, suffix)]
+        return [*cold, charts.strips_chart(s, suffix) if s.meta.name in drawn else None]
 
     blocks = [*uptime_blocks(summaries), *_by_point(summaries, "time", own)]
-    return section_of("time", "Over time", "", blocks)
+    return section_of("time", "Over time", _some_of(drawn, summaries), blocks)
 
 
-def _engine(summaries: Sequence[PointSummary]) -> Section | None:
+def _some_of(drawn: frozenset[str], summaries: Sequence[PointSummary]) -> str:
+    """Where not every point is drawn, which are."""
+    if len(drawn) == len({s.meta.name for s in summaries}):
+        return ""
+    return (
+        f"Drawn at {len(drawn)} of {len(summaries)} loads: the lowest, and those about the"
+        " sustained rate; the records hold every one."
+    )
+
+
+def _engine(summaries: Sequence[PointSummary], rates: Sequence[Ladder]) -> Section | None:
     """What the target told of itself; the table of a single point already leads the report."""
+    drawn = drawn_points(summaries, rates)
 
     def own(s: PointSummary, suffix: str) -> list[Table | Chart | None]:
         first = [server.comparison_table(s, suffix)] if suffix else []
         rest = server.speculation_table(s, suffix), server.limits_table(s, suffix)
-        return [*first, server.server_chart(s, suffix), *rest]
+        chart = server.server_chart(s, suffix) if s.meta.name in drawn else None
+        return [*first, chart, *rest]
 
-    lead = "What the target says of itself, beside what the client saw."
-    return section_of("engine", "The server", lead, _by_point(summaries, "engine", own))
+    lead = (
+        f"What the target says of itself, beside what the client saw. {_some_of(drawn, summaries)}"
+    )
+    return section_of("engine", "The server", lead.strip(), _by_point(summaries, "engine", own))
 
 
 def _errors(summaries: Sequence[PointSummary]) -> Section | None:

@@ -18,11 +18,14 @@ from harness.decisions.levels import levels_of, window_of
 from harness.decisions.planner import planner_sentence
 from harness.decisions.search import SearchPlan, Tried, conclude
 from harness.decisions.search_words import ending_sentence, search_verdict
-from harness.estimate import Outcome, overall
+from harness.decisions.slo import LATENCIES
+from harness.estimate import Estimate, Outcome, overall
 from harness.records import PointRecords, Run
 from harness.scenario import Point, Scenario
 from harness.scenario.document import SearchSweep
 from harness.scenario.search import grid, lattice, place_of
+
+OVERLOADED = "offered more than the capacity: the backlog grew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,23 @@ def _pooled(samples: Sequence[RunSample]) -> PointSummary:
     pooled = pooled_summary(valid) if len(valid) > 1 else first
     (level,) = levels_of([s.summary for s in valid]) or (None,)
     label = first.meta.label.rpartition("-w")[0]
-    return replace(
-        pooled,
-        meta=replace(first.meta, label=label),
-        is_stable=level.is_stable if level else first.is_stable,
-    )
+    is_stable = level.is_stable if level else first.is_stable
+    named = replace(pooled, meta=replace(first.meta, label=label), is_stable=is_stable)
+    return named if is_stable else _without_latency(named)
+
+
+def _without_latency(summary: PointSummary) -> PointSummary:
+    """Where the backlog grows a latency only tells how long the test was."""
+
+    def withheld(rows: tuple[Estimate, ...]) -> tuple[Estimate, ...]:
+        return tuple(
+            replace(e, value=None, low=None, high=None, reason=OVERLOADED)
+            if e.metric in LATENCIES
+            else e
+            for e in rows
+        )
+
+    return replace(summary, estimates=withheld(summary.estimates), bounds=withheld(summary.bounds))
 
 
 def _cut_off(run: Run, num_windows: int, refused: str) -> Headline:

@@ -17,7 +17,7 @@ import pytest
 from harness.decisions import headlines
 from harness.estimate import Outcome
 from reports import RunFacts, View, build_view, render_html, render_markdown
-from reports._what_if import ladders_of, slo_answer
+from reports._what_if import drawn_points, ladders_of, slo_answer
 from reports.view import Chart, WhatIf
 from tests.decisions.rates import point
 
@@ -124,3 +124,17 @@ def test_every_number_of_the_frontier_is_a_level(view, summaries):
     labels = {label for line in chart.panels[0].lines for label in line.labels}
     assert labels == {"2", "4", "8", "16"}
     assert isinstance(block(view, "my-slo"), WhatIf)
+
+
+def test_of_many_rates_those_about_the_answer_are_drawn_over_time(summaries):
+    rows = load_rows()
+    many = [point(rows, rate, 0.05 if rate < 9 else 0.4, index=k)
+            for k, rate in enumerate((1, 2, 4, 6, 8, 10, 12))]  # fmt: skip
+    drawn = drawn_points(many, ladders_of(many))
+    assert drawn == {"rate-1", "rate-8", "rate-10"}
+    assert len(drawn_points(summaries, ladders_of(summaries))) == 4  # all of a few
+
+
+def test_points_say_whether_their_rate_holds(view):
+    (table,) = [t for t in view.headline if t.id == "points"]
+    assert [row.cells[1].text for row in table.rows] == ["holds", "holds", "holds", "misses"]
