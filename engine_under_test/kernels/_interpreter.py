@@ -12,7 +12,7 @@ import sys
 import torch
 
 if not torch.cuda.is_available() and "triton" not in sys.modules:
-    os.environ["TRITON_INTERPRET"] = "1"
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # "0": to compile for a GPU that is elsewhere
 
 import triton.language as tl
 

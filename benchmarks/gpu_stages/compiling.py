@@ -1,0 +1,122 @@
+"""python -m benchmarks.gpu_stages.compiling: every kernel compiled for a Hopper, no GPU needed.
+
+The interpreter accepts what the compiler may not. This compiles each kernel as llama-8b launches it
+and prints, a line of JSON each, what of the chip's instructions it uses. Needs Triton with its own
+ptxas, on x86-64 Linux.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NamedTuple
+
+os.environ["TRITON_INTERPRET"] = "0"  # before the kernels are defined
+
+import triton
+import triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from engine_under_test.kernels import activation, attention, fp8, norm, rope, sampling
+
+HOPPER = GPUTarget("cuda", 90, 32)
+SIZES = {"H": 32, "KVH": 8, "D": 128, "D_PAD": 128, "SUM": tl.float32}
+EIGHT_B = {**SIZES, "SCALE": 0.1, "BLOCK_SIZE": 16, "TILE": 64}
+
+
+class Case(NamedTuple):
+    """kernel as launched with these compile-time constants; pointers: the type of each."""
+
+    name: str
+    kernel: Any
+    pointers: dict[str, str]
+    constants: dict[str, Any]
+    num_warps: int = 4
+    num_stages: int = 3
+
+
+def cases() -> list[Case]:
+    """One of each kernel, attention in both its grids."""
+    ints = {"cu_q": "*i64", "seq_lens": "*i64", "rows": "*i64", "table": "*i32"}
+    half = dict.fromkeys(("q", "cache", "out"), "*bf16")
+    parts = {"parts": "*fp32", "lse": "*fp32"}
+    split = {**EIGHT_B, "BLOCK_M": 16, "SPLITS": 4, "UNIFORM_Q": 1}
+    whole = {**EIGHT_B, "BLOCK_M": 128, "SPLITS": 1, "UNIFORM_Q": 0}
+    qkv = ("heads", "cache", "q_norm", "k_norm")
+    return [
+        Case("decode", attention._paged_attention, {**half, **parts, **ints}, split),
+        Case(
+            "prefill", attention._paged_attention,
+            {**half, "parts": "*bf16", "lse": "*bf16", **ints}, whole, 8, 2,
+        ),
+        Case(  # a launch with an argument of 1 compiles apart
+            "prefill, one sequence", attention._paged_attention,
+            {**half, "parts": "*bf16", "lse": "*bf16", **ints}, {**whole, "num_seqs": 1}, 8, 2,
+        ),
+        Case(
+            "reduce", attention._reduce_splits, {**parts, "out": "*bf16"},
+            {"H": 32, "D": 128, "D_PAD": 128, "SPLITS": 5, "SPLITS_PAD": 8},
+        ),
+        Case(
+            "add and norm", norm._add_rms_norm,
+            dict.fromkeys(("x", "delta", "weight", "out"), "*bf16"),
+            {"EPS": 1e-5, "D": 4096, "D_PAD": 4096, "HAS_DELTA": True, "SUM": tl.float32}, 8,
+        ),
+        Case(
+            "silu", activation._silu_mul, dict.fromkeys(("gate_up", "out"), "*bf16"),
+            {"F": 14336, "BLOCK": 1024, "SUM": tl.float32},
+        ),
+        Case(
+            "rotation", rope._rope_write_kv,
+            {**dict.fromkeys(qkv, "*bf16"), "rotations": "*fp32", "positions": "*i64",
+             "slots": "*i64"},
+            {**SIZES, "EPS": 1e-5, "BLOCK": 8, "HAS_NORM": True, "IS_ROTATED": True},
+        ),
+        Case(
+            "draw", sampling._best_of_part,
+            {"logits": "*bf16", "temperatures": "*fp64", "seeds": "*i64", "positions": "*i64",
+             "rows": "*i64", "best": "*fp32", "best_token": "*i32"},
+            {"PARTS": 32, "BLOCK": 4096, "SUM": tl.float32}, 8,
+        ),
+        Case(
+            "draw, last", sampling._best_of_all,
+            {"best": "*fp32", "best_token": "*i32", "tokens": "*i64"}, {"PARTS": 32, "PADDED": 32},
+        ),
+        Case(
+            "fp8 product", fp8._fp8_linear,
+            {"x": "*bf16", "weight": "*fp8e4nv", "scales": "*fp32", "out": "*bf16"},
+            {"K": 4096, "BLOCK_M": 16, "BLOCK_N": 64, "BLOCK_K": 128, "SUM": tl.float32}, 4, 4,
+        ),
+    ]  # fmt: skip
+
+
+def compiled(case: Case) -> dict[str, Any]:
+    """What came of it. Raises what the compiler raises."""
+    names = case.kernel.arg_names
+    signature = {
+        n: "constexpr" if n in case.constants else case.pointers.get(n, "i32") for n in names
+    }
+    # As the launcher would find: tensors and strides are multiples of 16.
+    is_aligned = [n in case.pointers or n.startswith("stride") for n in names]
+    attributes = {(i,): [["tt.divisibility", 16]] for i, yes in enumerate(is_aligned) if yes}
+    source = ASTSource(case.kernel, signature, constexprs=case.constants, attrs=attributes)
+    options = {"num_warps": case.num_warps, "num_stages": case.num_stages}
+    kernel = triton.compile(source, target=HOPPER, options=options)
+    ptx = kernel.asm["ptx"]
+    return {
+        "kernel": case.name, "triton": triton.__version__, "shared_bytes": kernel.metadata.shared,
+        "wgmma": ptx.count("wgmma.mma_async"), "mma": ptx.count("mma.sync"),
+        "async_copies": ptx.count("cp.async.c"), "cubin_bytes": len(kernel.asm["cubin"]),
+    }  # fmt: skip
+
+
+def main() -> int:
+    for case in cases():
+        print(json.dumps(compiled(case)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
