@@ -46,10 +46,15 @@ def test_a_bad_swept_value_is_a_fault_of_the_sweep(cli: Any) -> None:
 
 
 def test_dollars_where_the_scenario_has_prices(cli: Any) -> None:
-    """2 H100 at $5/h for 70 s are $0.194 a point."""
-    done = cli("expand", "serverless-or-on-demand")
+    """2 H100 at $5/h for the 70 s of a point are $0.194."""
+    prices = ["cost.prices=fireworks-guide", "cost.on_demand={gpu: h100, gpus_per_replica: 2}"]
+    rates = "sweep={kind: list, over: {load.rate: [1/s, 2/s]}}"
+    sets = [w for item in (*prices, rates, "load.duration=60s") for w in ("--set", item)]
+    done = cli("expand", "sweep", *sets)
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[0].endswith("USD")
     assert lines[1].endswith(" 0.19")
-    assert lines[-1] == "5 points, at least 6 min 10 s of load, 0.97 USD"
+    assert lines[-1] == "2 points, at least 2 min 20 s of load, 0.39 USD"
+    searched = cli("expand", "serverless-or-on-demand").out.splitlines()
+    assert searched[1].endswith(" 0.07")  # 24 s

@@ -48,7 +48,8 @@ CASES = {
         "targets.from={kind: openai, url: URL}",
     ],
     "serverless-or-on-demand": [
-        "load.duration=2s", "sweep.over={load.rate: [10/s, 20/s]}", "sweep.cooldown=100ms",
+        "load.duration=1s", "load.warmup=200ms", "sweep.min=20/s", "sweep.max=40/s",
+        "sweep.resolution=100%", "slo.attainment=50%",
     ],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
@@ -99,9 +100,10 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
         assert result["num_blocks"] == 1
         assert ran.returncode == 3
         return
-    if name == "capacity":  # both rates hold at an endpoint without a queue
+    if name in ("capacity", "serverless-or-on-demand"):  # both rates hold: there is no queue
         assert result["verdicts"][0]["rule"] == "max_goodput"
         assert len(result["points"]) == 2
+        assert_priced(Path(result["run_dir"]), is_asked="serverless" in name)
         return
     assert len(result["points"]) == (2 if "sweep." in " ".join(CASES[name]) else 1)
     if name in ("tools", "json-schema"):
@@ -109,6 +111,12 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
     for point in result["points"]:
         assert point["counts"]["success"] > 0
         assert point["counts"]["success"] == point["counts"]["valid"]
+
+
+def assert_priced(run: Path, *, is_asked: bool) -> None:
+    """The crossover stands in plan.json and in the report where the scenario has prices."""
+    assert (run / "plan.json").exists() == is_asked
+    assert ('id="chart-crossover"' in (run / "report.html").read_text()) == is_asked
 
 
 def assert_fit(result: dict[str, Any], metric: str) -> None:
