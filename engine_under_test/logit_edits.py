@@ -12,14 +12,24 @@ import torch
 
 from .request import Request
 
+SPARSE = 8  # one word in so many, or fewer, forbids something
 _BITS = torch.arange(32, dtype=torch.int32)
 
 
 def apply_bitmask(logits: torch.Tensor, bitmask: torch.Tensor) -> None:
     """Set forbidden tokens to -inf. logits [N, V]; bitmask [N, ceil(V / 32)] int32, low bits first.
 
-    Every row must allow something.
+    Every row must allow something. Where nearly everything is allowed, as in free text and inside
+    strings, only the words that forbid something are unpacked.
     """
+    rows, words = (bitmask != -1).nonzero(as_tuple=True)
+    if len(rows) * SPARSE <= bitmask.numel():
+        is_forbidden = (bitmask[rows, words].unsqueeze(1) >> _BITS & 1) == 0  # [words, 32]
+        of_word, bit = is_forbidden.nonzero(as_tuple=True)
+        tokens, rows = words[of_word] * 32 + bit, rows[of_word]
+        is_known = tokens < logits.shape[1]  # the last word may reach beyond the vocabulary
+        logits[rows[is_known], tokens[is_known]] = -torch.inf
+        return
     is_allowed = (bitmask.unsqueeze(-1) >> _BITS & 1).view(len(bitmask), -1)
     logits.masked_fill_(is_allowed[:, : logits.shape[1]] == 0, -torch.inf)
 

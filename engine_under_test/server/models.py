@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import EngineConfig, ModelConfig
 from ..models import SHAPES
+from .call_grammar import MAX_CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class ServedModel:
                     "max_waiting": self.engine_config.max_waiting,
                     "block_size": self.engine_config.block_size,
                     "num_blocks": self.num_blocks,
+                    "max_tool_calls": MAX_CALLS,  # of an answer that must be calls
                 },
                 "flags": _plain(asdict(self.engine_config)),
                 "hardware": {"machine": platform.machine(), "system": platform.system()},

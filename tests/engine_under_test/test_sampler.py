@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from engine_under_test.logit_edits import apply_bitmask
 from engine_under_test.noise import gumbel, stream_key
 from engine_under_test.request import Request, SamplingParams
 from engine_under_test.sampler import Sampler
@@ -249,3 +250,20 @@ def test_a_bitmask_comes_before_everything_and_leaves_logprobs_raw() -> None:
     assert drawn.logprobs[0][0].logprob == pytest.approx(float(expected), abs=1e-5)
     p = sampler.distribution(logits.clone(), rows, requests, bitmask=mask)
     assert set(p[1].nonzero().flatten().tolist()) == {31, 32}
+
+
+@pytest.mark.parametrize("vocab_size", [64, 70, 4096])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+def test_a_bitmask_forbids_the_same_however_few_it_forbids(vocab_size: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(vocab_size)
+    is_forbidden = torch.rand(5, vocab_size, generator=generator) < share
+    is_forbidden[:, 3] = False
+    num_words = -(-vocab_size // 32)
+    bits = torch.zeros(5, num_words * 32, dtype=torch.int64)  # beyond the vocabulary: forbidden
+    bits[:, :vocab_size] = (~is_forbidden).long()
+    packed = (bits.view(5, num_words, 32) << torch.arange(32)).sum(-1)
+    bitmask = torch.where(packed >= 2**31, packed - 2**32, packed).to(torch.int32)
+    logits = torch.randn(5, vocab_size, generator=generator)
+    expected = logits.masked_fill(is_forbidden, -torch.inf)
+    apply_bitmask(logits, bitmask)
+    assert torch.equal(logits, expected)
