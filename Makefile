@@ -2,6 +2,8 @@
 # make demo-gate  two engines, the candidate 20 % slower on purpose, gated in 8 minutes: exit 1
 #              FAULT= (the same engine twice): exit 0.  BLOCKS=2 (too few to tell): exit 3
 #              FAULT=scenarios/faults/{errors,cut-streams,short-answers}.json: exit 1
+# make demo-plan  calibrate the capacity twin on the demo's engine, then plan a day of traffic in
+#              replicas and in money (7 min); MEAN= requests/s of that day
 # make test    set everything up, pass every check and test (what CI runs)
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them
@@ -20,10 +22,11 @@ LEVELS ?= 1,64,256,1024
 ENGINE_FLAGS ?=
 FAULT ?= scenarios/faults/slow-steps.json
 BLOCKS ?= 8
+MEAN ?= 20/s
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo demo-gate test test-real check bench bench-engine bench-twin bench-load clean
+.PHONY: setup demo demo-gate demo-plan test test-real check bench bench-engine bench-twin bench-load clean
 
 setup: $(READY)
 
@@ -43,6 +46,15 @@ demo-gate: $(READY)
 	@$(BIN)/harness run gate-reference --set gate.blocks=$(BLOCKS) \
 		$(if $(FAULT),--set targets.candidate.flags.fault_plan=$(FAULT)); \
 		code=$$?; echo "exit $$code"; case $$code in 0|1|3) ;; *) exit $$code;; esac
+
+# the sweep's engine stands in for one replica on a GPU: the method is real, the prices are not its
+demo-plan: $(READY)
+	@$(BIN)/harness run twin-sweep || case $$? in 3) ;; *) exit $$?;; esac
+	@$(BIN)/harness plan replicas latest --forecast servegen-day --mean $(MEAN) || case $$? in \
+		1|3) ;; *) exit $$?;; esac
+	@$(BIN)/harness plan crossover latest --prices fireworks-guide --forecast servegen-day \
+		--set cost.serverless.model=llama-v3p3-70b-instruct --set cost.on_demand.gpu=h100 \
+		--set cost.forecast.mean=$(MEAN) || case $$? in 3) ;; *) exit $$?;; esac
 
 check: $(READY)
 	$(BIN)/ruff check .

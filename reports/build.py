@@ -28,13 +28,18 @@ from reports import _tables as tables
 from reports._capacity import capacity_section
 from reports._cost import cost_section, cost_sentences, price_data
 from reports._next import next_step
+from reports._replicas import replica_sentence, replicas_section
 from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks, uptime_figures
 from reports._what_if import Ladder, drawn_points, ladders_of, standings_of, what_if_data
 from reports.view import Block, Chart, Definitions, Group, Section, Sentence, Table, Text, View
 
 # Which chart answers first, where there is one: a sweep's, a probe's, a single load's.
-LEADS = ("chart-goodput", "chart-uptime", "chart-nines-ttft", "chart-nines-e2e_latency")
+LEADS = (
+    "chart-replicas", "chart-goodput", "chart-uptime", "chart-nines-ttft",
+    "chart-nines-e2e_latency",
+)  # fmt: skip
+MOST_PICTURED = 24  # points; of more, the tables alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class RunFacts:
     client_check: ClientCheck | None = None  # of the load generator itself, before the run
     costs: tuple[PointCost, ...] = ()  # of each point, where the scenario names prices
     crossover: CostAnswer | None = None  # from plan.json
+    replicas: Mapping[str, Any] | None = None  # its other part
 
 
 def build_view(
@@ -68,6 +74,7 @@ def build_view(
     """Everything the renderers print. summaries: one a point and stage, in order."""
     rates = ladders_of(summaries)
     found = [
+        replicas_section(facts.replicas),
         capacity_section(rates, headlines), _latency(summaries), _time(summaries, rates),
         cost_section(facts.costs, facts.crossover), _engine(summaries, rates), _errors(summaries),
         _method(summaries, facts.client_check), provenance_section(facts),
@@ -81,7 +88,10 @@ def build_view(
         facts=header_of(facts, summaries),
         outcome=outcome.value,
         status=facts.status,
-        sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in (*headlines, *money)),
+        sentences=(
+            *replica_sentence(facts.replicas),
+            *(Sentence(h.answer, h.detail, h.outcome) for h in (*headlines, *money)),
+        ),
         next_step=next_step(outcome, facts.status, summaries, verdicts, facts.run_id),
         lead=lead,
         verdict_table=tables.verdict_table(verdicts, len(summaries)),
@@ -224,11 +234,14 @@ def _by_point(
     kind: str,
     make: Callable[[PointSummary, str], Sequence[Table | Chart | None]],
 ) -> list[Block]:
-    """The blocks of the one point, or a disclosure for each of several."""
+    """The blocks of the one point, or a disclosure for each of several; of many, without their
+    pictures: a page with hundreds of them opens slowly and is read by nobody."""
     found: list[Block] = []
     for s in summaries:
         suffix = _suffix(s, summaries)
         blocks = tuple(b for b in make(s, suffix) if b is not None)
+        if len(summaries) > MOST_PICTURED:
+            blocks = tuple(b for b in blocks if not isinstance(b, Chart))
         if not suffix:
             found += blocks
         elif blocks:

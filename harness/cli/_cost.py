@@ -64,7 +64,7 @@ def compares(document: Scenario) -> bool:
 class Twin:
     """What a calibration is asked, where the run is one. slo: replaces limits of the run's own."""
 
-    traffic: str = "quickstart"
+    traffic: str = "sweep"
     slo: tuple[str, ...] = ()
 
 

@@ -21,6 +21,7 @@ from harness.analysis.client_check import CLIENT_CHECK, ClientCheck
 from harness.cli._cost import costs_of, stored_answer
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
+from harness.cli._plan_file import read_plan
 from harness.errors import UsageError
 from harness.notices import Notice
 from harness.records import PointRecords, Run, write_bytes
@@ -81,6 +82,7 @@ def make_view(
         client_check=check,
         costs=costs_of(document, judgement.summaries) if judgement.status == "complete" else (),
         crossover=stored_answer(run) if judgement.status == "complete" else None,
+        replicas=read_plan(run)["replicas"] if judgement.status == "complete" else None,
     )
     stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
     said = (*notices, *stored, *(check.notices if check else ()))

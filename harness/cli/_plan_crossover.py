@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--traffic",
     metavar="SCENARIO",
-    default="quickstart",
+    default="sweep",
     show_default=True,
     help="Whose requests a twin-sweep's run is asked about.",
 )

@@ -35,12 +35,12 @@ CSV = "plan-replicas.csv"
 @click.option("--mean", metavar="RATE", help="Scale the forecast to this mean, such as 12/s.")
 @click.option("--volume", metavar="TOKENS", help="Or to this volume, such as 2Gtok/month.")
 @click.option(
-    "--traffic", default="quickstart", show_default=True, metavar="SCENARIO",
-    help="Whose lengths the requests have; nothing of it is sent.",
+    "--traffic", default="sweep", show_default=True, metavar="SCENARIO",
+    help="Whose lengths and limits the requests have; nothing of it is sent.",
 )  # fmt: skip
 @click.option(
     "--slo", multiple=True, metavar="NAME=VALUE",
-    help="Replace a limit of the run's SLO: ttft=1s, tpot=100ms, e2e_latency=10s, attainment=99%.",
+    help="Replace a limit: ttft=1s, tpot=100ms, e2e_latency=10s, attainment=99%.",
 )  # fmt: skip
 @click.option(
     "--spare", type=click.IntRange(0, 100), default=1, show_default=True,

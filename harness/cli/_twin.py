@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.cli._calibrated import Calibration, Limits, calibrate_on
-from harness.cli._traffic_mix import read_mix
+from harness.cli._traffic_mix import read_traffic
 from harness.decisions.twin_capacity import Mix, Objective, TwinCapacity, twin_capacity
 from harness.errors import UsageError
 from harness.records import Run
 from harness.scenario import Scenario
-from harness.scenario.slo import GoodRequest
+from harness.scenario.slo import GoodRequest, Slo
 from harness.units import parse_seconds, parse_share
 
-TRAFFIC = "quickstart"  # planned for unless told otherwise
+TRAFFIC = "sweep"  # planned for unless told otherwise
 _LIMITS = {"ttft": "ttft_s", "tpot": "tpot_s", "e2e_latency": "e2e_s"}
 
 
@@ -32,23 +32,28 @@ def ask_twin(
     run: Run, document: Scenario, *, traffic: str = TRAFFIC, slo: Sequence[str] = (),
     limits: Limits | None = None, seed: int = 0,
 ) -> Asked:  # fmt: skip
-    """Calibrate on a run and search. document: the run's scenario, whose SLO holds unless `slo`
-    replaces it. Raises MeasurementError where the run is no calibration."""
-    objective = objective_of(document, slo)  # first: wrong words are told at once
-    mix = read_mix(traffic)
+    """Calibrate on a run and search. The limits are those of the scenario `traffic`, else of the
+    run's own (document); `slo` replaces them by name.
+
+    Raises MeasurementError where the run is no calibration.
+    """
+    known = read_traffic(traffic)
+    mix = known.mix
+    own = known.slo if known.slo.good_request is not None else document.slo
+    objective = objective_of(own, slo)
     calibration = calibrate_on(run, limits or Limits())
     capacity = twin_capacity(calibration.fit, calibration.deployment, mix, objective, seed=seed)
     return Asked(calibration, mix, objective, capacity)
 
 
-def objective_of(document: Scenario, given: Sequence[str]) -> Objective:
-    """slo.good_request and slo.attainment of the scenario, replaced name by name by `given`.
+def objective_of(slo: Slo, given: Sequence[str]) -> Objective:
+    """good_request and attainment (99 % unless said), replaced name by name by `given`.
 
     given: such as `ttft=1s`, `tpot=100ms`, `e2e_latency=10s`, `attainment=99%`.
     Raises UsageError on other words, on limits the twin cannot predict, and where there is none.
     """
-    good = document.slo.good_request or GoodRequest()
-    found = Objective(good.ttft, good.tpot, good.e2e_latency, document.slo.attainment or 0.99)
+    good = slo.good_request or GoodRequest()
+    found = Objective(good.ttft, good.tpot, good.e2e_latency, slo.attainment or 0.99)
     for text in given:
         name, sign, value = text.partition("=")
         try:

@@ -88,6 +88,25 @@ def test_from_the_sweep_to_the_plan(calibrated: Path) -> None:
 
 
 @pytest.mark.e2e
+def test_the_crossover_prices_what_the_plan_sustains(calibrated: Path) -> None:
+    """A twin sweep proves no rate itself: what its twin sustains is priced; both parts stay."""
+    part = plan(calibrated)
+    sets = ["cost.serverless.model=llama-v3p3-70b-instruct", "cost.on_demand.gpu=h100"]
+    ran = harness(
+        calibrated, "plan", "crossover", "latest", "--json", "--no-report", "--prices",
+        "fireworks-guide", "--traffic", "small.yaml", "--slo", "ttft=60s", *(word for item in sets for word in ("--set", item)),
+    )  # fmt: skip
+    assert ran.returncode in (0, 3), ran.stderr
+    stored = json.loads((calibrated / "runs" / "latest" / "plan.json").read_text("utf-8"))
+    jsonschema.validate(stored, plan_schema())
+    assert stored["replicas"]["hours"] == part["hours"]
+    told = json.dumps(stored["crossover"])
+    assert "the twin calibrated by this run" in told
+    if part["verdict"] == "inconclusive":  # a guess is priced, and never sure
+        assert ran.returncode == 3
+
+
+@pytest.mark.e2e
 def test_no_point_of_the_sweep_met_a_warm_prompt(calibrated: Path) -> None:
     """The points share a schedule; a cache that knew its prompts would make prefill look free."""
     for path in (calibrated / "runs" / "latest").glob("points/*/requests.parquet"):
