@@ -77,13 +77,12 @@ def test_from_the_sweep_to_the_plan(calibrated: Path) -> None:
     stored = json.loads((run / "plan.json").read_text("utf-8"))
     jsonschema.validate(stored, plan_schema())
     assert stored["replicas"]["hours"] == part["hours"]
-    assert stored["crossover"] is None
     with (run / "plan-replicas.csv").open() as file:
         assert [float(row["peak_req_per_s"]) for row in csv.DictReader(file)] == [0.4, 1.1, 0.2]
     # the engine told its limits; nothing was assumed
     assert part["assumed"] == []
     assert part["deployment"]["max_batched_tokens"] == 512
-    assert part["calibration"]["num_prefill"] == 4
+    assert part["calibration"]["num_prefill"] >= 4  # a late user may make one more
     assert part["calibration"]["num_decode"] >= 5
 
 
@@ -94,7 +93,8 @@ def test_the_crossover_prices_what_the_plan_sustains(calibrated: Path) -> None:
     sets = ["cost.serverless.model=llama-v3p3-70b-instruct", "cost.on_demand.gpu=h100"]
     ran = harness(
         calibrated, "plan", "crossover", "latest", "--json", "--no-report", "--prices",
-        "fireworks-guide", "--traffic", "small.yaml", "--slo", "ttft=60s", *(word for item in sets for word in ("--set", item)),
+        "fireworks-guide", "--traffic", "small.yaml", "--slo", "ttft=60s",
+        *(word for item in sets for word in ("--set", item)),
     )  # fmt: skip
     assert ran.returncode in (0, 3), ran.stderr
     stored = json.loads((calibrated / "runs" / "latest" / "plan.json").read_text("utf-8"))
