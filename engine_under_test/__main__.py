@@ -153,7 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     limits.add_argument("--max-model-len", type=int, metavar="TOKENS")
     cache = limits.add_mutually_exclusive_group()
     cache.add_argument("--num-blocks", type=int, metavar="N")
-    cache.add_argument("--kv-cache-bytes", type=int, metavar="BYTES")
+    cache.add_argument(
+        "--kv-cache-bytes",
+        type=int,
+        metavar="BYTES",
+        help="taken from the system before the first request; on a CPU up to 512 MiB by default",
+    )
     limits.add_argument("--block-size", type=int, default=default.block_size, metavar="TOKENS")
     limits.add_argument("--max-num-seqs", type=int, default=default.max_num_seqs, metavar="N")
     limits.add_argument(
