@@ -94,6 +94,7 @@ class Scope(Document):
     """Of what a claim speaks, and how it is measured. Each test reads its own keys."""
 
     target: str | None = Field(default=None, description="Target of a run it speaks of.")
+    only: bool = Field(default=False, description="No other target of a run stands for it.")
     against: str | None = Field(default=None, description="Target it is compared with.")
     model: str | None = Field(default=None, description="Serverless row of the sheet.")
     gpu: str | None = Field(default=None, description="On-demand row of the sheet.")

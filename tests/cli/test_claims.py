@@ -176,7 +176,9 @@ def test_silences_of_a_target_that_never_sleeps(cli: Any) -> None:
     if ran.code == 4:
         pytest.skip("this machine was too busy to be a client")
     # lenient: what is tested is the pairing of a real run, not this machine's quiet
-    mine = own_claims(cli.folder, C9={"value": "95%"}, C9b={"value": "95%"})
+    mine = own_claims(
+        cli.folder, C9={"value": "95%"}, C9b={"value": "95%", "scope": {"only": False}}
+    )
     found = judged(cli, mine, "latest")
     assert found["C9"]["n"] == 7
     assert (found["C9"]["standing"], found["C9b"]["standing"]) == ("supported", "refuted")

@@ -27,9 +27,9 @@ from harness.units import format_seconds, write_seconds, write_share
 
 def uptime(claim: Claim, evidence: Evidence) -> Finding:
     """claim.number: the share claimed. Requests refute; windows of claim.scope.window support."""
-    measured = evidence.on(claim.scope.target)
+    measured = evidence.of(claim)
     if not measured:
-        return missing(claim, evidence.absence)
+        return missing(claim, evidence.absence(claim))
     share, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     bad = np.concatenate([is_bad(m.frame)[m.frame.is_measured & m.frame.is_valid]

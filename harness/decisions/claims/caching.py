@@ -25,9 +25,7 @@ def prefix_caching(claim: Claim, evidence: Evidence) -> Finding:
     refutes. The bill follows from the cached tokens that the server told, at the sheet's prices.
     """
     hit, miss = claim.scope.hit, claim.scope.miss
-    runs = [
-        m for m in evidence.on(claim.scope.target) if {hit, miss} <= set(m.summary.meta.classes)
-    ]
+    runs = [m for m in evidence.of(claim) if {hit, miss} <= set(m.summary.meta.classes)]
     if not runs:
         return missing(claim, f"no run has the classes '{hit}' and '{miss}'")
     figures = Figures()

@@ -24,7 +24,10 @@ def cold_start(claim: Claim, evidence: Evidence) -> Finding:
     `<=`: no cold start beyond the value, supported where every silence shows it, refuted where one
     contradicts it after Holm. `>`: there is one, the other way round.
     """
-    runs = [m for m in evidence.on(claim.scope.target) if m.summary.meta.idle_s]
+    measured = evidence.of(claim)
+    if not measured:
+        return missing(claim, evidence.absence(claim))
+    runs = [m for m in measured if m.summary.meta.idle_s]
     if not runs:
         return missing(claim, "no run with silences (load kind idle_burst) was given")
     limit, figures = math.log1p(claim.number), Figures()

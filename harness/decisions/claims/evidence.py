@@ -9,7 +9,7 @@ from datetime import date
 from harness.analysis import PointSummary
 from harness.analysis.frame import Frame
 from harness.estimate import Estimate
-from harness.scenario.claims import Facts
+from harness.scenario.claims import Claim, Facts
 from harness.scenario.prices import PriceSheet
 
 
@@ -66,20 +66,23 @@ class Evidence:
     capacities: tuple[Capacity, ...] = ()
     crossings: tuple[Crossing, ...] = ()
 
-    @property
-    def absence(self) -> str:
-        """Why there is nothing to judge from: no run, or none that can be believed."""
-        void = [m for m in self.measured if not m.is_usable]
-        if not void:
-            return "no run was given"
-        return f"no window of the runs is a valid measurement: {void[0].summary.invalid_reasons[0]}"
-
-    def on(self, target: str | None) -> tuple[Measured, ...]:
-        """Valid windows of the target a claim speaks of; of every target where no run has one of
-        that name, since a run of one target need not call it as the claim does."""
+    def of(self, claim: Claim) -> tuple[Measured, ...]:
+        """Valid windows of the target a claim speaks of; unless it wants that one only, of every
+        target where no run has one of that name: a run of one target need not call it as the
+        claim does."""
         usable = [m for m in self.measured if m.is_usable]
-        named = [m for m in usable if m.target == target]
-        return tuple(named or usable)
+        named = [m for m in usable if m.target == claim.scope.target]
+        return tuple(named if named or claim.scope.only else usable)
+
+    def absence(self, claim: Claim) -> str:
+        """Why `of` has nothing: no run, none that can be believed, or none of that target."""
+        void = [m for m in self.measured if not m.is_usable]
+        if not self.measured:
+            return "no run was given"
+        if len(void) == len(self.measured):
+            first = void[0].summary.invalid_reasons[0]
+            return f"no window of the runs is a valid measurement: {first}"
+        return f"no run has a target called {claim.scope.target}"
 
     def exactly(self, target: str) -> tuple[Measured, ...]:
         """Valid windows of that target and no other: for claims that compare two."""

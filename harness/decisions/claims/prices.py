@@ -33,7 +33,7 @@ def audio_price(claim: Claim, evidence: Evidence) -> Finding:
     even = {name: gpu.price.low / price for name, gpu in gpus.items()}
     for name, minutes in even.items():
         figures.add(f"break-even on one {name}", f"{significant(minutes)} audio-min/h", minutes)
-    speed = [s for m in evidence.on(claim.scope.target) if (s := _audio_speed(m.frame)) is not None]
+    speed = [s for m in evidence.of(claim) if (s := _audio_speed(m.frame)) is not None]
     cheapest = min(gpus, key=lambda name: even[name])
     lines = [
         f"At ${price:g} a minute, one {cheapest} pays from {significant(even[cheapest])} minutes"
@@ -92,7 +92,7 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     needed = gpu.price.point / claim.number * 1e6 / 3600
     figures = Figures()
     figures.add(f"one {claim.scope.gpu} pays from", f"{needed:,.0f} tok/s", needed)
-    measured = evidence.exactly(claim.scope.target) if claim.scope.target else evidence.on(None)
+    measured = evidence.of(claim)
     if not measured:
         return missing(claim, f"no throughput was measured; it takes {needed:,.0f} tok/s to pay")
     best = max(measured, key=lambda m: _input_rate(m.frame)[0])

@@ -112,9 +112,9 @@ def rate_limit(claim: Claim, evidence: Evidence) -> Finding:
     steady: windows offered between .85 and .95 of the limit; the share of 429 by Clopper-Pearson.
     ramp: the rate over the minute before the first 429 of a window that rises through the limit.
     """
-    measured = evidence.on(claim.scope.target)
+    measured = evidence.of(claim)
     if not measured:
-        return missing(claim, evidence.absence)
+        return missing(claim, evidence.absence(claim))
     limit, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     changes = [c for m in measured if (c := change_point(m.frame)) is not None]

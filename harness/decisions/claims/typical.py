@@ -24,9 +24,9 @@ from harness.units import write_seconds
 def ttft_by_prompt(claim: Claim, evidence: Evidence) -> Finding:
     """Supported where every bucket that was measured is, refuted where every one is; a mixture is
     inconclusive and says up to which length it holds."""
-    measured = evidence.on(claim.scope.target)
+    measured = evidence.of(claim)
     if not measured:
-        return missing(claim, evidence.absence)
+        return missing(claim, evidence.absence(claim))
     limit, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     rtt = [m.summary.meta.rtt_s for m in measured if m.summary.meta.rtt_s is not None]
@@ -96,9 +96,9 @@ def _bucket(n_in: FloatArray, prompts: Sequence[int]) -> FloatArray:
 
 def output_speed(claim: Claim, evidence: Evidence) -> Finding:
     """Output tokens/s per user, 1 / tpot: at least the value, or at most it, as claimed."""
-    measured = evidence.on(claim.scope.target)
+    measured = evidence.of(claim)
     if not measured:
-        return missing(claim, evidence.absence)
+        return missing(claim, evidence.absence(claim))
     medians: list[float] = []
     for m in measured:
         tpot_s = token_times(m.frame).tpot_s
