@@ -109,10 +109,9 @@ def saving_words(tok_per_h: float, saving: Band) -> tuple[str, str]:
     """Who is cheaper at this traffic. saving: what serverless saves, USD/h."""
     low, value, high = (24 * x for x in saving)
     if low <= 0 <= high:
-        dearer = "more" if value >= 0 else "less"
         return (
             f"At your {per_day(tok_per_h)} the two are too close to tell:",
-            f"on-demand costs {usd(abs(value))}/day {dearer} (95% CI {usd_span(low, high)}).",
+            f"on-demand less serverless is {usd(value)}/day (95% CI {usd_span(low, high)}).",
         )
     who = "serverless"
     if high < 0:

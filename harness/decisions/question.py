@@ -77,8 +77,8 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that the answer is made from. Raises ValueError where the capacity has no value or the
-    mix no tokens."""
+    """All that the answer is made from. Raises ValueError where the capacity has no value, the mix
+    no tokens, or either tariff asks nothing."""
 
     mix: Mix
     tariff: Tariff
@@ -92,6 +92,10 @@ class Question:
             raise ValueError(f"no capacity: {found.reason or 'it was not measured'}")
         if self.mix.tok <= 0:
             raise ValueError("the mix has no tokens")
+        if not usd_per_request(self.mix, self.tariff.point()) > 0:
+            raise ValueError(f"row {self.tariff.row} asks nothing for these requests")
+        if not self.fleet.price.low > 0:
+            raise ValueError(f"{self.fleet.gpu} costs nothing")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -187,3 +187,15 @@ def test_a_simulated_capacity_brings_its_own_draws_and_doubts(points) -> None:  
     doubtful = answer(question_of(cost(), "auto", mix, outside, None), traffic_source="")
     assert doubtful.crossover.outcome is Outcome.INCONCLUSIVE
     assert doubtful.assumptions[-1].value == "outside what was swept: batch 90 of 64"
+
+
+def test_too_close_to_tell_is_said_with_the_difference(points) -> None:  # type: ignore[no-untyped-def]
+    """One replica of 8 to 16 req/s, or two at the peak: $260 of tokens a day, $240 or more."""
+    own = cost(
+        on_demand={"gpu": "h100", "gpus_per_replica": 2},
+        forecast={"file": "servegen-day", "volume": "360Mtok/d"},
+    )
+    said = asked(points, own, load_forecast("servegen-day")).headlines[1]
+    assert said.answer == "At your 360 Mtok/day the two are too close to tell:"
+    assert said.detail.startswith("on-demand less serverless is ")
+    assert said.outcome == "inconclusive"

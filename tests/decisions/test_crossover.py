@@ -20,7 +20,8 @@ from harness.scenario.prices import load_prices
 from harness.units import Price
 
 MIX = Mix(1000, 200)
-TARIFF = tariff_of(load_prices("fireworks-guide"), "llama-v3p3-70b-instruct")
+GUIDE = load_prices("fireworks-guide")
+TARIFF = tariff_of(GUIDE, "llama-v3p3-70b-instruct")
 FLEET = Fleet("h100", Price(5.0, 5.0), gpus_per_replica=2)
 DAY = np.array([0.4, 0.4, 0.6, 1.2, 1.8, 1.6])
 PER_REQ = 1200 * 3600  # tokens/h of one request/s
@@ -192,6 +193,19 @@ def test_a_capacity_without_a_lower_end_proves_nothing() -> None:
     absent = Estimate("max_goodput", "rate", "req/s", None, reason="not even 1 req/s")
     with pytest.raises(ValueError, match="no capacity: not even 1 req/s"):
         Question(MIX, TARIFF, FLEET, Capacity(absent))
+
+
+@pytest.mark.parametrize(
+    ("row", "price", "message"),
+    [
+        ("whisper-v3", 5.0, "row whisper-v3 asks nothing for these requests"),
+        ("deepseek-v3", 0.0, "h100 costs nothing"),
+    ],
+)
+def test_what_costs_nothing_cannot_be_compared(row: str, price: float, message: str) -> None:
+    tariff, fleet = tariff_of(GUIDE, row), replace(FLEET, price=Price(price, price))
+    with pytest.raises(ValueError, match=message):
+        Question(MIX, tariff, fleet, Capacity(capacity(20)))
 
 
 def test_the_slider_says_what_new_prices_would() -> None:
