@@ -77,6 +77,10 @@ def some_requests(compiler: GrammarCompiler) -> list[Request]:
         params = replace(params, logit_bias=tuple((space, -100.0) for space in (9, 10, 13, 32)))
         if i % 3 == 0:
             params = replace(params, repetition_penalty=1.1, top_p=0.9, logprobs=1)
+        if i % 4 == 1:  # the end is withheld while the grammar leaves a choice
+            params = replace(params, min_tokens=60, stop_token_ids=(ord('"'),))
+        elif i % 4 == 2:
+            params = replace(params, ignore_eos=True)
         source = Lark(f"start: answer\nanswer: %json {json.dumps(SCHEMA)}\n")
         grammar = compiler.submit(source) if i % 5 else None
         params = params if grammar else replace(params, max_tokens=40)
