@@ -57,6 +57,7 @@ def stages() -> list[Stage]:
         Stage("decode-1b", 30, lambda ctx: decode.run(ctx, "llama-1b")),
         Stage("decode-8b-fp8", 30, lambda ctx: decode.run(ctx, "llama-8b", "fp8")),
         Stage("prefill-1b", 30, lambda ctx: prefill.run(ctx, "llama-1b")),
+        Stage("correctness-wide", 60, correctness.run_wide),
         Stage("speculation-1b", 30, lambda ctx: speculation.run(ctx, "llama-1b")),
     ]
 

@@ -42,8 +42,8 @@ def cases() -> list[Case]:
     ints = {"cu_q": "*i64", "seq_lens": "*i64", "rows": "*i64", "table": "*i32"}
     half = dict.fromkeys(("q", "cache", "out"), "*bf16")
     parts = {"parts": "*fp32", "lse": "*fp32"}
-    split = {**EIGHT_B, "BLOCK_M": 16, "SPLITS": 4, "UNIFORM_Q": 1}
-    whole = {**EIGHT_B, "BLOCK_M": 128, "SPLITS": 1, "UNIFORM_Q": 0}
+    split = {**EIGHT_B, "BLOCK_M": 16, "IS_SPLIT": True, "IS_UNIFORM": True, "uniform_q": 1}
+    whole = {**EIGHT_B, "BLOCK_M": 128, "IS_SPLIT": False, "IS_UNIFORM": False}
     qkv = ("heads", "cache", "q_norm", "k_norm")
     return [
         Case("decode", attention._paged_attention, {**half, **parts, **ints}, split),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,10 +25,22 @@ from engine_under_test.request import SamplingParams
 from engine_under_test.server.build import SHIPPED
 
 Heads = tuple[int, int, int]
+Case = tuple[Heads, torch.dtype, int, int]
+Check = tuple[str, Callable[[], float]]
 
 
 def run(ctx: Context) -> None:
-    for name, check in _checks(ctx):
+    """The shapes that the other stages run."""
+    _run(ctx, [*_attention_checks(ctx, _few(ctx)), *_checks(ctx)])
+
+
+def run_wide(ctx: Context) -> None:
+    """Attention over the whole grid: each variant compiles for seconds, so it comes last."""
+    _run(ctx, _attention_checks(ctx, _many(ctx)))
+
+
+def _run(ctx: Context, checks: Iterable[Check]) -> None:
+    for name, check in checks:
         if not ctx.is_due(name, 3):
             continue
         try:
@@ -39,23 +52,40 @@ def run(ctx: Context) -> None:
         ctx.put(name, ok=error <= 1.0, error=error)
 
 
-def _checks(ctx: Context) -> Iterator[tuple[str, Callable[[], float]]]:
+def _few(ctx: Context) -> list[Case]:
+    """(heads, dtype, tokens a sequence, block size); 0 tokens: chunks and prompts mixed."""
+    if ctx.is_toy:
+        return [((4, 2, 16), torch.float32, q, 4) for q in (1, 4)]
+    half, eight, one = torch.bfloat16, (32, 8, 128), (32, 8, 64)
+    found: list[Case] = [(eight, half, q, 16) for q in (1, 4, 0)]
+    found += [(one, half, q, 16) for q in (1, 0)]
+    return [*found, ((14, 2, 64), half, 8, 32), (eight, torch.float32, 1, 16)]
+
+
+def _many(ctx: Context) -> list[Case]:
+    if ctx.is_toy:
+        return [((6, 2, 24), torch.float32, 0, 5)]
+    heads = ((32, 8, 128), (32, 8, 64), (14, 2, 64), (8, 8, 128), (24, 3, 96))
+    dtypes = (torch.bfloat16, torch.float32)
+    return [*itertools.product(heads, dtypes, (1, 2, 4, 8, 0), (16, 32))]
+
+
+def _attention_checks(ctx: Context, cases: Iterable[Case]) -> Iterator[Check]:
+    for heads, dtype, q, block in cases:
+        name = f"attention {heads} {_name(dtype)} q={q or 'mixed'} block={block}"
+        yield name, partial(_attention, ctx, heads, dtype, q, block)
+
+
+def _checks(ctx: Context) -> Iterator[Check]:
     """Each returns its error in units of what is tolerated."""
-    is_toy = ctx.is_toy
-    heads: list[Heads] = [(4, 2, 16)] if is_toy else [(32, 8, 128), (32, 8, 64), (14, 2, 64)]
     dtypes = [torch.float32] if ctx.device.type == "cpu" else [torch.bfloat16, torch.float32]
-    queries = (1, 4) if is_toy else (1, 2, 4, 8, 0)  # 0: chunks and prompts of mixed lengths
-    blocks = (4,) if is_toy else (16, 32)
-    for shape, dtype, q, block in itertools.product(heads, dtypes, queries, blocks):
-        name = f"attention {shape} {_name(dtype)} q={q or 'mixed'} block={block}"
-        yield name, lambda a=shape, b=dtype, c=q, d=block: _attention(ctx, a, b, c, d)
     for dtype in dtypes:
-        yield f"norm, activation {_name(dtype)}", lambda t=dtype: _pointwise(ctx, t)
-        yield f"rotation and write {_name(dtype)}", lambda t=dtype: _rotation(ctx, t)
-        yield f"fp8 product {_name(dtype)}", lambda t=dtype: _fp8(ctx, t)
-    yield "draw", lambda: _draw(ctx)
-    yield "engine: tokens of the CPU's SDPA backend", lambda: _engine(ctx)
-    yield "engine: graphs and overlap on equal off", lambda: _modes(ctx)
+        yield f"norm, activation {_name(dtype)}", partial(_pointwise, ctx, dtype)
+        yield f"rotation and write {_name(dtype)}", partial(_rotation, ctx, dtype)
+        yield f"fp8 product {_name(dtype)}", partial(_fp8, ctx, dtype)
+    yield "draw", partial(_draw, ctx)
+    yield "engine: tokens of the CPU's SDPA backend", partial(_engine, ctx)
+    yield "engine: graphs and overlap on equal off", partial(_modes, ctx)
 
 
 def _name(dtype: torch.dtype) -> str:

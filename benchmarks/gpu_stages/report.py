@@ -102,7 +102,7 @@ def _ttft(points: Points) -> Bar:
 
 
 def _correct(points: Points) -> Bar:
-    checks = points.get("correctness", ())
+    checks = [*points.get("correctness", ()), *points.get("correctness-wide", ())]
     failed = [p["key"] for p in checks if not p["ok"]]
     seen = f"{len(checks) - len(failed)} of {len(checks)}"
     if failed:

@@ -7,13 +7,15 @@ use a 2-D grid (query tiles, key-value heads). Decodes and verifications of draf
 long contexts: their grid has a third dimension, parts of the context, and a second kernel merges
 the parts by their log-sum-exp (flash-decoding; Dao et al. 2023).
 
+float32 products run as three of tf32, which loses nothing that matters and compiles in seconds.
+
 The grid of a captured graph is frozen, so the number of parts depends on the batch alone and parts
 without work leave early.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -43,19 +45,21 @@ def _sequence_of(cu_q, tile, num_seqs, BLOCK_Q: tl.constexpr):
 
 @triton.jit
 def _paged_attention(
-    q, cache, out, parts, lse, cu_q, seq_lens, rows, table, num_seqs, stride_q, stride_table,
+    q, cache, out, parts, lse, cu_q, seq_lens, rows, table, num_seqs, uniform_q, num_splits,
+    stride_q, stride_table,
     SCALE: tl.constexpr, H: tl.constexpr, KVH: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr,
-    BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, TILE: tl.constexpr, SPLITS: tl.constexpr,
-    UNIFORM_Q: tl.constexpr, SUM: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr, BLOCK_M: tl.constexpr, TILE: tl.constexpr, IS_SPLIT: tl.constexpr,
+    IS_UNIFORM: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     GROUP: tl.constexpr = H // KVH
     BLOCK_Q: tl.constexpr = BLOCK_M // GROUP
     tile, kv_head, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    if UNIFORM_Q > 0:
-        tiles_a_seq: tl.constexpr = (UNIFORM_Q + BLOCK_Q - 1) // BLOCK_Q
+    if IS_UNIFORM:
+        tiles_a_seq = tl.cdiv(uniform_q, BLOCK_Q)
         seq = tile // tiles_a_seq
         first = (tile % tiles_a_seq) * BLOCK_Q
-        start, num_q = seq * UNIFORM_Q, UNIFORM_Q
+        start = seq * uniform_q
+        num_q = uniform_q
     else:
         seq = _sequence_of(cu_q, tile, num_seqs, BLOCK_Q)
         start = tl.load(cu_q + seq)
@@ -79,11 +83,11 @@ def _paged_attention(
     # Everything up to the tile's last token is walked over; rows before it mask what is theirs not.
     num_seen = num_before + tl.minimum(first + BLOCK_Q, num_q)
     num_tiles = tl.cdiv(num_seen, TILE)
-    tiles_a_split = tl.cdiv(num_tiles, SPLITS)
+    tiles_a_split = tl.cdiv(num_tiles, num_splits)
     begin = split * tiles_a_split
     end = tl.minimum(begin + tiles_a_split, num_tiles)
-    if SPLITS > 1:
-        lse_place = lse + (place * H + head) * SPLITS + split
+    if IS_SPLIT:
+        lse_place = lse + (place * H + head) * num_splits + split
         if begin >= end:
             tl.store(lse_place, tl.full([BLOCK_M], -float("inf"), SUM), mask=is_row)
             return
@@ -100,7 +104,7 @@ def _paged_attention(
         kv_mask = is_seen[:, None] & is_dim[None, :]
         k = tl.load(entry, mask=kv_mask, other=0.0)
         v = tl.load(entry + KVH * D, mask=kv_mask, other=0.0)
-        score = tl.dot(query, tl.trans(k), input_precision="ieee") * SCALE
+        score = tl.dot(query, tl.trans(k), input_precision="tf32x3") * SCALE
         is_due = is_row[:, None] & (n[None, :] <= position[:, None])
         score = tl.where(is_due, score, -float("inf"))
         new_highest = tl.maximum(highest, tl.max(score, axis=1))
@@ -109,15 +113,15 @@ def _paged_attention(
         decay = tl.exp2(highest - shift)
         total = total * decay + tl.sum(weight, axis=1)
         mixed = mixed * decay[:, None]
-        mixed += tl.dot(weight.to(v.dtype), v, input_precision="ieee")
+        mixed += tl.dot(weight.to(v.dtype), v, input_precision="tf32x3")
         highest = new_highest
     # A part may hold nothing for a row: the rows of a tile end at different positions.
     result = mixed / tl.where(total == 0.0, 1.0, total)[:, None]
-    if SPLITS > 1:
+    if IS_SPLIT:
         empty = total == 0.0
         log_total = tl.log2(tl.where(empty, 1.0, total))
         tl.store(lse_place, tl.where(empty, -float("inf"), highest + log_total), mask=is_row)
-        part_place = ((place * H + head) * SPLITS + split) * D
+        part_place = ((place * H + head) * num_splits + split) * D
         tl.store(parts + part_place[:, None] + dims[None, :], result, mask=q_mask)
     else:
         out_place = (place * H + head) * D
@@ -201,6 +205,9 @@ def paged_attention(
     assert all(t.is_contiguous() for t in (cache, cu_q, seq_lens, rows, out))
     _, num_heads, d = q.shape
     kvh = cache.shape[1] // 2
+    if q.dtype == torch.float32:  # for checks: small programs, whose tiles fit in shared memory
+        block_m = min(plan.block_m, max(32, _at_least_16(num_heads // kvh)))
+        plan = replace(plan, block_m=block_m, num_warps=4, num_stages=1)
     group, d_pad = num_heads // kvh, max(16, triton.next_power_of_2(d))
     block_q = plan.block_m // group
     if plan.uniform_q:
@@ -216,8 +223,9 @@ def paged_attention(
         parts = lse = out
     _paged_attention[(num_tiles, kvh, splits)](
         q, cache, out, parts, lse, cu_q, seq_lens, rows, table, plan.num_seqs,
-        q.stride(0), table.stride(0), LOG2_E / d**0.5, num_heads, kvh, d, d_pad, block_size,
-        plan.block_m, plan.tile, splits, plan.uniform_q, sum_type(q.dtype),
+        plan.uniform_q, splits, q.stride(0), table.stride(0), LOG2_E / d**0.5, num_heads, kvh, d,
+        d_pad, block_size, plan.block_m, plan.tile, splits > 1, plan.uniform_q > 0,
+        sum_type(q.dtype),
         num_warps=plan.num_warps, num_stages=plan.num_stages,
     )  # fmt: skip
     if splits > 1:

@@ -39,7 +39,7 @@ def _fp8_linear(
             mask=is_n[:, None] & is_k[None, :],
             other=0.0,
         )
-        total += tl.dot(rows, tl.trans(columns.to(rows.dtype)), input_precision="ieee")
+        total += tl.dot(rows, tl.trans(columns.to(rows.dtype)), input_precision="tf32x3")
     scale = tl.load(scales + n, mask=is_n, other=0.0).to(SUM)
     place = out + m.to(tl.int64)[:, None] * num_out + n[None, :]
     result = (total * scale[None, :]).to(out.dtype.element_ty)
