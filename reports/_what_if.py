@@ -21,6 +21,7 @@ from reports._text import amount
 from reports.view import Input, WhatIf
 
 MOST_DRAWN = 4
+MOST_RATES = 60  # of all scopes together
 _STANDS = {"holds": "h", "misses": "m", "open": "o"}
 
 
@@ -83,10 +84,13 @@ def what_if_data(found: Sequence[Ladder]) -> dict[str, Any]:
 
 
 def _named_grids(found: Sequence[Ladder]) -> list[tuple[str, ScopeGrid]]:
-    """Each ladder and class, the first ladder's whole traffic in front."""
-    rows = []
+    """Each ladder and class, the first ladder's whole traffic in front; as many as keep the
+    embedded data small, about 4 KB a rate."""
+    rows: list[tuple[str, ScopeGrid]] = []
     for ladder in found:
         for grid in ladder.grids:
+            if rows and sum(len(g.rates) for _, g in rows) + len(grid.rates) > MOST_RATES:
+                return rows
             parts = [ladder.name, "" if grid.scope == "all" else grid.scope]
             rows.append((", ".join(p for p in parts if p) or "all requests", grid))
     return rows
@@ -129,7 +133,8 @@ def _rate_what_if(capacity: Capacity) -> WhatIf:
         (Input("rate", "requests/s in all", rate), Input("spare", "spare replicas", SPARE)),
         answer,
         "Replicas = rate / lower end of the sustained rate under the limits above, rounded up, and"
-        " the spare ones. It takes the load as spread evenly; bursts and routing are the twin's.",
+        " the spare ones. It takes the load as spread evenly; harness plan replicas simulates"
+        " bursts and routing.",
     )  # fmt: skip
 
 

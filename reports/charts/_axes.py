@@ -106,7 +106,7 @@ def _apart(ticks: tuple[float, ...], low: float, high: float, *, is_log: bool) -
     )  # fmt: skip
     kept: list[float] = []
     for tick in sorted(set(ticks), reverse=True):
-        if not kept or at(kept[-1]) - at(tick) > 0.055:
+        if not kept or at(kept[-1]) - at(tick) > 0.07:
             kept.append(tick)
     return kept[::-1]
 
