@@ -119,7 +119,7 @@ def _headroom(part: Part) -> Chart | None:
     limits = (Limit(limit_s * 1e3, f"TTFT limit {format_seconds(limit_s)}"),) if limit_s else ()
     first = next((row for row in rows if row["good_ratio"] < asked), None)
     told = (
-        f"good requests fall below {asked:.4g} of 1 between"
+        f"good requests fall below {asked * 100:.4g}% between"
         f" {_before(rows, first) * 100:.0f}% and {first['load_ratio'] * 100:.0f}% of the sustained"
         " rate" if first else "every load shown keeps the share asked for"
     )  # fmt: skip

@@ -189,9 +189,8 @@ def _text(part: dict[str, Any], asked: Asked, paths: list[Path]) -> str:
 
     fit, mix, source = asked.calibration.fit, part["mix"], part["forecast"]
     held = fit.held_out
-    glue = "" if part["detail"].startswith(":") else " "
     lines = [
-        f"{part['answer']}{glue}{part['detail']}", "",
+        f"{part['answer']} {part['detail']}", "",
         f"traffic     {mix['name']}: {mix['mean_in_tok']:.0f} tokens in, {mix['mean_out_tok']:.0f}"
         f" out on average; {source['name']}, mean {part.get('mean_req_per_s', 0):.3g} req/s",
         f"calibrated  on {fit.num_decode} batches and {fit.num_prefill} lengths of prompts; points"

@@ -39,7 +39,7 @@ def headline_of(
     e, fixed = capacity.estimate, plan.fixed
     peak = significant(plan.peak_req_per_s)
     parts = [
-        f": {fixed.at_lower_bound} at the lower bound, {spare} spare. One replica sustains"
+        f"({fixed.at_lower_bound} at the lower bound, {spare} spare). One replica sustains"
         f" {rate_text(capacity)} with {_percent(objective.attainment)} of requests good {rule}."
     ]
     if capacity.breaks_first:
