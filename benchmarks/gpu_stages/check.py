@@ -21,7 +21,7 @@ NEEDED = {
     "serve": {
         "starlette": "starlette", "anyio": "anyio", "uvicorn": "uvicorn", "h11": "h11",
         "httptools": "httptools", "uvloop": "uvloop", "multipart": "python-multipart",
-        "PIL": "pillow", "locust": "locust", "locust_cloud": "locust-cloud", "gevent": "gevent",
+        "PIL": "pillow", "locust": "locust", "gevent": "gevent",
         "greenlet": "greenlet", "zope.event": "zope-event", "zope.interface": "zope-interface",
         "geventhttpclient": "geventhttpclient", "flask": "flask", "flask_cors": "flask-cors",
         "flask_login": "flask-login", "werkzeug": "werkzeug", "blinker": "blinker",
@@ -29,7 +29,7 @@ NEEDED = {
         "brotli": "brotli", "certifi": "certifi", "requests": "requests", "socketio":
         "python-socketio", "engineio": "python-engineio", "simple_websocket": "simple-websocket",
         "wsproto": "wsproto", "bidict": "bidict", "websocket": "websocket-client",
-        "platformdirs": "platformdirs", "click": "click", "rich": "rich", "scipy": "scipy",
+        "click": "click", "rich": "rich", "scipy": "scipy",
         "pyarrow": "pyarrow", "numba": "numba", "matplotlib": "matplotlib", "msgpack": "msgpack",
         "ruamel.yaml": "ruamel.yaml", "jsonschema": "jsonschema", "referencing": "referencing",
         "jsonschema_specifications": "jsonschema-specifications", "rpds": "rpds-py",
