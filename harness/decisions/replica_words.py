@@ -12,9 +12,12 @@ from harness.units import significant
 def verdict_of(
     capacity: TwinCapacity, plan: ReplicaPlan | None, objective: Objective
 ) -> tuple[Outcome, str]:
-    """pass: sized inside the swept region, and the simulated day keeps the share asked for."""
+    """pass: sized inside the swept region, from a fit that meets the points it has not seen, and
+    the simulated day keeps the share asked for."""
     if plan is None:
         return Outcome.FAIL, capacity.estimate.reason
+    if capacity.doubt:
+        return Outcome.INCONCLUSIVE, f"{capacity.doubt}. Calibrate again with the target left alone"
     if capacity.extrapolated:
         return Outcome.INCONCLUSIVE, (
             f"extrapolated: the plan meets {'; '.join(capacity.extrapolated)}. Sweep that far"
@@ -53,7 +56,10 @@ def headline_of(
     if reason:
         parts.append(f"{reason[0].upper()}{reason[1:]}.")
     answer = f"The peak of {peak} req/s needs {fixed.replicas} replicas"
-    if outcome is Outcome.INCONCLUSIVE:
+    if capacity.doubt:
+        answer = f"TOO NOISY A CALIBRATION: the peak of {peak} req/s might need {fixed.replicas}"
+        answer += " replicas"
+    elif outcome is Outcome.INCONCLUSIVE:
         answer = f"EXTRAPOLATED: the peak of {peak} req/s would need {fixed.replicas} replicas"
     assert e.value is not None
     return Headline(answer, " ".join(parts), outcome.value)

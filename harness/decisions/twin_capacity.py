@@ -30,6 +30,7 @@ NUM_REQUESTS = 4_000  # of one simulation; the first tenth fills the empty serve
 WARMUP_SHARE = 0.1
 RESOLUTION = 1.003  # the search ends where the bracket is this narrow
 MOST_REQ_PER_S = 1e6
+MOST_HELD_OUT = 0.25  # median held-out error of a calibration that decides anything
 KV_FULL, GROWN = "the KV cache is full", "steps grow with the batch"
 
 
@@ -122,6 +123,7 @@ class TwinCapacity:
     extrapolated: tuple[str, ...]
     headroom: tuple[LoadPoint, ...]
     good_tok_per_req: float
+    doubt: str = ""  # of the calibration itself
 
     @property
     def low(self) -> float:
@@ -177,8 +179,16 @@ def twin_capacity(
     return TwinCapacity(
         estimate, tuple(draws), breaks_first(above, objective), beyond_sweep(at, fit.hull),
         headroom(fit, deployment, requests, objective, point),
-        float((mix.n_in + mix.n_out).mean()),
+        float((mix.n_in + mix.n_out).mean()), doubt_of(fit),
     )  # fmt: skip
+
+
+def doubt_of(fit: StepFit) -> str:
+    """Why nothing can be decided from a fit; empty where it can."""
+    missed = fit.held_out.median_ratio
+    if missed <= MOST_HELD_OUT:
+        return ""
+    return f"half of the swept points are missed by more than {missed:.0%} when left out of the fit"
 
 
 def at_rate(requests: Requests, rate: float) -> Requests:

@@ -102,7 +102,7 @@ def test_the_crossover_prices_what_the_plan_sustains(calibrated: Path) -> None:
     assert stored["replicas"]["hours"] == part["hours"]
     told = json.dumps(stored["crossover"])
     assert "the twin calibrated by this run" in told
-    if part["verdict"] == "inconclusive":  # a guess is priced, and never sure
+    if part["capacity"]["extrapolated"]:  # a guess is priced, and never sure
         assert ran.returncode == 3
 
 
@@ -124,8 +124,8 @@ def test_scaling_overrides_and_a_plan_beyond_the_sweep(calibrated: Path) -> None
         "--spare", "0",
     )  # fmt: skip
     assert part["verdict"] == "inconclusive"
-    assert part["answer"].startswith("EXTRAPOLATED")
-    assert "prompts of 3,000 tokens" in part["reason"]
+    assert part["answer"].startswith(("EXTRAPOLATED", "TOO NOISY"))
+    assert any("prompts of 3,000 tokens" in text for text in part["capacity"]["extrapolated"])
     tokens = part["mix"]["mean_in_tok"] + part["mix"]["mean_out_tok"]
     assert part["mean_req_per_s"] * tokens * 86400 == pytest.approx(31e6, rel=1e-6)
     assert part["deployment"]["kv_tokens"] == 40000

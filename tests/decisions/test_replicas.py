@@ -22,7 +22,7 @@ from harness.decisions.replicas import Fleet, ReplicaPlan, arrivals_of, plan_rep
 from harness.decisions.step_fit import HeldOut, StepFit
 from harness.decisions.swept_hull import SweptHull
 from harness.decisions.twin import Deployment
-from harness.decisions.twin_capacity import Mix, Objective, TwinCapacity
+from harness.decisions.twin_capacity import Mix, Objective, TwinCapacity, doubt_of
 from harness.estimate import Estimate, Outcome
 
 FLAT = Hinge(a0=0.1, b=0.1, a1=0.0, d=0.0, c=0.0, e=0.0, o=0.0, loss=0.0, corner=1)
@@ -134,6 +134,15 @@ def test_what_leaves_the_sweep_is_never_a_pass() -> None:
     assert "9 sequences at once" in line.detail
     none = headline_of(capacity(), None, OBJECTIVE, 1)
     assert (none.outcome, none.answer) == ("fail", "No number of replicas keeps this SLO")
+
+
+def test_a_calibration_that_misses_its_own_points_decides_nothing() -> None:
+    noisy = replace(FIT, held_out=HeldOut(20, 0.5, 0.9, 2.0))
+    assert doubt_of(FIT) == ""
+    line = headline_of(replace(capacity(), doubt=doubt_of(noisy)), plan(), OBJECTIVE, 1)
+    assert line.outcome == "inconclusive"
+    assert line.answer.startswith("TOO NOISY A CALIBRATION")
+    assert "missed by more than 50%" in line.detail
 
 
 @pytest.mark.parametrize("is_possible", [True, False])
