@@ -65,13 +65,14 @@ def _renamed(text: str, name: str) -> str:
 
 
 def _show_library(voice: Voice) -> int:
-    from harness.scenario import load_resolved
     from harness.scenario._files import library_folder, library_names
+    from harness.scenario._tree import parse_yaml, read_text
 
     rows = []
     for known in library_names():
-        document = load_resolved(library_folder() / f"{known}.yaml").document
-        rows.append({"name": known, "description": document.description})
+        # as it is written: what a run would still fill in (a URL, a preset) is no matter of a list
+        text, _ = read_text(library_folder() / f"{known}.yaml")
+        rows.append({"name": known, "description": str(parse_yaml(text).data["description"])})
     width = max(len(row["name"]) for row in rows)
     lines = [f"{row['name']:<{width}}  {row['description']}" for row in rows]
     voice.result("\n".join(lines), {"scenarios": rows})
