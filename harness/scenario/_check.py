@@ -120,7 +120,7 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
     if isinstance(sweep, dict) and isinstance(targets, dict):
         names = sweep.get("targets")
         for index, name in enumerate(names if isinstance(names, list) else ()):
-            if name not in targets:
+            if isinstance(name, str) and name not in targets:
                 legal = ", ".join(targets)
                 yield Wrong(("sweep", "targets", index), f"no target '{name}'; there are {legal}")
     stop = data.get("stop")
@@ -142,7 +142,8 @@ def _cost_targets(cost: dict[str, Any], targets: dict[str, Any]) -> Iterator[Wro
     named: dict[str, Any] = {}
     for side in ("serverless", "on_demand"):
         block = cost.get(side)
-        named[side] = block.get("target") if isinstance(block, dict) else None
+        found = block.get("target") if isinstance(block, dict) else None
+        named[side] = found if isinstance(found, str) else None  # other kinds are told by the model
         if named[side] is not None and named[side] not in targets:
             yield Wrong(("cost", side, "target"), f"no target '{named[side]}'; there are {legal}")
     if named["serverless"] is not None and named["serverless"] == named["on_demand"]:
