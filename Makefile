@@ -3,7 +3,7 @@
 #              FAULT= (the same engine twice): exit 0.  BLOCKS=2 (too few to tell): exit 3
 #              FAULT=scenarios/faults/{errors,cut-streams,short-answers}.json: exit 1
 # make demo-plan  calibrate the capacity twin on the demo's engine, then plan a day of traffic in
-#              replicas and in money (7 min); MEAN= requests/s of that day
+#              replicas and in money (5 min); MEAN= requests/s of that day
 # make test    set everything up, pass every check and test (what CI runs)
 # make check   the static checks alone: ruff, mypy, import contracts
 # make test-real  install llama.cpp's server and a real model (optional, 130 MB), measure them

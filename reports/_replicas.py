@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.estimate import Outcome
 from harness.units import format_seconds, significant
 from reports.view import (
     Align,
@@ -47,6 +48,11 @@ def replica_sentence(part: Part | None) -> tuple[Sentence, ...]:
     if part is None:
         return ()
     return (Sentence(part["answer"], part["detail"], part["verdict"]),)
+
+
+def planned_outcome(part: Part | None) -> tuple[Outcome, ...]:
+    """What the plan came to; nothing where nothing was planned."""
+    return () if part is None else (Outcome(part["verdict"]),)
 
 
 def replicas_section(part: Part | None) -> Section | None:

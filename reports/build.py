@@ -17,7 +17,7 @@ from harness.decisions import Headline
 from harness.decisions.cost_answer import CostAnswer
 from harness.decisions.point_cost import PointCost
 from harness.decisions.uptime_facts import uptime_facts
-from harness.estimate import Outcome, Verdict
+from harness.estimate import Outcome, Verdict, overall
 from harness.notices import Notice
 from harness.units import format_seconds
 from reports import _charts as charts
@@ -28,7 +28,7 @@ from reports import _tables as tables
 from reports._capacity import capacity_section
 from reports._cost import cost_section, cost_sentences, price_data
 from reports._next import next_step
-from reports._replicas import replica_sentence, replicas_section
+from reports._replicas import planned_outcome, replica_sentence, replicas_section
 from reports._text import listed, name_of
 from reports._uptime import cold_table, errors_chart, uptime_blocks, uptime_figures
 from reports._what_if import Ladder, drawn_points, ladders_of, standings_of, what_if_data
@@ -86,7 +86,8 @@ def build_view(
         run_id=facts.run_id,
         description=facts.description,
         facts=header_of(facts, summaries),
-        outcome=outcome.value,
+        # the badge answers for all of the page; exit codes and `data` stay those of the run's rules
+        outcome=overall([outcome, *planned_outcome(facts.replicas)]).value,
         status=facts.status,
         sentences=(
             *replica_sentence(facts.replicas),

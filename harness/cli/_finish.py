@@ -24,7 +24,7 @@ from harness.cli._options import Voice, drop_stdout, echo
 from harness.cli._plan_file import read_plan
 from harness.errors import UsageError
 from harness.notices import Notice
-from harness.records import PointRecords, Run, write_bytes
+from harness.records import PointRecords, Run, RunDirectory, write_bytes
 from harness.scenario import Scenario
 from harness.scenario.providers import told_model
 from reports.view import Row, Table, View
@@ -140,6 +140,16 @@ def write_reports(run: Run, view: View, judgement: Judgement, formats: Sequence[
         path = run.path / FILES[name]
         write_bytes(path, render(view, name).encode())
         written.append(path)
+    return written
+
+
+def render_again(run: Run, document: Scenario, judgement: Judgement) -> list[Path]:
+    """The reports of a stored run in its own formats, with what was planned from it since; the
+    manifest's digests follow."""
+    view = make_view(run, document, judgement, ())
+    written = write_reports(run, view, judgement, document.output.reports)
+    if run.manifest.status != "running":  # else its writer may be at work on the manifest
+        RunDirectory.open(run.path).refresh()
     return written
 
 

@@ -129,11 +129,9 @@ def _solve(
     paths = keep_answer(run, found)
     if not has_report:
         return found, paths
-    from harness.cli import _finish  # pictures take a second to import
+    from harness.cli._finish import render_again  # pictures take a second to import
 
-    view = _finish.make_view(run, document, judgement, ())
-    paths += _finish.write_reports(run, view, judgement, document.output.reports)
-    return found, paths
+    return found, [*paths, *render_again(run, document, judgement)]
 
 
 def _write_csv(path: Path, text: str) -> None:

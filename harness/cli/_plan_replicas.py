@@ -89,7 +89,7 @@ def command(
     scaled = scale(found, float((asked.mix.n_in + asked.mix.n_out).mean()))
     part = _plan(asked, scaled, fleet, seed)
     paths = _keep(opened, part)
-    paths += _render_again(opened, document, voice)
+    paths += _render_again(opened, document)
     voice.result(_text(part, asked, paths), {"run": opened.manifest.run_id, **part})
     codes = {"pass": ExitCode.OK, "fail": ExitCode.FAILED}
     return int(codes.get(part["verdict"], ExitCode.INCONCLUSIVE))
@@ -167,19 +167,15 @@ def _keep(run: Run, part: dict[str, Any]) -> list[Path]:
     return [keep_part(run, "replicas", part), table]
 
 
-def _render_again(run: Run, document: Scenario, voice: Voice) -> list[Path]:
-    """The run's report with the plan in it, where it has one."""
-    from harness.cli import _finish
+def _render_again(run: Run, document: Scenario) -> list[Path]:
+    """The run's reports with the plan in them, where it has any; the page to open."""
+    from harness.cli._finish import render_again
     from harness.cli._judge import judge
-    from harness.records import RunDirectory
     from harness.scenario import expand
 
     if not (run.path / "report.html").exists() or run.manifest.status == "running":
         return []
-    judgement = judge(run, expand(document))
-    view = _finish.make_view(run, document, judgement, ())
-    written = _finish.write_reports(run, view, judgement, ["html"])
-    RunDirectory.open(run.path).refresh()
+    written = render_again(run, document, judge(run, expand(document)))
     return [path for path in written if path.suffix == ".html"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -72,6 +73,10 @@ def test_the_answer_its_files_and_its_report(measured) -> None:  # type: ignore[
     assert "On-demand never becomes cheaper at this SLO:" in page
     rows = list(csv.DictReader(io.StringIO((measured.latest / "crossover.csv").read_text("utf-8"))))
     assert len(rows) == 60
+    files = json.loads((measured.latest / "manifest.json").read_text("utf-8"))["files"]
+    for name in ("plan.json", "crossover.csv", "summary.json", "report.html"):
+        digest = hashlib.sha256((measured.latest / name).read_bytes()).hexdigest()
+        assert files[name]["sha256"] == digest, name  # written anew, digested anew
     assert all(r["cheaper"] == "serverless" for r in rows if float(r["mtok_per_day"]) < 1000)
 
 

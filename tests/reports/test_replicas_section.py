@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports._replicas import replica_sentence, replicas_section
+from harness.estimate import Outcome
+from reports._replicas import planned_outcome, replica_sentence, replicas_section
 from reports.view import Chart, Table
 
 
@@ -86,6 +87,8 @@ def test_a_guess_leads_with_its_reason_and_no_plan_has_no_section() -> None:
     texts = [c.text for row in blocks(beyond)["replica-ground"].rows for c in row.cells]
     assert "prompts of 9,000 tokens, 4,000 were swept" in texts
     assert replica_sentence(beyond)[0].outcome == "inconclusive"
+    assert planned_outcome(beyond) == (Outcome.INCONCLUSIVE,)  # the badge of the page says so too
+    assert planned_outcome(None) == ()
     assert replicas_section(None) is None
     assert replica_sentence(None) == ()
 
