@@ -1,7 +1,7 @@
 """The demo in small: the reference engine with its tiny model, driven, recorded and reported.
 
-Lengths are asked with the model's own tokenizer, so asked and served counts must be equal, request
-by request. Only counts are asserted: how fast the machine is, is not the test's business.
+The engine's own tokenizer is found by itself, so asked and served counts must be equal, request by
+request. Only counts are asserted: how fast the machine is, is not the test's business.
 """
 
 from __future__ import annotations
@@ -17,30 +17,28 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOKENIZER = ROOT / "engine_under_test/weights/tiny/tokenizer.json"
 
-SCENARIO = f"""
+SCENARIO = """
 schema: harness/v1
 name: engine
 targets:
-  main: {{kind: reference, model: tiny}}
-tokens: {{kind: tokenizer, file: "{TOKENIZER}"}}
+  main: {kind: reference, model: tiny}
 traffic:
   - name: short
     weight: 3
     workload:
       kind: chat
-      input_tokens: {{kind: uniform, min: 60, max: 200}}
-      output_tokens: {{kind: uniform, min: 4, max: 12}}
+      input_tokens: {kind: uniform, min: 60, max: 200}
+      output_tokens: {kind: uniform, min: 4, max: 12}
   - name: raw
     api: completions
     workload:
       kind: chat
-      input_tokens: {{kind: fixed, value: 90}}
-      output_tokens: {{kind: fixed, value: 6}}
-load: {{kind: closed, concurrency: 3, warmup: 1s, requests: 24, cooldown: 2s, drain: 20s}}
-slo: {{error_rate: {{max: 50%}}}}
-validity: {{max_send_lag: {{p99: 60s}}, max_client_cpu: 100%}}
+      input_tokens: {kind: fixed, value: 90}
+      output_tokens: {kind: fixed, value: 6}
+load: {kind: closed, concurrency: 3, warmup: 1s, requests: 24, cooldown: 2s, drain: 20s}
+slo: {error_rate: {max: 50%}}
+validity: {max_send_lag: {p99: 60s}, max_client_cpu: 100%}
 """
 
 

@@ -128,6 +128,17 @@ def start_reference(model: str, flags: Mapping[str, Any], port: int = 0) -> Chil
     return Child(command, "the reference engine")
 
 
+def tokenizer_of(model: str) -> Path | None:
+    """The tokenizer.json that the engine serves `model` with; None where it lies in no folder here
+    (a shape, a GGUF file)."""
+    engine = importlib.util.find_spec("engine_under_test")
+    shipped = Path(engine.origin).parent / "weights" if engine and engine.origin else None
+    for folder in ([shipped / model] if shipped else []) + [Path(model)]:  # as the engine looks
+        if (path := folder / "tokenizer.json").is_file():
+            return path
+    return None
+
+
 def start_scripted(script: Mapping[str, Any] | Path, port: int = 0) -> Child:
     """The endpoint with known timings. script: a document, or a file that holds one."""
     text = str(script) if isinstance(script, Path) else json.dumps(script)

@@ -8,23 +8,32 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.cli._children import Child, start_reference, start_scripted
+from harness.cli._children import Child, start_reference, start_scripted, tokenizer_of
 from harness.cli._options import Voice
 from harness.errors import TargetError, UsageError
 from harness.load import TargetFacts, calibrate, probe_target
 from harness.scenario import Materials, Point
 from harness.scenario.document import (
+    CalibratedTokens,
     EnvValue,
     OpenAITarget,
     ReferenceTarget,
     Scenario,
     Target,
+    TokenizerTokens,
+    Tokens,
 )
 from harness.scenario.providers import told_model
 from harness.traffic import TokenPlan
+
+_HOW = {
+    "tokenizer": "counted by its tokenizer",
+    "calibrated": "calibrated by its usage",
+    "estimated": "estimated from characters",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,8 @@ def open_endpoint(
     try:
         facts = probe_target(base_url, model, key, headers, target.timeout, api)
         plan = plan or calibrate(
-            base_url, key, headers, target.timeout, facts, document.tokens, materials
+            base_url, key, headers, target.timeout, facts,
+            *_counted(target, document.tokens, materials),
         )  # fmt: skip
     except TargetError as error:
         if child and not child.is_alive:
@@ -127,7 +137,7 @@ def open_endpoint(
         raise
     voice.say(
         f"target {name}: {told_model(target, facts.model)} at {base_url}, round trip"
-        f" {facts.rtt_ns / 1e6:.2f} ms, lengths {plan.kind}"
+        f" {facts.rtt_ns / 1e6:.2f} ms, lengths {_HOW[plan.kind]}"
     )
     return Endpoint(name, base_url, key_env, facts, plan, child)
 
@@ -140,6 +150,17 @@ def _start(target: Target, stack: ExitStack, voice: Voice) -> Child | None:
         return stack.enter_context(start_reference(target.model, target.flags))
     script = target.script if isinstance(target.script, Mapping) else {}
     return stack.enter_context(start_scripted(script))
+
+
+def _counted(target: Target, tokens: Tokens, materials: Materials) -> tuple[Tokens, Materials]:
+    """Nothing needs calibration where the tokenizer of our own engine can count."""
+    if not (isinstance(target, ReferenceTarget) and isinstance(tokens, CalibratedTokens)):
+        return tokens, materials
+    file = tokenizer_of(target.model)
+    if file is None:
+        return tokens, materials
+    own = TokenizerTokens(kind="tokenizer", file=str(file))
+    return own, replace(materials, tokenizer_json=file.read_bytes())
 
 
 def _url(target: Target) -> str:

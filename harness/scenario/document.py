@@ -112,6 +112,8 @@ Target = Annotated[OpenAITarget | ReferenceTarget | ScriptedTarget, Field(discri
 
 
 class CalibratedTokens(Document):
+    """By two probes; on the reference engine by its own tokenizer, which needs none."""
+
     kind: Literal["calibrated"] = "calibrated"
 
 
