@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports._failures import Failures
 from reports.build import RunFacts, build_view
 from reports.junit import render_junit
 from reports.markdown import render_markdown
 from reports.view import View
 
 __all__ = [
-    "RunFacts", "View", "build_gate_view", "build_view", "render_html", "render_junit",
-    "render_markdown",
+    "Failures", "RunFacts", "View", "build_calibration_view", "build_gate_view", "build_view",
+    "render_html", "render_junit", "render_markdown",
 ]  # fmt: skip
 
 
@@ -25,5 +26,12 @@ def render_html(view: View) -> str:
 def build_gate_view(*args: Any, **kwargs: Any) -> View:
     """As reports.gate_view.build_gate_view, whose statistics take a second to import."""
     from reports.gate_view import build_gate_view as build
+
+    return build(*args, **kwargs)
+
+
+def build_calibration_view(*args: Any, **kwargs: Any) -> View:
+    """As reports.calibration_view.build_calibration_view, whose fits take a second to import."""
+    from reports.calibration_view import build_calibration_view as build
 
     return build(*args, **kwargs)

@@ -199,33 +199,48 @@ def _hour_table(part: Part) -> Table | None:
     )  # fmt: skip
 
 
-def _ground(part: Part) -> Table:
-    """The parameters with their intervals, and everything else the plan assumes."""
-    calibration, rows = part["calibration"], []
-    for name, e in calibration["parameters"].items():
-        if e["value"]:
-            rows.append(Row((Cell(f"{_NAMES[name]} ({name})"), Cell(_parameter(e), e["value"]))))
-    held, mix, forecast = calibration["held_out"], part["mix"], part["forecast"]
+def law_rows(calibration: Part) -> list[Row]:
+    """The law's parameters with their intervals, its error, where it was measured."""
+    rows = [
+        Row((Cell(f"{_NAMES[name]} ({name})"), Cell(_parameter(e), e["value"])))
+        for name, e in calibration["parameters"].items()
+        if e["value"]
+    ]
+    held = calibration["held_out"]
     corners = ", ".join(f"{n:.0f} x {k:,.0f}" for n, k in calibration["swept"]["envelope"])
     told = [
         ("points held out of the fit", f"within {held['median_ratio']:.1%} (median),"
          f" {held['p90_ratio']:.0%} (nine of ten), {held['worst_ratio']:.0%} (worst)"),
         ("swept", f"sequences x context {corners}; prompts up to"
          f" {calibration['swept']['max_prompt_tok']:,} tokens"),
+    ]  # fmt: skip
+    return [*rows, *(Row((Cell(name), Cell(text))) for name, text in told)]
+
+
+def _ground(part: Part) -> Table:
+    """The parameters with their intervals, and everything else the plan assumes."""
+    calibration, mix, forecast = part["calibration"], part["mix"], part["forecast"]
+    told = [
         ("traffic", f"{mix['name']}: {mix['mean_in_tok']:.0f} tokens in,"
          f" {mix['mean_out_tok']:.0f} out on average, gaps of CV {mix['cv']:.3g}"),
         ("forecast", f"{forecast['name']}: {forecast['source']}"),
         *(("assumed, not told by the endpoint", text) for text in part["assumed"]),
         *(("outside what was swept", text) for text in part["capacity"]["extrapolated"]),
     ]  # fmt: skip
-    rows += [Row((Cell(name), Cell(text))) for name, text in told]
+    rows = [*law_rows(calibration), *(Row((Cell(name), Cell(text))) for name, text in told)]
     return Table(
         "replica-ground", "What the plan rests on", (("quantity", "left"), ("value", "left")),
-        tuple(rows),
+        tuple(rows), law_note(calibration),
+    )  # fmt: skip
+
+
+def law_note(calibration: Part) -> str:
+    """The law's formula."""
+    return (
         "A step takes max(a0, b + a1 n) + d D + c K + e sum p (x + p/2): n tokens in it, D decoding"
         " sequences with context K, chunks p of prompts after x earlier tokens. Intervals are 95%,"
-        f" of {calibration['num_draws']} bootstrap draws.",
-    )  # fmt: skip
+        f" of {calibration['num_draws']} bootstrap draws."
+    )
 
 
 _UNITS = {"s": (1e3, "ms"), "s/tok": (1e6, "us"), "s/seq": (1e6, "us"), "s/tok2": (1e9, "ns")}

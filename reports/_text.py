@@ -43,6 +43,7 @@ NAMES = {
     "wire_overhead": "wire overhead",
     "send_lag": "send lag",
     "receive_lag": "receive lag",
+    "step_error": "error of held-out steps",
 }
 
 # What a stranger cannot guess, in words that fit a note.

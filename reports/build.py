@@ -36,7 +36,7 @@ from reports.view import Block, Chart, Definitions, Group, Section, Sentence, Ta
 
 # Which chart answers first, where there is one: a sweep's, a probe's, a single load's.
 LEADS = (
-    "chart-replicas", "chart-goodput", "chart-uptime", "chart-nines-ttft",
+    "chart-replicas", "chart-steps", "chart-goodput", "chart-uptime", "chart-nines-ttft",
     "chart-nines-e2e_latency",
 )  # fmt: skip
 MOST_PICTURED = 24  # points; of more, the tables alone
@@ -80,7 +80,7 @@ def build_view(
         _method(summaries, facts.client_check), provenance_section(facts),
     ]  # fmt: skip
     money = cost_sentences(facts.costs, facts.crossover)
-    lead, sections = _lead([s for s in found if s is not None])
+    lead, sections = lead_of([s for s in found if s is not None])
     return View(
         title=facts.scenario,
         run_id=facts.run_id,
@@ -113,7 +113,7 @@ def commit_of(provenance: Mapping[str, Any]) -> str:
     return str(git.get("sha") or "") if isinstance(git, Mapping) else ""
 
 
-def _lead(sections: Sequence[Section]) -> tuple[Chart | None, tuple[Section, ...]]:
+def lead_of(sections: Sequence[Section]) -> tuple[Chart | None, tuple[Section, ...]]:
     """The chart that answers first, and the sections without it and without the empty ones."""
     by_id = {b.id: b for s in sections for b in s.blocks if isinstance(b, Chart)}
     lead = next((by_id[i] for i in LEADS if i in by_id), None)

@@ -213,6 +213,13 @@ GLOSSARY: dict[str, Entry] = {
         "s",
         f"successes among {_REQUESTS} whose server told its times",
     ),
+    "step_error": Entry(
+        "Error of held-out steps",
+        "Of a calibration: absolute difference between a step's time and what the law fitted to the"
+        " other points says, divided by the time.",
+        "ratio",
+        "swept points, each left out once",
+    ),
     "send_lag": Entry(
         "Send lag",
         "From the intended to the actual send: how late the client was.",

@@ -23,9 +23,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """assumed: limits that nobody told, in words: what was swept stands for them."""
+    """assumed: limits that nobody told, in words: what was swept stands for them.  rows: what the
+    law is fitted to."""
 
     fit: StepFit
+    rows: tuple[StepRow, ...]
     deployment: Deployment
     assumed: tuple[str, ...]
     target: str
@@ -61,7 +63,8 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
     )  # fmt: skip
     deployment, assumed = _deployment(fit, told, given, budget)
     facts = points[0].meta["facts"]
-    return Calibration(fit, deployment, assumed, points[0].meta["target"], facts["model"])
+    target = points[0].meta["target"]
+    return Calibration(fit, tuple(rows), deployment, assumed, target, facts["model"])
 
 
 def _deployment(

@@ -27,6 +27,7 @@ from harness.notices import Notice
 from harness.records import PointRecords, Run, RunDirectory, write_bytes
 from harness.scenario import Scenario
 from harness.scenario.providers import told_model
+from harness.scenario.sweep import is_calibration
 from reports.view import Row, Table, View
 
 FILES = {"html": "report.html", "markdown": "summary.md", "junit": "junit.xml"}
@@ -86,6 +87,10 @@ def make_view(
     )
     stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
     said = (*notices, *stored, *(check.notices if check else ()))
+    if is_calibration(document.sweep):
+        from harness.cli._calibration_judge import calibration_view
+
+        return calibration_view(facts, run, judgement, said)
     if judgement.comparison is not None:
         return reports.build_gate_view(
             facts, judgement.comparison, judgement.summaries, judgement.verdicts,

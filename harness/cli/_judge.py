@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis import PointMeta, PointSummary, analyse_point
 from harness.cli._unfinished import no_verdict, refusal_of
@@ -21,13 +21,18 @@ from harness.estimate import Outcome, Verdict
 from harness.records import PointRecords, Run
 from harness.scenario import Point
 from harness.scenario.document import SearchSweep
+from harness.scenario.sweep import is_calibration
+
+if TYPE_CHECKING:
+    from harness.cli._calibrated import Calibration
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a run came to. refusal: told where no request of the whole run was answered.
 
-    comparison: of a gate.  windows: of a search, whose summaries are those of rates.
+    comparison: of a gate.  windows: of a search, whose summaries are those of rates.  calibration:
+    of a sweep for the twin, None where its points cannot carry one.
     """
 
     summaries: tuple[PointSummary, ...]
@@ -38,6 +43,7 @@ class Judgement:
     refusal: TargetError | None = None
     comparison: Comparison | None = None
     windows: tuple[PointSummary, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -64,14 +70,12 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
         from harness.cli._search import judge_search_run
 
         return judge_search_run(run, points)
-    summaries: list[PointSummary] = []
-    verdicts: list[Verdict] = []
-    for records in run.points:
-        point = points[records.index]
-        for meta in stage_metas(point, records):
-            summary = analyse_point(records.requests(), records.clients(), meta, records.server())
-            summaries.append(summary)
-            verdicts += judge_slo(summary, point.slo)
+    if points and is_calibration(points[0].document.sweep):
+        from harness.cli._calibration_judge import judge_calibration_run
+
+        return judge_calibration_run(run, points)
+    summaries = point_summaries(run, points)
+    verdicts = [v for s in summaries for v in judge_slo(s, points[s.meta.index].slo)]
     verdicts = list(judge_uptime(summaries, verdicts))
     status, refusal = run.manifest.status, refusal_of(run)
     outcome = verdict_of_run(summaries, verdicts)
@@ -80,6 +84,15 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
         outcome = Outcome.INVALID
         lines = (no_verdict(run, len(points), refusal),)
     return Judgement(tuple(summaries), tuple(verdicts), lines, outcome, status, refusal)
+
+
+def point_summaries(run: Run, points: tuple[Point, ...]) -> list[PointSummary]:
+    """Of every point and stage that has records, in order."""
+    return [
+        analyse_point(records.requests(), records.clients(), meta, records.server())
+        for records in run.points
+        for meta in stage_metas(points[records.index], records)
+    ]
 
 
 def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:

@@ -209,6 +209,8 @@ def _number_of_points(sweep: dict[str, Any], targets: Any) -> Iterator[Wrong]:
     lists = [v for v in over.values() if isinstance(v, list)] if isinstance(over, dict) else []
     named = names if isinstance(names, list) else targets
     counts = [len(values) for values in lists]
+    if sweep.get("kind") == "zip":
+        counts = [max(counts, default=1)]
     counts += [repeat] if isinstance(repeat, int) else []
     counts += [len(named)] if isinstance(named, list | dict) else []
     total = math.prod(max(1, count) for count in counts)

@@ -13,7 +13,6 @@ _KEYS = {
 _KINDS = {
     "multi_turn", "vision", "audio", "embeddings", "batch",  # workload
     "mmpp", "sine",  # load
-    "zip",  # sweep
     "responses",  # api
 }  # fmt: skip
 

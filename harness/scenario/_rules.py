@@ -214,7 +214,18 @@ def _stages(block: doc.StagedLoad) -> Iterator[Complaint]:
 
 def _list_sweep(block: doc.ListSweep) -> Iterator[Complaint]:
     if len(block.over) != 1:
-        yield "over", "a list takes one path; for every combination of several use kind: grid"
+        yield (
+            "over",
+            "a list takes one path; of several, kind: grid runs every combination and kind: zip"
+            " the k-th of each",
+        )
+
+
+def _zip_sweep(block: doc.ZipSweep) -> Iterator[Complaint]:
+    lengths = {path: len(values) for path, values in block.over.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{number} of {path}" for path, number in lengths.items())
+        yield "over", f"a zip takes as many values of each path; there are {told}"
 
 
 def _repeat(block: doc.RepeatSweep) -> Iterator[Complaint]:
@@ -234,7 +245,7 @@ def _search(block: doc.SearchSweep) -> Iterator[Complaint]:
 
 
 def _sweep(block: doc.Sweep) -> Iterator[Complaint]:
-    over = block.over if isinstance(block, doc.ListSweep | doc.GridSweep) else {}
+    over = block.over if isinstance(block, doc.ValuesSweep) else {}
     for path, values in over.items():
         if not values:
             yield f"over.{path}", "holds no value"
@@ -315,7 +326,8 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (gates.Gate, _gate),
     ((gates.AbsoluteRule, gates.RelativeRule), gates.rule_complaints),
     (doc.ListSweep, _list_sweep),
+    (doc.ZipSweep, _zip_sweep),
     (doc.RepeatSweep, _repeat),
     (doc.SearchSweep, _search),
-    ((doc.ListSweep, doc.GridSweep, doc.RepeatSweep, doc.SearchSweep), _sweep),
+    ((doc.ListSweep, doc.GridSweep, doc.ZipSweep, doc.RepeatSweep, doc.SearchSweep), _sweep),
 )

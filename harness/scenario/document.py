@@ -37,6 +37,8 @@ from harness.scenario.sweep import ListSweep as ListSweep
 from harness.scenario.sweep import RepeatSweep as RepeatSweep
 from harness.scenario.sweep import SearchSweep as SearchSweep
 from harness.scenario.sweep import Sweep as Sweep
+from harness.scenario.sweep import ValuesSweep as ValuesSweep
+from harness.scenario.sweep import ZipSweep as ZipSweep
 from harness.scenario.telemetry import Prometheus as Prometheus
 from harness.scenario.telemetry import Telemetry as Telemetry
 from harness.units import ReqPerS, Seconds, Share

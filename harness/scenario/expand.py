@@ -1,8 +1,8 @@
 """Sweeps become points: one document each, with the swept values applied and validated.
 
-`list` takes one path, `grid` every combination; of a `search` these are the points it may visit
-(search.py). Each point runs `repeat` times with other seeds
-and on every target the sweep names. A point's seed does not depend on its load, so that two load
+`list` takes one path, `grid` every combination, `zip` the k-th value of each; of a `search` these
+are the points it may visit (search.py). Each point runs `repeat` times with other seeds and on
+every target the sweep names. A point's seed does not depend on its load, so that two load
 levels differ in nothing but the load.
 """
 
@@ -192,7 +192,9 @@ def combinations(sweep: doc.Sweep) -> Iterator[dict[str, Any]]:
         for rate in (sweep.min, sweep.max):
             yield {str(sweep.path): write_rate(rate)}
         return
-    for values in itertools.product(*sweep.over.values()):
+    columns = sweep.over.values()
+    is_zip = isinstance(sweep, doc.ZipSweep)
+    for values in zip(*columns, strict=True) if is_zip else itertools.product(*columns):
         yield dict(zip(sweep.over, values, strict=True))
 
 

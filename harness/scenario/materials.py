@@ -87,7 +87,7 @@ def _all_references(document: doc.Scenario) -> Iterator[Reference]:
 def has_swept_files(document: doc.Scenario) -> bool:
     """Whether points read other files than the document itself does."""
     sweep = document.sweep
-    if not isinstance(sweep, doc.ListSweep | doc.GridSweep):
+    if not isinstance(sweep, doc.ValuesSweep):
         return False
     # a swept column is another table of the same file
     of_files = any(path.rpartition(".")[2] in ("column", "format", "prompt") for path in sweep.over)

@@ -1,4 +1,4 @@
-"""Several points from one document: lists, grids, repeats, and the search for a rate."""
+"""Several points from one document: lists, tables, grids, repeats, and the search for a rate."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class _Sweep(Document):
 
 class _Over(_Sweep):
     over: dict[str, tuple[Any, ...]] = Field(min_length=1, description="Path -> values.")
+    goal: Literal["figures", "step_times"] = Field(
+        default="figures",
+        description="Figures of each load, or step times that calibrate the capacity twin.",
+    )
 
 
 class ListSweep(_Over):
@@ -35,6 +39,12 @@ class GridSweep(_Over):
     """Every combination of the paths' values."""
 
     kind: Literal["grid"]
+
+
+class ZipSweep(_Over):
+    """A table: the k-th point takes the k-th value of every path."""
+
+    kind: Literal["zip"]
 
 
 class RepeatSweep(_Sweep):
@@ -65,4 +75,12 @@ class SearchSweep(_Sweep):
     )
 
 
-Sweep = Annotated[ListSweep | GridSweep | RepeatSweep | SearchSweep, Field(discriminator="kind")]
+ValuesSweep = ListSweep | GridSweep | ZipSweep
+Sweep = Annotated[
+    ListSweep | GridSweep | ZipSweep | RepeatSweep | SearchSweep, Field(discriminator="kind")
+]
+
+
+def is_calibration(sweep: Sweep | None) -> bool:
+    """Whether the points calibrate the capacity twin: they are no figures of a load."""
+    return isinstance(sweep, ValuesSweep) and sweep.goal == "step_times"

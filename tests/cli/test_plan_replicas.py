@@ -47,14 +47,31 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plan")
     (folder / "day.csv").write_text(DAY)
     (folder / "small.yaml").write_text(SMALL)
-    sets = [f"sweep.over={GRID}", "traffic.probe.workload.output_tokens.value=24",
-            "validity.max_send_lag.p99=60s"]  # fmt: skip
+    sets = ["sweep.kind=grid", f"sweep.over={GRID}",
+            "traffic.probe.workload.output_tokens.value=24", "validity.max_send_lag.p99=60s"]  # fmt: skip
     ran = harness(
         folder, "run", "twin-sweep", "--progress", "none", "--no-report",
         *(word for item in sets for word in ("--set", item)),
     )  # fmt: skip
     assert ran.returncode in (0, 3), ran.stderr
     return folder
+
+
+@pytest.mark.e2e
+def test_the_sweep_reports_steps_and_no_rates(calibrated: Path) -> None:
+    """A point is as short as its batch: nothing of it may look like a figure of a load."""
+    run = (calibrated / "runs" / "latest").resolve()
+    told = json.loads((run / "summary.json").read_text("utf-8"))
+    (verdict,) = told["verdicts"]
+    assert verdict["rule"] == "calibration"
+    assert told["exit_code"] == {"pass": 0, "inconclusive": 3}[verdict["outcome"]]
+    assert verdict["estimate"]["n"] == len(told["steps"])
+    for step in told["steps"]:
+        assert step["law_s"] > 0
+        assert step["seconds"] > 0
+    assert {s["num_seqs"] for s in told["steps"] if s["kind"] == "decode"} >= {1, 4}
+    assert not any("estimates" in point for point in told["points"])
+    assert "Measured: system output" not in " ".join(told["sentences"])
 
 
 def plan(folder: Path, *more: str) -> dict[str, Any]:

@@ -46,6 +46,20 @@ def test_grid_times_repeat_times_targets(load) -> None:  # type: ignore[no-untyp
     assert found[1].target.kind == "reference"
 
 
+def test_zip_is_a_table(load, faults) -> None:  # type: ignore[no-untyped-def]
+    table = "{load.rate: [1/s, 2/s, 3/s], traffic.chat.weight: [3, 2, 1]}"
+    found = points(load, f"sweep={{kind: zip, over: {table}}}")
+    assert [(p.document.load.rate, p.traffic[0].weight) for p in found] == [(1, 3), (2, 2), (3, 1)]
+    assert found[0].label == "rate-1-weight-3"
+    (fault,) = faults(overrides=["sweep={kind: zip, over: {load.rate: [1/s], seed: [1, 2]}}"])
+    assert fault.path == "sweep.over"
+    assert "there are 1 of load.rate, 2 of seed" in fault.message
+    # as many points as rows, not as many as combinations
+    values = ", ".join(str(i) for i in range(1, 200))
+    columns = f"{{traffic.chat.weight: [{values}], seed: [{values}]}}"
+    assert len(points(load, f"sweep={{kind: zip, over: {columns}}}")) == 199
+
+
 def test_targets_of_the_sweep(load) -> None:  # type: ignore[no-untyped-def]
     found = points(
         load, "targets.other={kind: reference}",

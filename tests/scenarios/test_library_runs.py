@@ -40,8 +40,8 @@ CASES = {
         "targets.baseline={kind: openai, url: URL}",
     ],
     "twin-sweep": [
-        "sweep.over={load.concurrency: [1, 4],"
-        " traffic.probe.workload.input_tokens.value: [40]}",
+        "sweep.over={load.concurrency: [1, 1, 1, 1, 4],"
+        " traffic.probe.workload.input_tokens.value: [40, 90, 160, 250, 40]}",
     ],
     "migration": [
         "load.requests=10", "load.rate=20/s", "gate.blocks=1",
@@ -104,6 +104,10 @@ def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
         assert result["verdicts"][0]["rule"] == "max_goodput"
         assert len(result["points"]) == 2
         assert_priced(Path(result["run_dir"]), is_asked="serverless" in name)
+        return
+    if name == "twin-sweep":  # a calibration: steps, and no figures of a load
+        assert len(result["points"]) == 5
+        assert {row["kind"] for row in result["steps"]} == {"decode", "prefill"}
         return
     assert len(result["points"]) == (2 if "sweep." in " ".join(CASES[name]) else 1)
     if name in ("tools", "json-schema"):
