@@ -47,8 +47,12 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plan")
     (folder / "day.csv").write_text(DAY)
     (folder / "small.yaml").write_text(SMALL)
-    sets = ["sweep.kind=grid", f"sweep.over={GRID}",
-            "traffic.probe.workload.output_tokens.value=24", "validity.max_send_lag.p99=60s"]  # fmt: skip
+    sets = [
+        "sweep.kind=grid",
+        f"sweep.over={GRID}",
+        "traffic.probe.workload.output_tokens.value=24",
+        "validity.max_send_lag.p99=60s",
+    ]
     ran = harness(
         folder, "run", "twin-sweep", "--progress", "none", "--no-report",
         *(word for item in sets for word in ("--set", item)),
