@@ -97,10 +97,10 @@ class LogitEdits:
             is_seen = self._is_in_prompt | (counts > 0)
             damped = torch.where(logits > 0, logits / rate, logits * rate)
             torch.where(is_seen, damped, logits, out=logits)
-        if p.frequency_penalty:
-            logits -= p.frequency_penalty * counts
+        if p.frequency_penalty:  # in the precision of the logits: integers would make it float32
+            logits -= p.frequency_penalty * counts.to(logits.dtype)
         if p.presence_penalty:
-            logits -= p.presence_penalty * (counts > 0)
+            logits -= p.presence_penalty * (counts > 0).to(logits.dtype)
 
     def _catch_up(self, counts: torch.Tensor) -> torch.Tensor:
         new = self._request.token_ids[self._num_counted :]

@@ -63,12 +63,18 @@ def check_schema(schema: object, field: str) -> None:
     _check_form(schema, field)
     for where, node in nodes:
         _check_values(node, where)
+    _check_bounds(nodes)
 
 
 def _check_form(schema: object, field: str) -> None:
     """The schema against the meta-schema of its draft."""
     if not isinstance(schema, dict | bool):
         raise RequestRefused("the schema is no valid JSON schema", where=field, why="no object")
+    if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
+        why = "it names a draft, as text"
+        raise RequestRefused(
+            "the schema is no valid JSON schema", where=f"{field}#/$schema", why=why
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -103,6 +109,33 @@ def _check_values(node: dict[str, Any], where: str) -> None:
     for keyword in _LITERALS & node.keys():
         if any(abs(number) >= MAX_EXACT for number in _numbers(node[keyword])):
             raise _refused(keyword, where, "numbers beyond 2^53 are not exact")
+
+
+def _check_bounds(nodes: list[tuple[str, dict[str, Any]]]) -> None:
+    """llguidance lets an excluded whole number through where the other bound of a `number` lies
+    within 1 of it: 0 for {"exclusiveMinimum": 0, "maximum": 0.5}. Bounds of several nodes may meet
+    in one value (allOf, $ref), so all of the schema are held against each other."""
+    highest = [v for _, n in nodes for k in ("maximum", "exclusiveMaximum") for v in _bound(n, k)]
+    lowest = [v for _, n in nodes for k in ("minimum", "exclusiveMinimum") for v in _bound(n, k)]
+    for where, node in nodes:
+        if node.get("type") == "integer":
+            continue
+        for keyword, side, ends in (
+            ("exclusiveMinimum", 1, highest), ("exclusiveMaximum", -1, lowest)
+        ):  # fmt: skip
+            for bound in _bound(node, keyword):
+                if bound == int(bound) and any(0 < side * (end - bound) < 1 for end in ends):
+                    raise _refused(
+                        keyword, where, f"{bound:g} and a limit less than 1 beyond it are not kept"
+                    )
+
+
+def _bound(node: dict[str, Any], keyword: str) -> list[float]:
+    """The keyword's number; none where it has another type, as in draft 4, or is a property."""
+    value = node.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return []
+    return [value] if abs(value) < MAX_EXACT else []
 
 
 def _plain(pattern: str) -> str:

@@ -8,6 +8,7 @@ vocabulary of their own speak bytes. Nothing here downloads anything.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,12 +34,21 @@ CHATML = (
 )
 
 
+# A template that prints a call's arguments as JSON without asking whether they are text already.
+_TAKES_OBJECTS = re.compile(r"arguments\s*\|\s*tojson")
+_TAKES_TEXT = re.compile(r"arguments\s+is\s+string")
+
+
 class BadTemplate(ValueError):
     """The messages do not fit the model's chat template; the text is the template's own."""
 
 
 class ChatTemplate:
-    """A jinja chat template as Hugging Face models ship it."""
+    """A jinja chat template as Hugging Face models ship it.
+
+    Many of them expect a call's arguments as an object, where OpenAI's clients send JSON text: such
+    a template gets the object, or it would print text within text.
+    """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
         env = ImmutableSandboxedEnvironment(
@@ -49,6 +59,7 @@ class ChatTemplate:
         env.globals["strftime_now"] = _strftime_now
         self._template = env.from_string(source)
         self._special_tokens = dict(special_tokens or {})
+        self._takes_objects = bool(_TAKES_OBJECTS.search(source) and not _TAKES_TEXT.search(source))
 
     def render(
         self,
@@ -62,7 +73,9 @@ class ChatTemplate:
         known = {
             **self._special_tokens,
             **(variables or {}),
-            "messages": list(messages),
+            "messages": [_with_objects(m) for m in messages]
+            if self._takes_objects
+            else list(messages),
             "tools": list(tools) if tools else None,
             "add_generation_prompt": add_generation_prompt,
         }
@@ -271,8 +284,37 @@ def _token_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+def _with_objects(message: Message) -> Message:
+    """The message with the arguments of its calls as objects, where they are the text of one."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    return {**message, "tool_calls": [_with_object(call) for call in calls]}
+
+
+def _with_object(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.loads(function["arguments"])
+    except (ValueError, RecursionError):
+        return call
+    known = isinstance(arguments, dict)
+    return {**call, "function": {**function, "arguments": arguments}} if known else call
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """As transformers' templates know it: no escapes for HTML."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _raise_exception(message: str) -> None:

@@ -113,21 +113,27 @@ class App:
         methods = ROUTES.get("/v1/models/" if path.startswith("/v1/models/") else path)
         if methods is None:
             raise ApiError(404, f"no such path: {exchange.path[:200]}", code="not_found")
-        handler = methods.get(exchange.method)
+        # the server sends no body after HEAD, so it is GET
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        handler = methods.get(method)
         if handler is None:
-            raise ApiError(405, f"use {' or '.join(methods)} here", code="method_not_allowed")
+            allow = (*methods, "HEAD") if "GET" in methods else tuple(methods)
+            message = f"use {' or '.join(methods)} here"
+            raise ApiError(405, message, code="method_not_allowed", allow=allow)
         return handler
 
     def _check_key(self, exchange: Exchange) -> None:
         key = self.state.api_key
-        given = exchange.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-        if key and not hmac.compare_digest(given, key.encode()):
+        scheme, _, given = exchange.headers.get(b"authorization", b"").partition(b" ")
+        is_right = hmac.compare_digest(given.strip(), key.encode())
+        if key and not (scheme.lower() == b"bearer" and is_right):
             raise ApiError(401, "wrong or missing API key", code="invalid_api_key")
 
     def _check_model(self, name: str | None) -> None:
         if name not in (None, self.state.model.name) and self.state.adapters.get(name) is None:
             message = (
-                f"the model '{name}' does not exist; this server has '{self.state.model.name}'"
+                f"the model '{name[:200]}' does not exist; this server has"
+                f" '{self.state.model.name}'"
             )
             raise ApiError(404, message, "model", "model_not_found")
 

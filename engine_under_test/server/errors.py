@@ -18,12 +18,16 @@ RETRY_AFTER_S = 1
 
 @dataclass(slots=True, eq=False)
 class ApiError(Exception):
-    """One refusal. param names the field at fault, code is what programs compare."""
+    """One refusal. param names the field at fault, code is what programs compare.
+
+    allow: the methods there are, of a 405.
+    """
 
     status: int
     message: str
     param: str | None = None
     code: str | None = None
+    allow: tuple[str, ...] = ()
 
     @property
     def body(self) -> dict[str, Any]:
@@ -38,15 +42,21 @@ class ApiError(Exception):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        return [(b"retry-after", b"%d" % RETRY_AFTER_S)] if self.status == 429 else []
+        if self.status == 429:
+            return [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+        if self.status == 401:
+            return [(b"www-authenticate", b"Bearer")]
+        return [(b"allow", ", ".join(self.allow).encode())] if self.allow else []
 
 
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
     413: "invalid_request_error",
+    415: "invalid_request_error",
     429: "rate_limit_error",
     503: "service_unavailable_error",
 }

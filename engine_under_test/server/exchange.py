@@ -43,7 +43,17 @@ class Exchange:
         return self.headers.get(name.encode(), b"").decode("latin-1")
 
     async def read_json(self) -> object:
-        """The body. Raises ApiError (400, 413) and ClientGone."""
+        """The body. Raises ApiError (400, 413, 415) and ClientGone."""
+        coding = self.header("content-encoding").strip().lower()
+        if coding not in ("", "identity"):
+            raise ApiError(
+                415,
+                f"a body with 'content-encoding: {coding[:40]}' is not read; send it as it is",
+                code="unsupported_media_type",
+            )
+        told = self.header("content-length")
+        if told.isdecimal() and int(told) > MAX_BODY_BYTES:  # at once: it may never come
+            raise ApiError(413, f"the body of {told[:20]} bytes exceeds {MAX_BODY_BYTES}")
         body = bytearray()
         more = True
         while more:

@@ -8,6 +8,7 @@ holds its neutral value, else a 400 naming it), or unknown (a warning once, or a
 from __future__ import annotations
 
 import logging
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -31,6 +32,7 @@ MAX_UNKNOWN = 32  # unknown fields of one body; and a thousand names are told ap
 MAX_WARNED = 1000
 MAX_BIASES = 4096
 MAX_STOP_IDS = 1024
+_TOKEN_KEY = re.compile(r"0|[1-9][0-9]{0,18}")
 TokenId = Annotated[int, Field(ge=0)]
 # A list stops at its first fault: a million wrong items would otherwise be a million messages.
 FAIL_FAST = Field(fail_fast=True)
@@ -376,10 +378,7 @@ class BodyParser:
 
 
 def _bias(raw: dict[str, float]) -> tuple[tuple[int, float], ...]:
-    try:
-        biases = tuple((int(token), bias) for token, bias in raw.items())
-    except ValueError as error:
-        raise bad_request("logit_bias keys must be token ids", "logit_bias") from error
-    if any(token < 0 for token, _ in biases):
-        raise bad_request("logit_bias keys must be token ids", "logit_bias")
-    return biases
+    # int() would take " 5 ", "1_0" and digits of any script, and two spellings of one id
+    if not all(_TOKEN_KEY.fullmatch(token) for token in raw):
+        raise bad_request('logit_bias keys must be token ids, as "42"', "logit_bias")
+    return tuple((int(token), bias) for token, bias in raw.items())

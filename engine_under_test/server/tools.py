@@ -199,4 +199,5 @@ def is_tool(value: Any) -> bool:
         isinstance(function, dict)
         and value.get("type") == "function"
         and isinstance(function.get("name"), str)
+        and function["name"] != ""
     )

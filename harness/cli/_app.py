@@ -145,8 +145,9 @@ def _flush() -> None:
 
 
 def _mutter(text: str) -> None:
-    with suppress(OSError):  # stderr is full: the exit code still tells
-        click.echo(text, err=True)
+    from harness.cli._options import mutter
+
+    mutter(text)
 
 
 def _run(args: list[str]) -> int:

@@ -229,7 +229,7 @@ def with_baseline(document: Scenario, baseline: Baseline) -> Scenario:
         raise UsageError(
             f"scenario {document.name} has no gate",
             why="--baseline says what a gate judges against",
-            do="add a gate block (harness init --from ci-gate), or use harness compare",
+            do="add a gate block (harness init --from gate-reference), or use harness compare",
         )  # fmt: skip
     gate = document.gate.model_copy(update={"baseline": baseline})
     return document.model_copy(update={"gate": gate})

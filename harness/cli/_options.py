@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,6 +17,7 @@ import click
 from harness.errors import HarnessError
 from harness.notices import Notice
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -69,9 +71,15 @@ def echo(text: str) -> None:
 
 def mutter(text: str) -> None:
     """A line on stderr. Where that cannot be written (a full disk, a terminal that went) nothing
-    else is harmed: no measurement ends and no exit code changes for it."""
+    else is harmed: no measurement ends and no exit code changes for it. What an endpoint said may
+    be part of it: it gets no control over the terminal."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(without_control(text), err=True)
+
+
+def without_control(text: str) -> str:
+    """The text, lines and tabs kept, less what a terminal would obey."""
+    return _CONTROL.sub("\ufffd", text)
 
 
 def drop_stdout() -> None:

@@ -77,13 +77,14 @@ def quarantine(
 @command.command()
 @click.argument("name")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
 @voice_options
-def report(name: str, output: Path | None, voice: Voice) -> int:
+def report(name: str, output: Path | None, out: Path | None, voice: Voice) -> int:
     """A page with the history of each metric of NAME, one mark a session."""
     from harness.cli._gate_judge import out_root
     from harness.records import baseline_path, read_sessions, write_bytes
 
-    root = out_root()
+    root = out_root(out)
     sessions = read_sessions(root, name)
     from reports import render_html
     from reports.history import history_view

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-from harness.cli._options import Voice, voice_options
+from harness.cli._options import Voice, echo, voice_options, without_control
 
 
 @click.command()
@@ -21,13 +22,20 @@ from harness.cli._options import Voice, voice_options
     "-o", "--output", type=click.Path(path_type=Path),
     help="Write one format there instead of into the run; - is stdout.",
 )  # fmt: skip
+@click.option(
+    "--samples", "num_samples", type=click.IntRange(min=1), metavar="N",
+    help="Show the first N answers of each point that were kept (output.samples).",
+)  # fmt: skip
 @voice_options
 def command(
-    runs: tuple[str, ...], formats: tuple[str, ...], output: Path | None, voice: Voice
-) -> int:
+    runs: tuple[str, ...], formats: tuple[str, ...], output: Path | None,
+    num_samples: int | None, voice: Voice,
+) -> int:  # fmt: skip
     """Render RUNS again: directories, or `latest`. Works on partial runs."""
     if output is not None and (len(formats) != 1 or len(runs) != 1):
         raise click.UsageError("-o takes one RUN and one --format")
+    if num_samples and output is not None:
+        raise click.UsageError("--samples shows answers here; leave out -o")
     if voice.as_json and str(output) == "-" and formats != ("json",):
         raise click.UsageError("with --json stdout is one JSON document; send -o to a file")
     from harness.errors import ExitCode, strongest
@@ -58,7 +66,23 @@ def command(
             _finish.write_reports(run, view, judgement, chosen)
             if run.manifest.status != "running":  # else its writer may be at work on the manifest
                 RunDirectory.open(run.path).refresh()
-        documents.append(_finish.result_data(run, view, judgement))
+        kept = {p.label: p.samples(num_samples) for p in run.points} if num_samples else {}
+        more = {"samples": kept} if num_samples else {}
+        documents.append(_finish.result_data(run, view, judgement) | more)
+        if num_samples and not voice.as_json:
+            _show_samples(kept)
     if documents and voice.as_json:
         voice.result("", documents[0] if len(documents) == 1 else documents)
     return int(strongest([ExitCode(code) for code in codes]))
+
+
+def _show_samples(kept: dict[str, list[dict[str, Any]]]) -> None:
+    """Each answer by point and request, reasoning and calls told apart from what a user sees."""
+    if not any(kept.values()):
+        echo("\nno answers were kept: set output.samples in the scenario")
+    for label, rows in kept.items():
+        for row in rows:
+            echo(f"\nanswer {row.get('request_id', '?')} of point {label}")
+            for name in ("reasoning", "visible", "calls"):
+                if row.get(name):
+                    echo(f"  {name}: {without_control(str(row[name]))}")

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from harness.errors import TargetError, UsageError
-from harness.load.redact import conceal, shown_url
+from harness.load.redact import conceal, printable, shown_url
 
 MAX_BODY_BYTES = 4 << 20
 SHORTEST_SECRET = 6
@@ -93,8 +93,8 @@ class Target:
         return "the endpoint wants a key", "export the key and name its variable: api_key_env"
 
     def redact(self, text: str) -> str:
-        """Without the key and the values of headers, should the endpoint echo them."""
-        return conceal(text, self._secrets)
+        """Without the key and the values of headers, should the endpoint echo them; printable."""
+        return printable(conceal(text, self._secrets))
 
     def _ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Reply:
         link: http.client.HTTPConnection

@@ -71,7 +71,7 @@ def _prompt_tokens(target: Target, facts: TargetFacts, text: str, wait_s: float)
         refuse(target, reply, "the length calibration")
     try:
         count = json.loads(reply.body)["usage"]["prompt_tokens"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(count, int) or count < 0:
         raise TargetError(

@@ -92,7 +92,7 @@ def _model_ids(target: Target, reply: Reply) -> tuple[str, ...]:
         refuse(target, reply, "the list of models")
     try:
         return tuple(str(row["id"]) for row in json.loads(reply.body)["data"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise TargetError(
             "the endpoint does not speak the OpenAI protocol",
             where=f"{target.shown}/models",
@@ -109,7 +109,7 @@ def _served_limits(reply: Reply, model: str) -> dict[str, int]:
         row = next(row for row in rows if row["id"] == model)
         told = {"max_model_len": row.get("max_model_len")}
         told |= row.get("engine", {}).get("limits", {})
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
         return {}
     return {
         str(name)[:60]: value

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 MAX_DETAIL = 240
 NUM_SHARED_WORDS = 3
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _KEY = re.compile(r"(?i)(bearer\s+\S+|\b(?:sk|pk|hf|gsk|xai|key)[-_][\w-]{6,}|api[-_]?key\S*)")
 
 
@@ -25,7 +26,7 @@ def redact(text: str, secrets: Sequence[str] = (), prompt: str = "") -> str:
 
     A run of three words that also stands in the prompt is taken for a quotation of it.
     """
-    text = conceal(text, secrets)
+    text = printable(conceal(text, secrets))
     words = _KEY.sub("***", text).split()[:80]
     if prompt:
         haystack = " ".join(prompt.replace("\\n", " ").split())
@@ -37,6 +38,11 @@ def redact(text: str, secrets: Sequence[str] = (), prompt: str = "") -> str:
         kept = [word if k not in quoted else "" for k, word in enumerate(words)]
         words = [w or "…" for k, w in enumerate(kept) if w or not k or kept[k - 1]]
     return " ".join(words)[:MAX_DETAIL]
+
+
+def printable(text: str) -> str:
+    """One line without control characters: what an endpoint says has no hold on a terminal."""
+    return _CONTROL.sub(" ", text)
 
 
 def shown_url(url: str) -> str:

@@ -19,6 +19,7 @@ from harness.load.bodies import Bodies, ClassPlan, opening_sha256, request_head
 from harness.load.dialects import DIALECTS
 from harness.load.exchange import Limits
 from harness.load.expectations import expectation_of
+from harness.load.kept_texts import KeptTexts
 from harness.load.plan import PointPlan
 from harness.load.polls import Polls
 from harness.load.pool import Pool
@@ -45,7 +46,7 @@ class Shard:
     limits: Limits
     max_in_flight: int
     num_to_warm: int
-    sampled: frozenset[tuple[int, int]]  # (stage, row) whose text is kept
+    keeps_text: KeptTexts
 
 
 def prepare(
@@ -76,7 +77,7 @@ def prepare(
         limits=_limits(timeouts),
         max_in_flight=max(1, cap // num_workers + (worker < cap % num_workers)),
         num_to_warm=_expected_concurrency(schedule, num_workers),
-        sampled=_sampled(schedule, plan.samples, point.seed),
+        keeps_text=KeptTexts(schedule, plan.samples, point.seed, num_workers),
     )
 
 
@@ -166,20 +167,3 @@ def _expected_concurrency(schedule: Schedule, num_workers: int) -> int:
     else:
         wanted = int(np.searchsorted(first.intended_ns, 1_000_000_000))
     return min(MOST_WARM, -(-wanted // num_workers))
-
-
-def _sampled(schedule: Schedule, count: int, seed: int) -> frozenset[tuple[int, int]]:
-    """A seeded choice of rows, at most `count` over all stages."""
-    if not count:
-        return frozenset()
-    rng = np.random.default_rng(seed)
-    each = max(1, count // len(schedule.stages))
-    chosen = set()
-    for index, stage in enumerate(schedule.stages):
-        rows = np.arange(len(stage))
-        if stage.kind == "open":
-            offset = stage.intended_ns - stage.warmup_ns
-            rows = rows[(offset >= 0) & (offset < stage.window_ns)]
-        picked = rng.choice(rows, min(each, len(rows)), replace=False)
-        chosen |= {(index, int(row)) for row in picked}
-    return frozenset(chosen)

@@ -161,12 +161,6 @@ class Worker:
 
     def _build(self, plan: PointPlan, shard: Shard, number: int) -> None:
         tell = self._teller(number)
-        sampled = shard.sampled
-
-        def is_sampled(exchange: Exchange) -> bool:
-            arrival = exchange.arrival
-            return arrival.ordinal == arrival.row and (arrival.stage, arrival.row) in sampled
-
         estimates = plan.token_plan.kind == "estimated"
         context = RecordContext(
             run_id=plan.run_id,
@@ -176,7 +170,7 @@ class Worker:
             axis=self._axis,
             count_tokens=_counter(plan.token_plan.tokenizer_json),
             chars_per_token=plan.token_plan.chars_per_token if estimates else 0.0,
-            keep_text=is_sampled,
+            keep_text=shard.keeps_text,
             keeps_user_stamps=plan.keeps_user_stamps,
         )
         self._counters = Counters()

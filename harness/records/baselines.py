@@ -8,6 +8,7 @@ read are an error with their number, never skipped: a baseline that shrinks in s
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -92,7 +93,9 @@ def read_sessions(out_root: Path, name: str) -> tuple[Session, ...]:
     sessions: dict[str, Session] = {}
     for row in _lines(path):
         if row["kind"] == "session":
-            sessions[row["run_id"]] = Session.from_json(row)
+            earlier = sessions.get(row["run_id"])
+            reason = earlier.quarantine if earlier else ""  # saved again, it stays out of use
+            sessions[row["run_id"]] = replace(Session.from_json(row), quarantine=reason)
         elif row["run_id"] in sessions:
             found = sessions[row["run_id"]]
             sessions[row["run_id"]] = replace(found, quarantine=row["reason"])
@@ -127,12 +130,15 @@ def read_calibrations(out_root: Path) -> tuple[dict[str, Any], ...]:
 
 def _append(path: Path, row: dict[str, Any]) -> Path:
     """One write of one line, synced: a line is whole or absent, whoever else appends."""
-    line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(handle, line.encode())
+            num_written = os.write(handle, line)
+            if num_written < len(line):  # a full disk takes what fits: half a line is taken back
+                os.ftruncate(handle, os.fstat(handle).st_size - num_written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -147,7 +153,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         text = path.read_text("utf-8")
     except (OSError, ValueError) as error:
         raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
-    for number, line in enumerate(text.splitlines(), 1):
+    # not splitlines: JSON leaves U+2028 and its like as they are
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         try:
             row = json.loads(line)
             if row["schema"] not in (BASELINE_SCHEMA, CALIBRATION_SCHEMA):

@@ -7,6 +7,7 @@ the tables have this version's columns. Nothing here writes.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,20 @@ class PointRecords:
     def server(self) -> pa.Table:
         """SERVER_SCHEMA: what the target said of itself, by second and series; may be empty."""
         return self._table("server.parquet", SERVER_SCHEMA, "server")
+
+    def samples(self, most: int) -> list[dict[str, Any]]:
+        """The first answers whose text was kept (`output.samples`): request_id, stage, row,
+        visible, reasoning, calls. Torn lines are left out."""
+        path = self.path / "samples.jsonl"
+        try:
+            lines = path.read_bytes().split(b"\n") if path.exists() else []
+        except OSError as error:
+            raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+        found = []
+        for line in lines[:most]:
+            with suppress(ValueError):
+                found.append(dict(json.loads(line)))
+        return found
 
     def schedule(self) -> Schedule | None:
         """What was to be sent; None where the run was killed before it was written."""

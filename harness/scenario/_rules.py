@@ -22,8 +22,10 @@ from harness.scenario.slo import UptimeLimit
 Complaint = tuple[str, str]  # field, message; "" is the block itself
 
 _SECRET_HEADER = re.compile(
-    r"auth|api[-_]?key|access[-_]?key|token|secret|cookie|passw|credential|signature", re.IGNORECASE
+    r"auth|api[-_]?key|access[-_]?key|token|secret|cookie|passw|credential|signature|[-_]key$",
+    re.IGNORECASE,
 )
+_SECRET_VALUE = re.compile(r"(?i)^(bearer|basic)\s+\S|\b(sk|pk|hf|gsk|xai)[-_][\w-]{12,}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _API_CALLS = ("/chat/completions", "/completions", "/models", "/embeddings")
 
@@ -183,7 +185,7 @@ def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
         if calls:
             yield "url", f"is one call; give the base URL, without '{calls[0]}'"
     for name, value in block.headers.items():
-        if is_secret_header(name) and isinstance(value, str):
+        if isinstance(value, str) and (is_secret_header(name) or _SECRET_VALUE.search(value)):
             yield f"headers.{name}", "a secret is named, never written: {env: NAME_OF_VARIABLE}"
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             yield f"headers.{name[:40]}", "is not a header name"

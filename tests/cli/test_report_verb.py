@@ -17,6 +17,8 @@ import pytest
         ((), "Missing argument"),
         (("a", "-o", "-"), "-o takes one RUN and one --format"),
         (("a", "--format", "pdf"), "'pdf' is not one of"),
+        (("a", "--samples", "0"), "0 is not in the range"),
+        (("a", "--samples", "2", "--format", "json", "-o", "-"), "--samples shows answers here"),
     ],
 )
 def test_bad_usage_is_2(cli: Any, args: tuple[str, ...], said: str) -> None:
@@ -28,7 +30,7 @@ def test_bad_usage_is_2(cli: Any, args: tuple[str, ...], said: str) -> None:
 
 @pytest.mark.slow
 def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
-    path = cli.scenario(load={"duration": "2s"})
+    path = cli.scenario(load={"duration": "2s"}, output={"samples": 3})
     ran = cli("run", path, "--no-report", "--progress", "none", env={"NO_COLOR": "1"})
     assert ran.code in (0, 4), ran.err  # 4: this machine was too busy to be a client
     assert "\x1b" not in ran.out + ran.err
@@ -51,6 +53,9 @@ def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     assert len(documents) == 2
     assert documents[0] == documents[1]
     assert documents[0]["exit_code"] == two.code == ran.code
+
+    shown = cli("report", "latest", "--samples", "2")
+    assert shown.out.count("\nanswer ") == shown.out.count("\n  visible: ") == 2
 
     html.unlink()
     piped = cli.start("report", "latest")

@@ -72,6 +72,10 @@ KEPT: list[Any] = [
     {"type": "integer", "exclusiveMinimum": 5, "exclusiveMaximum": 7},
     {"type": "number", "minimum": -1.5, "exclusiveMaximum": 2.25},
     {"type": "number", "minimum": 0.001, "maximum": 0.002},
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    {"type": "number", "exclusiveMinimum": 0.25, "exclusiveMaximum": 0.5},
+    {"type": "number", "minimum": -1, "exclusiveMaximum": 0},
+    {"type": "integer", "exclusiveMinimum": 0, "maximum": 1.5},
     {"type": "array", "prefixItems": [{"type": "integer"}], "items": False},
     {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 4},
     {"$schema": DRAFT_7, "items": [{"type": "integer"}], "additionalItems": False, "type": "array"},
@@ -90,6 +94,10 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"type": "object", "minProperties": 2, "required": ["a"]}, "minProperties", "#"),
     ({"enum": [[{"a": 1e100}]]}, "enum", "#"),
     ({"const": -(2**60)}, "const", "#"),
+    ({"type": "number", "exclusiveMinimum": 0, "maximum": 0.5}, "exclusiveMinimum", "#"),
+    ({"exclusiveMinimum": 10, "exclusiveMaximum": 10.5}, "exclusiveMinimum", "#"),
+    ({"type": "number", "minimum": -2.5, "exclusiveMaximum": -2}, "exclusiveMaximum", "#"),
+    ({"allOf": [{"maximum": 0.5}, {"exclusiveMinimum": 0.0}]}, "exclusiveMinimum", "#/allOf/1"),
     *(
         ({"type": "string", "pattern": pattern}, "pattern", "#")
         for pattern in (
@@ -170,6 +178,7 @@ def re_escape(keyword: str) -> str:
         ({"pattern": r"^\p{L}$"}, "no valid JSON schema"),
         (7, "no valid JSON schema"),
         ({"multipleOf": "x"}, "no valid JSON schema"),
+        ({"$schema": 5, "type": "null"}, "no valid JSON schema"),
     ],
 )
 def test_what_is_no_schema_is_refused_where_it_is_none(schema: Any, message: str) -> None:

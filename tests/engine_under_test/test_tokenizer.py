@@ -32,6 +32,36 @@ def test_a_template_refuses_in_its_own_words() -> None:
         template.render(USER)
 
 
+OBJECTS = "{% for c in messages[0].tool_calls %}{{ c.function.arguments | tojson }}{% endfor %}"
+EITHER = (
+    "{% for c in messages[0].tool_calls %}{% if c.function.arguments is string %}"
+    "{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "sent", "printed"),
+    [
+        (OBJECTS, '{"b":1, "a": "é"}', '{"b": 1, "a": "é"}'),  # no text within text
+        (OBJECTS, {"b": 1}, '{"b": 1}'),
+        (OBJECTS, "[1]", '"[1]"'),  # no object: as it came
+        (OBJECTS, '{"b"', r'"{\"b\""'),
+        (EITHER, '{"b":1}', '{"b":1}'),  # to the character
+        (EITHER, {"b": 1}, '{"b": 1}'),
+    ],
+)
+def test_arguments_of_a_call_are_printed_once(source: str, sent: object, printed: str) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": sent}}
+    message = {"role": "assistant", "content": "", "tool_calls": [call]}
+    assert ChatTemplate(source).render([message]) == printed
+    assert call["function"]["arguments"] == sent  # type: ignore[index]
+
+
+def test_tojson_takes_what_transformers_gives_it() -> None:
+    source = "{{ {'b': [1, 2], 'a': 0} | tojson(separators=(',', ':'), sort_keys=true) }}"
+    assert ChatTemplate(source).render(USER) == '{"a":0,"b":[1,2]}'
+
+
 @pytest.mark.parametrize(
     "source",
     ["{{ ''.__class__.__mro__ }}", "{{ messages.append(1) }}", "{{ cycler.__init__.__globals__ }}"],

@@ -134,3 +134,4 @@ def test_details_hold_no_key_and_no_prompt() -> None:
         assert secret not in clean
     assert clean.startswith("bad request:")
     assert len(redact("x" * 1000)) <= 240
+    assert redact("a\x1b[31m red\x07 word\x9b") == "a [31m red word"

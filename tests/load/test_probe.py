@@ -322,3 +322,16 @@ def test_calibration_without_usage_is_an_estimate_and_says_so() -> None:
     assert tokens_of({"usage": {"values": "zero"}}, CalibratedTokens()).kind == "estimated"
     given = tokens_of({}, EstimatedTokens(kind="estimated", chars_per_token=3.0))
     assert given.chars_per_token == 3.0
+
+
+def test_json_nested_beyond_any_use_is_no_crash() -> None:
+    with canned(http("200 OK", b"[" * 200_000)) as url:
+        assert "does not speak the OpenAI protocol" in fails(url).what
+
+
+def test_an_endpoint_has_no_hold_on_the_terminal() -> None:
+    """Its words are shown; an escape sequence in them would clear or rewrite the screen."""
+    with canned(http("503 No", b"\x1b[2J\x1b]0;owned\x07 too busy \xc2\x9b1m")) as url:
+        why = fails(url).why
+    assert "too busy" in why
+    assert not set(why) & {"\x1b", "\x07", "\x9b"}

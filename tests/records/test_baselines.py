@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,32 @@ def test_quarantine_is_a_line_that_another_lifts(tmp_path: Path) -> None:
     assert len(baseline_path(tmp_path, "main").read_text("utf-8").splitlines()) == 4
     with pytest.raises(UsageError, match="no session of run 'c'"):
         set_quarantine(tmp_path, "main", "c", "why", "t3")
+
+
+def test_a_session_saved_again_stays_in_quarantine(tmp_path: Path) -> None:
+    save_session(tmp_path, "main", session("a"))
+    set_quarantine(tmp_path, "main", "a", "busy host", "t1")
+    save_session(tmp_path, "main", session("a", 0.2))
+    assert read_sessions(tmp_path, "main") == (replace(session("a", 0.2), quarantine="busy host"),)
+
+
+def test_a_reason_may_hold_what_others_take_for_a_line_end(tmp_path: Path) -> None:
+    save_session(tmp_path, "main", session("a"))
+    reason = "busy\u2028host\u0085\nand\x0bmore"
+    set_quarantine(tmp_path, "main", "a", reason, "t1")
+    assert [s.quarantine for s in read_sessions(tmp_path, "main")] == [reason]
+
+
+def test_a_line_that_a_full_disk_cuts_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_session(tmp_path, "main", session("a"))
+    before, write = baseline_path(tmp_path, "main").read_bytes(), os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda handle, data: write(handle, data[:20]))
+        with pytest.raises(UsageError, match="the disk is full"):
+            save_session(tmp_path, "main", session("b"))
+    assert baseline_path(tmp_path, "main").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
+from harness.estimate import Outcome
 from reports import render_html, render_junit, render_markdown
 from reports.svg import UnthemedColour, to_inline_svg
 
@@ -158,6 +160,21 @@ def test_junit_tells_the_four_outcomes_apart() -> None:
     assert kinds["slo-ttft-p99"] == ["skipped"]
     assert kinds["slo-tpot-p50"] == ["error"]
     assert kinds["slo-ttft-p50"] == ["system-out"]
+
+
+@pytest.mark.parametrize("status", ["partial", "complete"])
+@pytest.mark.parametrize("kept", [Outcome.PASS, None])
+def test_junit_of_a_run_without_a_verdict_shows_no_green_alone(
+    status: str, kept: Outcome | None
+) -> None:
+    """A reader of JUnit knows nothing of the rest: cut short, or invalid with no rule to say so."""
+    view = replace(sample.view(), outcome="invalid", status=status)
+    verdicts = tuple(v for v in view.verdicts if v.outcome is kept)
+    suite = ElementTree.fromstring(render_junit(replace(view, verdicts=verdicts)))[0]
+    assert (suite.get("errors"), suite.get("tests")) == ("1", str(1 + len(verdicts)))
+    (case,) = (c for c in suite.iter("testcase") if c.get("name") == "run")
+    assert case[0].tag == "error"
+    assert case[0].get("message")
 
 
 def test_a_caption_tells_the_estimates_of_the_tables_and_not_points_of_the_curve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from typing import Any
 
@@ -27,6 +28,8 @@ USER = [{"role": "user", "content": "hi"}]
         ({"logit_bias": {"word": 1}}, "logit_bias"),
         ({"logit_bias": {"99999": 1}}, "logit_bias"),
         ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        *(({"logit_bias": {key: 1}}, "logit_bias") for key in (" 5 ", "1_0", "05", "\u0663", "")),
+        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools"),
         ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"stream": "yes"}, "stream"),
@@ -183,7 +186,34 @@ def test_unknown_models_and_paths(server: Any) -> None:
     with pytest.raises(openai.NotFoundError):
         server.client.models.retrieve("gpt-9")
     assert server.request("GET", "/v1/nothing").status == 404
-    assert server.request("GET", "/v1/chat/completions").status == 405
+    for method, path, allow in (
+        ("GET", "/v1/chat/completions", "POST"),
+        ("OPTIONS", "/v1/completions", "POST"),
+        ("DELETE", "/v1/models/tiny", "GET, HEAD"),
+    ):
+        reply = server.request(method, path)
+        assert (reply.status, reply.headers["allow"]) == (405, allow)
+        assert reply.json["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/v1/models"])
+def test_head_is_get_without_the_body(server: Any, path: str) -> None:
+    reply = server.request("HEAD", path)
+    assert (reply.status, reply.body) == (200, b"")
+    assert int(reply.headers["content-length"]) > 0
+
+
+def test_a_body_that_says_it_is_too_long_is_not_waited_for(server: Any) -> None:
+    reply = server.request("POST", "/v1/completions", b"", Content_Length=str(2**40))
+    assert reply.status == 413
+    assert str(2**40) in reply.json["error"]["message"]
+
+
+def test_a_compressed_body_is_told_apart_from_bad_json(server: Any) -> None:
+    body = gzip.compress(b'{"prompt": "a", "max_tokens": 1}')
+    reply = server.request("POST", "/v1/completions", body, Content_Encoding="gzip")
+    assert (reply.status, reply.json["error"]["code"]) == (415, "unsupported_media_type")
+    assert "content-encoding: gzip" in reply.json["error"]["message"]
 
 
 def test_a_key_guards_the_api(start: Any) -> None:
@@ -194,6 +224,9 @@ def test_a_key_guards_the_api(start: Any) -> None:
             "GET", "/v1/models", Authorization=f"Bearer {key}".encode().decode("latin-1")
         )
         assert (reply.status, reply.json["error"]["code"]) == (401, "invalid_api_key")
+        assert reply.headers["www-authenticate"] == "Bearer"
+    for given, status in (("bearer secret", 200), ("secret", 401), ("Basic secret", 401)):
+        assert server.request("GET", "/v1/models", Authorization=given).status == status
     assert server.request("POST", "/v1/chat/completions", {}).status == 401
     assert server.request("GET", "/health").status == 200
 
