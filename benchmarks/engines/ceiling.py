@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.models.matrix import Matrix
+from engine_under_test.models.panels import PanelMatrix
 from engine_under_test.request import Request, SamplingParams
 from engine_under_test.server.build import find_model
 
@@ -42,9 +43,9 @@ def measure(model: str, levels: list[int]) -> list[dict[str, Any]]:
     llama = core._runner._model
     matrices = [m for w in llama.layers for m in (w.qkv, w.out, w.gate_up, w.down)]
     matrices.append(llama.lm_head)
-    weights = [m.weight for m in matrices if isinstance(m, Matrix)]
-    assert len(weights) == len(matrices), "float32 matrices can be read"
-    plain = [w.contiguous() for w in weights]
+    plain = [m.weight.contiguous() for m in matrices if isinstance(m, Matrix | PanelMatrix)]
+    assert len(plain) == len(matrices), "float32 matrices can be read"
+    weights = [w.t().contiguous().t() for w in plain]  # what MKL multiplies fastest
     rows = []
     for level in levels:
         inputs = {w.shape[1]: torch.randn(level, w.shape[1]) for w in weights}

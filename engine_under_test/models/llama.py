@@ -7,6 +7,7 @@ are plain tensors that the loader fills through `slots`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,10 @@ from engine_under_test.device import CPU
 from .lora import LoraBatch
 from .matrix import AnyMatrix, Matrix
 from .ops import LayerOps, TorchOps
+from .panels import Store, can_multiply
 from .rope import as_pairs, rotation_table
 
+log = logging.getLogger(__name__)
 CACHED_BYTES = 64 * 2**20  # float32 weights up to this stay in the last-level cache between steps
 MOST_COPIED_BYTES = 2 * 2**30  # more are not kept in two arrangements
 
@@ -137,16 +140,32 @@ class Llama:
 
     def pack(self) -> None:
         """Arrange the matrices for running; after it slots() has nothing to give."""
-        is_streamed = self._is_streamed()
-        self.lm_head = _packed(self.lm_head, is_streamed)
-        for w in self.layers:
-            w.qkv, w.out = _packed(w.qkv, is_streamed), _packed(w.out, is_streamed)
-            w.gate_up, w.down = _packed(w.gate_up, is_streamed), _packed(w.down, is_streamed)
-
-    def _is_streamed(self) -> bool:
-        """Whether float32 weights come from memory at every step, and a second copy is bearable."""
         num_bytes = self.config.costs("float32").streamed_bytes
-        return CACHED_BYTES < num_bytes <= MOST_COPIED_BYTES
+        is_streamed = num_bytes > CACHED_BYTES
+        can_copy = num_bytes <= MOST_COPIED_BYTES
+        store = self._store() if is_streamed else None
+        if is_streamed and self.dtype == torch.float32 and self.device.type == "cpu":
+            how = "compiled here" if store is not None else "torch's"
+            log.info("float32 matrix products are %s", how)
+
+        def packed(matrix: AnyMatrix) -> AnyMatrix:
+            if not isinstance(matrix, Matrix):
+                return matrix
+            return matrix.packed(is_streamed and can_copy, store)
+
+        for w in self.layers:  # in the order in which a step reads them
+            w.qkv, w.out = packed(w.qkv), packed(w.out)
+            w.gate_up, w.down = packed(w.gate_up), packed(w.down)
+        if can_copy or not self.config.is_tied:  # the embedding is read by rows, and stays
+            self.lm_head = packed(self.lm_head)
+
+    def _store(self) -> Store | None:
+        """Room for all matrices in panels; None where those are not for this model."""
+        if self.dtype != torch.float32 or self.device.type != "cpu" or not can_multiply():
+            return None
+        matrices = [m for w in self.layers for m in (w.qkv, w.out, w.gate_up, w.down)]
+        shapes = [_weight(m).shape for m in (*matrices, self.lm_head)]
+        return Store(shapes)
 
     def slots(self) -> Iterator[tuple[str, WeightSlot]]:
         """Every tensor of a Hugging Face checkpoint, by name, and where it belongs here."""
@@ -182,10 +201,6 @@ class Llama:
             yield m + "gate_proj.weight", WeightSlot(gate, (ffn, d))
             yield m + "up_proj.weight", WeightSlot(up, (ffn, d))
             yield m + "down_proj.weight", WeightSlot(_weight(w.down), (d, ffn))
-
-
-def _packed(matrix: AnyMatrix, is_streamed: bool) -> AnyMatrix:
-    return matrix.packed(is_streamed) if isinstance(matrix, Matrix) else matrix
 
 
 def _rounded(matrix: AnyMatrix) -> AnyMatrix:

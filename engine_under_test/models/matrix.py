@@ -3,8 +3,9 @@
 Small float32 products read columns that lie together; bfloat16 products read blocks that oneDNN
 arranges once, at load: without that every product rearranges the whole matrix again, which on one
 x86 core costs more than the product itself until eight rows share it (0.6 of the time after
-packing). float32 weights that come from memory at every step are kept in both arrangements: oneDNN
-reads its blocks in the order in which they lie, which is what counts while few rows share the way.
+packing). float32 weights on one thread lie in panels, for a product of our own (panels.py). Where
+it cannot be compiled, weights that come from memory at every step are kept in both arrangements:
+oneDNN reads its blocks in the order in which they lie, which counts while few rows share the way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from engine_under_test.device import CPU
 
 from .fp8 import Fp8Matrix, Fp8Weight
+from .panels import PanelMatrix, Store, min_out
 
 # oneDNN arranges for a number of rows; any number may be multiplied, and 1..256 measured alike.
 _TYPICAL_ROWS = 16
@@ -52,15 +54,19 @@ class Matrix:
         self.weight.copy_(Fp8Weight.of(self.weight).unpacked(self.weight.dtype))
         return self
 
-    def packed(self, is_streamed: bool = False) -> Matrix | PackedMatrix:
-        """The same matrix for running only: the weights cannot be read back. self may be dropped.
+    def packed(
+        self, is_streamed: bool = False, store: Store | None = None
+    ) -> Matrix | PackedMatrix | PanelMatrix:
+        """The same matrix for running only: the weights cannot be changed. self may be dropped.
 
-        is_streamed: it comes from memory at every step. Itself where packing gains nothing or the
-        processor multiplies no bfloat16.
+        is_streamed: it comes from memory at every step.  store: of float32 panels, where they are
+        wanted. Itself where packing gains nothing or the processor multiplies no bfloat16.
         """
         weight = self.weight
         if weight.device.type != "cpu":
             return self
+        if weight.dtype == torch.float32 and store is not None and len(weight) >= min_out():
+            return PanelMatrix(weight, store)
         if weight.dtype == torch.float32 and is_streamed and torch._C._has_mkldnn:
             return StreamedMatrix(weight)
         if weight.dtype != torch.bfloat16 or not can_pack():
@@ -112,7 +118,7 @@ class PackedMatrix:
         return self.product(x).add_(total)
 
 
-AnyMatrix = Matrix | PackedMatrix | Fp8Matrix
+AnyMatrix = Matrix | PackedMatrix | PanelMatrix | Fp8Matrix
 
 
 def _reordered(weight: torch.Tensor) -> torch.Tensor:
