@@ -1,4 +1,4 @@
-"""Which backend runs where: SDPA on a CPU, Triton's kernels on a GPU, unless told otherwise."""
+"""Which backend runs where: SDPA or compiled loops on a CPU, Triton on a GPU, unless told else."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
+from engine_under_test.compiled import suits
 from engine_under_test.config import AttentionName, ModelConfig
 from engine_under_test.errors import ConfigError
 
 from .base import AttentionBackend
+from .compiled import CompiledBackend
 from .sdpa import SdpaBackend
 
 
@@ -41,6 +43,8 @@ def make_backend(
 ) -> AttentionBackend[Any]:
     """name: resolved."""
     if name == "sdpa":
+        if suits(config, dtype, device) and CompiledBackend.can_run(config):
+            return CompiledBackend(config, num_blocks, block_size)
         return SdpaBackend(config, num_blocks, block_size, dtype)
     from .triton_paged import TritonBackend
 

@@ -231,12 +231,12 @@ def _type_power_of_two(typing: Any, n: Any) -> Any:
 _scores: Any = intrinsic(_type_scores)
 _mix: Any = intrinsic(_type_mix)
 _power_of_two: Any = intrinsic(_type_power_of_two)
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
+FAST = {"reassoc", "contract", "nsz", "arcp"}
 _f = np.float32
 
 
-@compiled(inline="always", fastmath=_FAST)
-def _exp(x: Any) -> Any:
+@compiled(inline="always", fastmath=FAST)
+def exp(x: Any) -> Any:
     """e^x for -87 <= x <= 88, to two units in the last place (Cephes' expf)."""
     n = np.rint(x * _f(1.4426950408889634))
     x = x - n * _f(0.693359375) - n * _f(-2.12194440e-4)  # ln 2 in two parts
@@ -249,7 +249,7 @@ def _exp(x: Any) -> Any:
     return (p * x * x + x + _f(1)) * _power_of_two(np.int32(n))
 
 
-@compiled(fastmath=_FAST)
+@compiled(fastmath=FAST)
 def _softmax(row: Any, scale: Any) -> None:
     """In place."""
     most = row[0]
@@ -257,7 +257,7 @@ def _softmax(row: Any, scale: Any) -> None:
         most = max(most, row[t])
     total = _f(0)
     for t in range(len(row)):
-        weight = _exp(max((row[t] - most) * scale, _f(-87)))
+        weight = exp(max((row[t] - most) * scale, _f(-87)))
         row[t] = weight
         total += weight
     inverse = _f(1) / total

@@ -17,17 +17,18 @@ import torch.nn.functional as F
 
 from engine_under_test.attention import AttentionBackend
 from engine_under_test.batch import FlatBatch
+from engine_under_test.compiled import suits
+from engine_under_test.compiled.choose import CACHED_BYTES
 from engine_under_test.config import ModelConfig
 from engine_under_test.device import CPU
 
 from .lora import LoraBatch
 from .matrix import AnyMatrix, Matrix
 from .ops import LayerOps, TorchOps
-from .panels import Store, can_multiply
+from .panels import Store
 from .rope import as_pairs, rotation_table
 
 log = logging.getLogger(__name__)
-CACHED_BYTES = 64 * 2**20  # float32 weights up to this stay in the last-level cache between steps
 MOST_COPIED_BYTES = 2 * 2**30  # more are not kept in two arrangements
 
 
@@ -146,7 +147,7 @@ class Llama:
         store = self._store() if is_streamed else None
         if is_streamed and self.dtype == torch.float32 and self.device.type == "cpu":
             how = "compiled here" if store is not None else "torch's"
-            log.info("float32 matrix products are %s", how)
+            log.info("float32 matrix products and attention are %s", how)
 
         def packed(matrix: AnyMatrix) -> AnyMatrix:
             if not isinstance(matrix, Matrix):
@@ -161,7 +162,7 @@ class Llama:
 
     def _store(self) -> Store | None:
         """Room for all matrices in panels; None where those are not for this model."""
-        if self.dtype != torch.float32 or self.device.type != "cpu" or not can_multiply():
+        if not suits(self.config, self.dtype, self.device):
             return None
         matrices = [m for w in self.layers for m in (w.qkv, w.out, w.gate_up, w.down)]
         shapes = [_weight(m).shape for m in (*matrices, self.lm_head)]

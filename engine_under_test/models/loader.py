@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from engine_under_test.attention import resolve_attention
+from engine_under_test.compiled import suits
 from engine_under_test.config import AttentionName, EngineConfig, ModelConfig, Quantization
 from engine_under_test.device import CPU, resolve_device
 from engine_under_test.errors import ConfigError, ModelError
@@ -21,7 +22,7 @@ from engine_under_test.errors import ConfigError, ModelError
 from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
 from .gguf_file import GgufFile
 from .llama import Llama
-from .ops import LayerOps, TorchOps
+from .ops import CompiledOps, LayerOps, TorchOps
 from .peft import digest_adapter, read_adapter
 from .shapes import SHAPES
 
@@ -116,7 +117,9 @@ def _empty(config: EngineConfig, shape: ModelConfig, digest: Callable[[], str]) 
     attention = resolve_attention(config.attention, device)
     dtype_name = resolve_dtype(config.dtype, shape.num_params, device)
     max_model_len = config.resolve_max_model_len(shape)
-    model = Llama(shape, max_model_len, DTYPES[dtype_name], device, _ops(attention))
+    dtype = DTYPES[dtype_name]
+    ops = _ops(attention, is_compiled=suits(shape, dtype, device))
+    model = Llama(shape, max_model_len, dtype, device, ops)
     return LoadedModel(
         model, dtype_name, max_model_len, attention, _of_quantized(digest, config.quantization)
     )
@@ -135,9 +138,9 @@ def _of_quantized(digest: Callable[[], str], how: str | None) -> Callable[[], st
     return lambda: hashlib.sha256(f"{digest()} {how}".encode()).hexdigest()
 
 
-def _ops(attention: AttentionName) -> LayerOps:
+def _ops(attention: AttentionName, is_compiled: bool) -> LayerOps:
     if attention == "sdpa":
-        return TorchOps()
+        return CompiledOps() if is_compiled else TorchOps()
     from .triton_ops import TritonOps
 
     return TritonOps()

@@ -103,6 +103,30 @@ class TorchOps:
         return attention.forward(heads[:, :num_heads], heads[:, num_heads:], layer, meta)
 
 
+class CompiledOps(TorchOps):
+    """The same in float32 with loops compiled for this processor. See LayerOps."""
+
+    def __init__(self) -> None:
+        from engine_under_test.compiled import rows
+
+        self._rows = rows
+
+    def norm(self, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        self._rows.rms_norm(x.contiguous().numpy(), weight[0].numpy(), eps, out.numpy())
+        return out
+
+    def add_norm(
+        self, x: torch.Tensor, pending: torch.Tensor, weight: torch.Tensor, eps: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return pending, self.norm(pending, weight, eps)
+
+    def silu_mul(self, gate_up: torch.Tensor) -> torch.Tensor:
+        out = gate_up.new_empty(len(gate_up), gate_up.shape[1] // 2)
+        self._rows.silu_mul(gate_up.contiguous().numpy(), out.numpy())
+        return out
+
+
 MANY_ROWS = 48
 _SIGNS = {
     dtype: torch.tensor([[1.0], [-1.0]], dtype=dtype)

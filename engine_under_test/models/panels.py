@@ -21,20 +21,6 @@ MOST_LANES = 16
 LINE_FLOATS = 16  # panels begin where a cache line does
 
 
-def can_multiply() -> bool:
-    """Whether products are compiled for this processor, and torch is to use one thread as they do.
-
-    Compiles them, or reads them from the disk, when first asked.
-    """
-    if not lanes() or torch.get_num_threads() != 1:
-        return False
-    try:
-        from engine_under_test.compiled import product
-    except Exception:  # a compiler fails in many ways, and torch multiplies as well
-        return False
-    return product.multiply is not None
-
-
 def min_out() -> int:
     """Columns that a matrix must have: the width of a panel."""
     return 2 * lanes()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_under_test.compiled import lanes
-from engine_under_test.models.panels import PanelMatrix, Store, can_multiply
+from engine_under_test.models.panels import PanelMatrix, Store
 
 pytestmark = pytest.mark.skipif(not lanes(), reason="this processor has no vectors of 8 floats")
 LANES = [n for n in (8, 16) if n <= lanes()]
@@ -113,14 +113,3 @@ def test_matrices_of_one_store_do_not_meet() -> None:
     packed = [PanelMatrix(w, store) for w in weights]
     for weight, panels in zip(weights, packed, strict=True):
         assert torch.equal(panels.weight, weight)
-
-
-def test_more_threads_leave_products_to_torch() -> None:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        assert not can_multiply()
-        torch.set_num_threads(1)
-        assert can_multiply()
-    finally:
-        torch.set_num_threads(before)
