@@ -22,8 +22,10 @@ __all__ = [
     "comparability_hash",
     "expand",
     "json_schema",
+    "limits_differ",
     "load_resolved",
     "load_scenario",
     "portable",
+    "question_differences",
     "read_materials",
 ]
