@@ -31,7 +31,7 @@ SIZE_BYTES = {
     "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30,
 }  # fmt: skip
 MONEY_USD = {"USD": 1.0}
-TOKENS = {"tok": 1.0, "ktok": 1e3, "Mtok": 1e6, "Gtok": 1e9}
+_COUNTED = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 VOLUME_HOURS = {"s": 1 / 3600, "min": 1 / 60, "h": 1.0, "d": 24.0, "month": 720.0}  # of 30 days
 
 
@@ -107,19 +107,29 @@ def parse_money(text: object) -> float:
     return value
 
 
-def parse_volume(text: object) -> float:
-    """`31Mtok/d` -> tokens an hour; a month has 30 days. Must be above 0."""
-    examples = "31Mtok/d or 2Gtok/month"
+def parse_volume(text: object, unit: str = "tok") -> float:
+    """`31Mtok/d` -> tokens an hour; a month has 30 days. Must be above 0.
+
+    unit: another that is counted, such as audio_min: `100kaudio_min/month`.
+    """
+    examples = f"31M{unit}/d or 2G{unit}/month"
+    names = (unit, "min") if unit == "audio_min" else (unit,)
+    counts = {f"{k}{name}": f for name in names for k, f in _COUNTED.items()}
     table = {
-        f"{tokens}/{period}": factor / hours
-        for tokens, factor in TOKENS.items()
+        f"{count}/{period}": factor / hours
+        for count, factor in counts.items()
         for period, hours in VOLUME_HOURS.items()
     }
-    parse(text, table, "volume of tokens", examples)  # says what is wrong with it
+    try:
+        parse(text, table, f"volume of {unit}", examples)  # says what is wrong with it
+    except ValueError as error:
+        if "unknown unit" in str(error):  # its table is too long to be read
+            raise ValueError(f"{str(error).partition('; use')[0]}; write {examples}") from None
+        raise
     match = _NUMBER.match(str(text))
     assert match is not None
-    tokens, _, period = match[2].partition("/")
-    value = _scaled(match[1], TOKENS[tokens]) / VOLUME_HOURS[period]
+    count, _, period = match[2].partition("/")
+    value = _scaled(match[1], counts[count]) / VOLUME_HOURS[period]
     if value <= 0:
         raise ValueError(f"'{text}' must be above 0")
     return value
@@ -145,8 +155,14 @@ class Price:
         return Price(self.low * factor, self.high * factor)
 
 
+# what is also read for a unit, times what makes it one
+_AS_WELL = {"gpu_h": {"gpu_min": 60.0, "gpu_s": 3600.0}, "audio_min": {"audio_h": 1 / 60}}
+
+
 def price_parser(unit: str) -> Callable[[object], Price]:
-    """Reads `0.90USD/Mtok`, or the range `2.00-4.30USD/gpu_h`, of one unit."""
+    """Reads `0.90USD/Mtok`, or the range `2.00-4.30USD/gpu_h`, of one unit; a GPU's price also a
+    minute or a second, audio also an hour."""
+    units = {f"USD/{unit}": 1.0, **{f"USD/{u}": f for u, f in _AS_WELL.get(unit, {}).items()}}
 
     def parse_price(text: object) -> Price:
         if isinstance(text, Price):
@@ -155,8 +171,9 @@ def price_parser(unit: str) -> Callable[[object], Price]:
         if isinstance(text, bool) or not isinstance(text, str | int | float):
             raise ValueError(f"expected a price; write {examples}")
         low, dash, high = str(text).partition("-")
-        lower = low + f"USD/{unit}" * bool(dash)
-        ends = [parse(end, {f"USD/{unit}": 1.0}, "price", examples) for end in (lower, high) if end]
+        money = high.find("USD/")
+        lower = low + (high[money:] if money >= 0 else f"USD/{unit}") * bool(dash)
+        ends = [parse(end, units, "price", examples) for end in (lower, high) if end]
         if not ends or min(ends) < 0 or (dash and len(ends) != 2):
             raise ValueError(f"'{text}' is not a price; write {examples}")
         if ends[0] > ends[-1]:
@@ -291,7 +308,8 @@ SizeBytes = Annotated[
 
 
 def _price_field(unit: str, example: str) -> Any:
-    pattern = rf"^\s*{_N}(\s*-\s*{_N})?\s*USD/{unit}\s*$"
+    names = "|".join((unit, *_AS_WELL.get(unit, {})))
+    pattern = rf"^\s*{_N}(\s*-\s*{_N})?\s*USD/({names})\s*$"
     return _field(price_parser(unit), price_writer(unit), pattern, example)
 
 
@@ -299,4 +317,5 @@ UsdPerMtok = Annotated[Price, *_price_field("Mtok", "0.90USD/Mtok")]
 UsdPerAudioMin = Annotated[Price, *_price_field("audio_min", "0.20USD/audio_min")]
 UsdPerImage = Annotated[Price, *_price_field("image", "0.001USD/image")]
 UsdPerRequest = Annotated[Price, *_price_field("request", "0.0001USD/request")]
+UsdPerGB = Annotated[Price, *_price_field("GB", "0.09USD/GB")]
 UsdPerGpuH = Annotated[Price, *_price_field("gpu_h", "5.00USD/gpu_h")]

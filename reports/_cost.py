@@ -22,6 +22,7 @@ from harness.decisions.headline import Headline
 from harness.decisions.point_cost import QUANTILES, PointCost
 from harness.decisions.wording import amount
 from harness.estimate import Estimate
+from reports._cost_tables import crossing_table, day_table, fleet_told, raw
 from reports.view import (
     Align,
     Block,
@@ -52,7 +53,8 @@ def cost_section(costs: Sequence[PointCost], answer: CostAnswer | None) -> Secti
         blocks += [_crossover_chart(answer), _my_prices(answer)]
     blocks += [_token_chart(costs, answer), _point_table(costs)]
     if answer is not None:
-        blocks += [_bills(answer), _regimes(answer), _assumptions(answer)]
+        blocks += [crossing_table(answer), _bills(answer), day_table(answer), _regimes(answer),
+                   _assumptions(answer)]  # fmt: skip
     kept = tuple(b for b in blocks if b is not None)
     lead = " ".join(f"{h.answer} {h.detail}" for h in cost_sentences(costs, answer))
     return Section("cost", "Cost", lead, kept) if kept else None
@@ -223,9 +225,9 @@ def _point_table(costs: Sequence[PointCost]) -> Table | None:
         rows.append(
             Row((
                 Cell(c.name), Cell(_TARIFFS[c.side]), Cell(usd(c.bill_usd), c.bill_usd),
-                Cell(_dollars(e.value), _raw(e.value)),
+                Cell(_dollars(e.value), raw(e.value)),
                 Cell(_interval(e)),
-                Cell(_dollars(None if each is None else 1000 * each), _raw(each)),
+                Cell(_dollars(None if each is None else 1000 * each), raw(each)),
                 Cell(f"{stat} {amount(late.value, 's')}" if late else "not reported"),
             ))
         )  # fmt: skip
@@ -244,18 +246,7 @@ def _bills(answer: CostAnswer) -> Table | None:
     rows = [_bill_row("serverless", own.serverless, own.usd_per_mtok["serverless"])]
     for scaling, bill in own.fleets.items():
         dear = own.usd_per_mtok["on_demand"] if scaling == answer.crossover.scaling else None
-        rows.append(_bill_row(f"on demand, {scaling}", bill, dear))
-    if own.commitment is not None:
-        c = own.commitment
-        rows.append(_plain_row(f"on demand, {c.replicas} committed at {amount(c.discount, 'ratio')}"
-                               " off, the others by the hour", c.usd_per_h))  # fmt: skip
-    if own.zero is not None:
-        z = own.zero
-        rows.append(_plain_row(
-            f"on demand, scaled to zero: up {amount(z.up_share, 'ratio')} of the time,"
-            f" {z.wakes_per_h:.2g} cold starts/h, {amount(z.miss_share, 'ratio')} of requests late"
-            " for one", z.usd_per_h,
-        ))  # fmt: skip
+        rows.append(_bill_row(f"on demand, {fleet_told(scaling, own)}", bill, dear))
     return Table(
         "bills", f"Bills at your {per_day(own.tok_per_h)}",
         (("tariff", "left"), ("a day", "right"), ("95% interval", "right"), ("$/Mtok", "right")),
@@ -268,14 +259,10 @@ def _bills(answer: CostAnswer) -> Table | None:
 def _bill_row(name: str, bill: Estimate, per_mtok: Estimate | None) -> Row:
     value = 24 * bill.value if bill.value is not None else None
     return Row((
-        Cell(name), Cell(_dollars(value), _raw(value)),
+        Cell(name), Cell(_dollars(value), raw(value)),
         Cell(_interval(bill, 24)),
-        Cell(_dollars(per_mtok.value), _raw(per_mtok.value)) if per_mtok else Cell(""),
+        Cell(_dollars(per_mtok.value), raw(per_mtok.value)) if per_mtok else Cell(""),
     ))  # fmt: skip
-
-
-def _plain_row(name: str, usd_per_h: float) -> Row:
-    return Row((Cell(name), Cell(usd(24 * usd_per_h), 24 * usd_per_h), Cell(""), Cell("")))
 
 
 def _regimes(answer: CostAnswer) -> Table | None:
@@ -314,7 +301,3 @@ def _interval(e: Estimate, factor: float = 1.0) -> str:
     if e.low is None or e.high is None or math.isinf(e.low):
         return "none"
     return usd_span(e.low * factor, e.high * factor)
-
-
-def _raw(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

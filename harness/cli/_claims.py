@@ -32,7 +32,7 @@ from harness.errors import ExitCode, UsageError
 from harness.notices import Notice
 from harness.records import Run, write_bytes
 from harness.scenario import expand, load_resolved
-from harness.scenario.claims import Claims, Facts, load_claims, load_facts
+from harness.scenario.claims import Claims, Facts, load_claims, load_facts, with_values
 from harness.scenario.prices import PriceSheet, load_prices, sheet_notices
 
 STYLES = {
@@ -68,11 +68,13 @@ class Judged:
 
 
 def judge_file(
-    source: str, runs: Sequence[str], only: Sequence[str], prices: str | None, facts: Path | None
-) -> Judged:
+    source: str, runs: Sequence[str], only: Sequence[str], prices: str | None, facts: Path | None,
+    overrides: Sequence[str] = (),
+) -> Judged:  # fmt: skip
     """Everything the verb does before it speaks. Raises UsageError, ScenarioError."""
     loaded = load_claims(source)
-    chosen = _chosen(loaded.document, only)
+    document = with_values(loaded.document, overrides)
+    chosen = _chosen(document, only)
     sheet = load_prices(prices or loaded.document.prices, (loaded.path.parent,))
     today = datetime.now(UTC).date()
     root = Path(os.environ.get("HARNESS_OUT") or "runs")
@@ -95,7 +97,7 @@ def judge_file(
     findings = judge_claims(chosen, evidence)
     names = tuple(run.manifest.run_id for run in opened)
     notices = tuple(sheet_notices(sheet, today))
-    return Judged(source, loaded.document, sheet, findings, names, notices, bool(only))
+    return Judged(source, document, sheet, findings, names, notices, bool(only))
 
 
 def _chosen(document: Claims, only: Sequence[str]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from harness.decisions.cost_question import (
 )
 from harness.decisions.point_cost import PointCost, point_costs
 from harness.decisions.prices import Mix
-from harness.decisions.question import Capacity
+from harness.decisions.question import Capacity, Question
+from harness.decisions.simulated_fleet import SimulatedFleet
 from harness.errors import ExitCode, MeasurementError, UsageError
 from harness.records import Run, write_bytes
 from harness.scenario import Scenario
@@ -29,6 +30,7 @@ from harness.scenario.forecast import Forecast, load_forecast
 
 if TYPE_CHECKING:
     from harness.cli._judge import Judgement
+    from harness.cli._twin import Asked
 
 CSV = "crossover.csv"
 _NO_CAPACITY = "the run holds no capacity, so nothing can be priced"
@@ -87,12 +89,16 @@ def crossover_of(
     cached = [s for s in summaries if s.meta.target == of_side.get("serverless")] or points
     forecast = _forecast(cost, (run.path,))
     model = models.get(of_side.get("serverless", ""), "auto")
+    asked = None
     try:
         if twin is not None and points and all(p.meta.kind == "closed" for p in points):
-            mix, capacity = _simulated(run, document, cost, twin)
+            asked = _ask(run, document, twin)
+            mix, capacity = _simulated(cost, asked)
         else:
             mix, capacity = _measured(cost, points, cached)
         question = question_of(cost, model, mix, capacity, forecast)
+        if asked is not None:
+            question = replace(question, simulated=_days(question, asked))
     except ValueError as error:
         raise MeasurementError(
             "the run cannot be priced", why=str(error), do="measure rates up to where one misses"
@@ -117,17 +123,20 @@ def _measured(
     return measured_mix(cost, points, cached), capacity
 
 
-def _simulated(run: Run, document: Scenario, cost: Cost, twin: Twin) -> tuple[Mix, Capacity]:
-    """Of a calibration: what the twin sustains of the traffic that is planned for."""
+def _ask(run: Run, document: Scenario, twin: Twin) -> Asked:
+    """What the twin of a calibration sustains of the traffic that is planned for."""
     from harness.cli._twin import ask_twin  # compiles a kernel: only where it is needed
 
     try:
-        asked = ask_twin(run, document, traffic=twin.traffic, slo=twin.slo)
+        return ask_twin(run, document, traffic=twin.traffic, slo=twin.slo)
     except MeasurementError as error:
         raise MeasurementError(
             _NO_CAPACITY, why=f"closed load proves no rate, and {error.what}: {error.why}",
             do=f"{_MEASURE}; or calibrate the twin: harness run twin-sweep",
         ) from error  # fmt: skip
+
+
+def _simulated(cost: Cost, asked: Asked) -> tuple[Mix, Capacity]:
     found = asked.capacity
     mix = simulated_mix(cost, float(asked.mix.n_in.mean()), float(asked.mix.n_out.mean()))
     doubts = tuple(f"outside what was swept: {text}" for text in found.extrapolated)
@@ -138,6 +147,21 @@ def _simulated(run: Run, document: Scenario, cost: Cost, twin: Twin) -> tuple[Mi
     draws = tuple(d for d in found.draws if d > 0)
     limit_s = asked.objective.ttft_s or 0.0
     return mix, Capacity(found.estimate, limit_s, draws, source, is_measured=False, doubts=doubts)
+
+
+def _days(question: Question, asked: Asked) -> SimulatedFleet | None:
+    """The autoscaled fleet over a day of the traffic, on the same twin."""
+    from harness.decisions.fleet_day import DayFleet, simulate_days
+
+    own, traffic = question.fleet, question.traffic
+    fleet = DayFleet(
+        question.capacity.estimate.value or 0.0, own.load_target, own.cold_start_s,
+        own.bill_cold_start, own.commitment_discount, own.idle_s,
+    )  # fmt: skip
+    return simulate_days(
+        asked.calibration.fit, asked.calibration.deployment, asked.mix, asked.objective,
+        traffic.shape, traffic.window_s, fleet, traffic.mean_req_per_s,
+    )  # fmt: skip
 
 
 def _forecast(cost: Cost, folders: Sequence[Path]) -> Forecast | None:
@@ -154,19 +178,29 @@ def _forecast(cost: Cost, folders: Sequence[Path]) -> Forecast | None:
 
 
 def csv_text(found: CostAnswer) -> str:
-    """The curve as a spreadsheet reads it: a row a traffic, both bills with their intervals."""
+    """The curve as a spreadsheet reads it: a row a traffic, both bills with their intervals, then
+    every fleet's point value and the share of good requests where a twin simulated it."""
     header = [
         "tok_per_h", "mtok_per_day", "serverless_low_usd_per_h", "serverless_usd_per_h",
         "serverless_high_usd_per_h", "on_demand_low_usd_per_h", "on_demand_usd_per_h",
         "on_demand_high_usd_per_h", "cheaper",
     ]  # fmt: skip
     curve = found.crossover.curve
+    header += [f"{name}_usd_per_h" for name in curve.fleets]
+    header += ["good_ratio"] * bool(curve.good_ratio)
     rows: list[list[Any]] = [header]
-    for t, used, paid in zip(curve.tok_per_h, curve.serverless, curve.on_demand, strict=True):
+    for i, (t, used, paid) in enumerate(
+        zip(curve.tok_per_h, curve.serverless, curve.on_demand, strict=True)
+    ):
         is_sure = used[0] > paid[2] or paid[0] > used[2]
         cheaper = "on_demand" if paid[1] <= used[1] else "serverless"
         numbers = [t, t * 24 / 1e6, *used, *paid]
-        rows.append([*(f"{x:.6g}" for x in numbers), cheaper if is_sure else "too_close"])
+        row = [*(f"{x:.6g}" for x in numbers), cheaper if is_sure else "too_close"]
+        row += [f"{own[i][1]:.6g}" for own in curve.fleets.values()]
+        if curve.good_ratio:
+            good = curve.good_ratio[i]
+            row.append("" if good is None else f"{good:.6g}")
+        rows.append(row)
     return "\n".join(",".join(map(str, row)) for row in rows) + "\n"
 
 

@@ -12,6 +12,7 @@ from harness.cli._options import Voice, set_option, voice_options
 
 if TYPE_CHECKING:
     from harness.cli._cost import Twin
+    from harness.decisions.at_traffic import AtTraffic
     from harness.decisions.cost_answer import CostAnswer
     from harness.records import Run
     from harness.scenario import Scenario
@@ -145,28 +146,42 @@ def _write_csv(path: Path, text: str) -> None:
 
 
 def _text(found: CostAnswer, paths: list[Path]) -> str:
-    from harness.decisions.crossover_words import per_day, usd, usd_span
-    from harness.decisions.wording import counted
-
     lines = [f"{h.answer} {h.detail}" for h in found.headlines]
-    own = found.crossover.at_traffic
-    if own is not None:
-        lines += ["", f"bills at {per_day(own.tok_per_h)}, USD a day"]
-        bills: dict[str, Any] = {"serverless": own.serverless, **own.fleets}
-        lines += [
-            f"  {name:<12} {usd(24 * e.value):>10}  (95% CI {usd_span(24 * e.low, 24 * e.high)})"
-            for name, e in bills.items()
-        ]
-        if own.commitment is not None:
-            num = counted(own.commitment.replicas, "replica")
-            bill = usd(24 * own.commitment.usd_per_h)
-            lines.append(f"  {'committed':<12} {bill:>10}  ({num} paid day and night)")
-        if own.zero is not None:
-            lines.append(
-                f"  {'to zero':<12} {usd(24 * own.zero.usd_per_h):>10}"
-                f"  ({own.zero.wakes_per_h:.3g} cold starts/h, {own.zero.miss_share:.2%} of"
-                " requests too late for one)"
-            )
+    lines += ["", *_crossings(found)]
+    if found.crossover.at_traffic is not None:
+        lines += ["", *_bills(found.crossover.at_traffic)]
     lines += ["", *(f"  {a.what}: {a.value} ({a.source})" for a in found.assumptions)]
     lines += ["", *(f"wrote    {path}" for path in paths)]
     return "\n".join(lines)
+
+
+def _crossings(found: CostAnswer) -> list[str]:
+    """Of every fleet that the cost block describes."""
+    from harness.decisions.crossover_words import FLEET_NAMES, crossing_span
+
+    lines = ["on-demand is the cheaper for good above"]
+    for name, e in found.crossover.crossing.items():
+        value, span = crossing_span(e)
+        lines.append(f"  {FLEET_NAMES[name]:<26} {value:>14}{span}")
+    return lines
+
+
+def _bills(own: AtTraffic) -> list[str]:
+    from harness.decisions.crossover_words import FLEET_NAMES, per_day, usd, usd_span
+    from harness.decisions.wording import counted
+
+    lines = [f"bills at {per_day(own.tok_per_h)}, USD a day"]
+    more = {}
+    if own.commitment is not None:
+        more["committed"] = f", {counted(own.commitment.replicas, 'replica')} paid day and night"
+    if own.zero is not None:
+        more["to_zero"] = (
+            f", {own.zero.wakes_per_h:.3g} cold starts/h, {own.zero.miss_share:.2%} of requests too"
+            " late for one"
+        )
+    bills: dict[str, Any] = {"serverless": own.serverless, **own.fleets}
+    for name, e in bills.items():
+        span = f"95% CI {usd_span(24 * e.low, 24 * e.high)}"
+        told = FLEET_NAMES.get(name, name)
+        lines.append(f"  {told:<26} {usd(24 * e.value):>14}  ({span}{more.get(name, '')})")
+    return lines

@@ -25,12 +25,27 @@ _GPU_COLUMNS = ["on demand", "USD/GPU-hour", "memory", "off when committed"]
 
 @click.command()
 @click.argument("sheets", nargs=-1, metavar="[SHEET]...")
+@click.option(
+    "--volume", "volumes", multiple=True, metavar="ROW[.PART]=VOLUME",
+    help="Bill a month of this instead: whisper-v3=100kaudio_min/month; repeatable.",
+)  # fmt: skip
 @voice_options
-def command(sheets: tuple[str, ...], voice: Voice) -> int:
+def command(sheets: tuple[str, ...], volumes: tuple[str, ...], voice: Voice) -> int:
     """Print SHEET, a file or one that ships (all of these when left out), and check it.
 
     Faults are told with line and column, exit 2. A sheet past its stale_after draws a notice.
+    With --volume, what a month of audio, embeddings or tokens costs by use, and from which volume
+    on one GPU by the hour costs as little:
+
+    \b
+      harness plan prices fireworks-guide --volume whisper-v3=100kaudio_min/month
+      harness plan prices my-prices.yaml --volume my-model.input=2Gtok/month \\
+        --volume my-model.output=300Mtok/month
     """
+    if volumes:
+        from harness.cli._volumes import bill_volumes
+
+        return bill_volumes(sheets, volumes, voice)
     from harness.scenario.prices import SHEETS, load_prices, sheet_notices
 
     today = datetime.now(UTC).date()

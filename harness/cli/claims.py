@@ -21,6 +21,10 @@ from harness.cli._options import Voice, voice_options
     "--evidence", type=click.Path(path_type=Path), default=None, metavar="FILE",
     help="Bills, batches and capacities that no run can hold (harness/evidence/v1).",
 )  # fmt: skip
+@click.option(
+    "--set", "overrides", multiple=True, metavar="ID.PATH=VALUE",
+    help="Change a claim: C12.value=3, C1.scope.target=main; repeatable.",
+)  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default=None)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write --format there; - is stdout."
@@ -28,7 +32,8 @@ from harness.cli._options import Voice, voice_options
 @voice_options
 def command(
     source: str, runs: tuple[str, ...], only: tuple[str, ...], prices: str | None,
-    evidence: Path | None, kind: str | None, output: Path | None, voice: Voice,
+    evidence: Path | None, overrides: tuple[str, ...], kind: str | None, output: Path | None,
+    voice: Voice,
 ) -> int:  # fmt: skip
     """Judge every claim of FILE_OR_NAME: supported, refuted, inconsistent, inconclusive, or not
     testable.
@@ -37,6 +42,7 @@ def command(
       harness claims guide                      what arithmetic settles; nothing is sent
       harness claims guide RUN...               the measurable ones, from stored runs
       harness claims guide --only C7
+      harness claims guide RUN --set C14.value=150tok/s       your provider's own figure
 
     Exit 1 where a claim is refuted or inconsistent and its file does not expect it, 3 where one is
     inconclusive (with --only also where it is not testable), else 0.
@@ -45,7 +51,7 @@ def command(
         raise click.UsageError("--format and -o belong together")
     from harness.cli._claims import judge_file, print_findings, render_findings
 
-    judged = judge_file(source, runs, only, prices, evidence)
+    judged = judge_file(source, runs, only, prices, evidence, overrides)
     voice.notices(judged.notices)
     if kind is not None and output is not None:
         render_findings(judged, kind, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +11,12 @@ import numpy.typing as npt
 
 from harness.decisions import cost
 from harness.decisions.question import Draws
+from harness.decisions.simulated_fleet import FleetDay
 from harness.decisions.staircase import Scaling, Staircase, demand, replicas
 from harness.estimate import Estimate
 
 IntArray = npt.NDArray[np.int64]
+Bill = tuple[float, npt.NDArray[np.float64]]  # USD/h at the point, and of each draw
 Choice = Literal["on_demand", "serverless", "too_close"]
 
 
@@ -22,7 +25,9 @@ class AtTraffic:
     """Both bills at the user's mean traffic, USD/h. saving: what serverless saves; below 0
     on-demand does.  fleets: on-demand bill by scaling.  replicas: at the point capacity.
 
-    used: share of the paid capacity in use.  usd_per_mtok: by tariff.
+    used: share of the paid capacity in use.  usd_per_mtok: by tariff; `on_demand_good` where the
+    twin says which requests keep their limits.  day: of the autoscaled fleet at just this traffic,
+    None where no twin was asked.
     """
 
     tok_per_h: float
@@ -36,6 +41,7 @@ class AtTraffic:
     usd_per_mtok: dict[str, Estimate]
     commitment: Commitment | None = None
     zero: Zero | None = None
+    day: FleetDay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +71,18 @@ def at_traffic(draws: Draws, steps: dict[Scaling, Staircase], req_per_s: float) 
     bills = {s: draws.on_demand(own, req_per_s) for s, own in steps.items()}
     point, many = bills[fleet.scaling]
     saving = draws.estimate("saving", "USD/h", (point - serverless[0], many - serverless[1]))
-    mean = point / draws.group_usd_per_h
-    with np.errstate(divide="ignore", invalid="ignore"):
-        paid = draws.capacities * (many / draws.groups_usd_per_h)
-        used = np.where(paid > 0, req_per_s / paid, 0.0)
     needed = _needed(draws, fleet.scaling, req_per_s) + fleet.spare
     per_mtok = 1e6 / tok_per_h
+    day = _day(draws, req_per_s, is_asleep=False)
+    dear = {
+        "serverless": draws.estimate("usd_per_mtok", "USD/Mtok", serverless, per_mtok),
+        "on_demand": draws.estimate("usd_per_mtok", "USD/Mtok", (point, many), per_mtok),
+    }
+    if day is not None and day.good_ratio > 0:
+        dear["on_demand_good"] = draws.estimate(
+            "usd_per_good_mtok", "USD/Mtok", bills["autoscaled"], per_mtok / day.good_ratio
+        )
+    mean, used = _use(draws, steps, req_per_s)
     return AtTraffic(
         tok_per_h=tok_per_h,
         serverless=draws.estimate("serverless", "USD/h", serverless),
@@ -79,17 +91,34 @@ def at_traffic(draws: Draws, steps: dict[Scaling, Staircase], req_per_s: float) 
         choice=_choice(saving),
         mean_replicas=mean,
         most_replicas=int(needed.max()),
-        used=draws.estimate(
-            "utilisation", "ratio",
-            (float(cost.utilisation(req_per_s, draws.capacity, mean)), used),
-        ),
-        usd_per_mtok={
-            "serverless": draws.estimate("usd_per_mtok", "USD/Mtok", serverless, per_mtok),
-            "on_demand": draws.estimate("usd_per_mtok", "USD/Mtok", (point, many), per_mtok),
-        },
-        commitment=_commitment(draws, needed),
-        zero=_zero(draws, req_per_s),
-    )  # fmt: skip
+        used=used,
+        usd_per_mtok=dear,
+        commitment=_commitment(draws, needed, bills),
+        zero=_zero(draws, req_per_s, bills),
+        day=day,
+    )
+
+
+def _use(draws: Draws, steps: dict[Scaling, Staircase], req_per_s: float) -> tuple[float, Estimate]:
+    """Replicas up on average, and the share of what they can that the traffic uses. A commitment
+    changes prices, not replicas."""
+    fleet = draws.question.fleet
+    own = steps["autoscaled" if fleet.scaling == "committed" else fleet.scaling]
+    point, many = draws.on_demand(own, req_per_s)
+    egress = 3600 * req_per_s * fleet.egress_usd_per_req
+    mean = (point - egress) / draws.group_usd_per_h
+    with np.errstate(divide="ignore", invalid="ignore"):
+        paid = draws.capacities * ((many - egress) / draws.groups_usd_per_h)
+        used = np.where(paid > 0, req_per_s / paid, 0.0)
+    value = float(cost.utilisation(req_per_s, draws.capacity, mean))
+    return mean, draws.estimate("utilisation", "ratio", (value, used))
+
+
+def _day(draws: Draws, req_per_s: float, *, is_asleep: bool) -> FleetDay | None:
+    """The simulated day at this traffic."""
+    twin = draws.question.simulated
+    days = () if twin is None else twin.to_zero if is_asleep else twin.days
+    return next((d for d in days if math.isclose(d.req_per_s, req_per_s, rel_tol=1e-6)), None)
 
 
 def _needed(draws: Draws, scaling: Scaling, req_per_s: float) -> IntArray:
@@ -107,32 +136,34 @@ def _choice(saving: Estimate) -> Choice:
     return "on_demand" if saving.high < 0 else "too_close"
 
 
-def _commitment(draws: Draws, needed: IntArray) -> Commitment | None:
+def _commitment(draws: Draws, needed: IntArray, bills: dict[Scaling, Bill]) -> Commitment | None:
     off = draws.question.fleet.commitment_discount
-    if off <= 0:
+    if "committed" not in bills:
         return None
-    best = cost.best_commitment(needed, off)
-    bill = cost.committed_usd_per_h(needed, draws.group_usd_per_h, off, best)
-    return Commitment(off, best, bill)
+    return Commitment(off, cost.best_commitment(needed, off), bills["committed"][0])
 
 
-def _zero(draws: Draws, req_per_s: float) -> Zero | None:
-    """The last replica sleeps by the Poisson formula of each window; others as they are."""
+def _zero(draws: Draws, req_per_s: float, bills: dict[Scaling, Bill]) -> Zero | None:
+    """Of the simulated day, or by the Poisson formula of each window with one replica."""
     question, fleet = draws.question, draws.question.fleet
     if fleet.idle_s is None:
         return None
+    bill, day = bills["to_zero"][0], _day(draws, req_per_s, is_asleep=True)
+    if day is not None:
+        up = min(1.0, day.paid / day.by_stairs)
+        return Zero(bill, up, day.starts_per_day / 24, day.late_ratio)
     needed = _needed(draws, "autoscaled", req_per_s)
     each = [
         cost.scale_to_zero(rate, fleet.idle_s, fleet.cold_start_s, question.capacity.limit_s)
         for rate in (question.traffic.shape * req_per_s).tolist()
     ]
     is_last = needed == 1
-    up = np.where(is_last, [z.up_share for z in each], 1.0)
+    up_shares = np.where(is_last, [z.up_share for z in each], 1.0)
     wakes = np.where(is_last, [z.wakes_per_h for z in each], 0.0)
     misses = np.where(is_last, [z.misses_per_h for z in each], 0.0)
     return Zero(
-        usd_per_h=draws.group_usd_per_h * (float((needed - 1 + up).mean()) + fleet.spare),
-        up_share=float(up.mean()),
+        usd_per_h=bill,
+        up_share=float(up_shares.mean()),
         wakes_per_h=float(wakes.mean()),
         miss_share=float(misses.mean() / (req_per_s * 3600)),
     )

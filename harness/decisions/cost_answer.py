@@ -12,6 +12,7 @@ from harness.decisions.crossover import Crossover, find_crossover
 from harness.decisions.crossover_words import Assumption, assumptions, sentences
 from harness.decisions.headline import Headline
 from harness.decisions.question import Question
+from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
 from harness.decisions.staircase import Regime
 from harness.estimate import Estimate, Outcome
 
@@ -54,6 +55,7 @@ class CostAnswer:
             outcome=Outcome(own["outcome"]),
             curve=Curve(**own["curve"]),
             cells=tuple(Cell(**cell) for cell in own["cells"]),
+            simulated=_simulated(own.get("simulated")),
         )
         return cls(
             crossover,
@@ -78,8 +80,16 @@ def _at_traffic(own: dict[str, Any]) -> AtTraffic:
         | {
             "commitment": Commitment(**commitment) if commitment else None,
             "zero": Zero(**zero) if zero else None,
+            "day": FleetDay(**own["day"]) if own.get("day") else None,
         }
     )
+
+
+def _simulated(own: dict[str, Any] | None) -> SimulatedFleet | None:
+    if own is None:
+        return None
+    days = {name: tuple(FleetDay(**d) for d in own[name]) for name in ("days", "to_zero")}
+    return SimulatedFleet(**own | days)
 
 
 def _estimates(own: dict[str, Any]) -> dict[str, Estimate]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from harness.decisions.question import Band, Draws, band
-from harness.decisions.staircase import Staircase
+from harness.decisions.staircase import Scaling, Staircase
 
 NUM_POINTS = 60
 STOPS = 8  # of a price, each way; a factor of 2^(1/4) apart: a quarter to four times
@@ -18,11 +18,17 @@ STEP = 2**0.25
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Both bills in USD/h over traffic in tokens/h, with bands over the draws."""
+    """Both bills in USD/h over traffic in tokens/h, with bands over the draws.
+
+    on_demand: the asked fleet.  fleets: every one of them.  good_ratio: share of good requests of
+    the simulated fleet, None outside what was simulated; empty without a twin.
+    """
 
     tok_per_h: tuple[float, ...]
     serverless: tuple[Band, ...]  # low, point, high
     on_demand: tuple[Band, ...]
+    fleets: dict[str, tuple[Band, ...]] = field(default_factory=dict)
+    good_ratio: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +45,27 @@ class Cell:
     saving: Band | None
 
 
-def cost_curve(draws: Draws, steps: Staircase, marks: Iterable[float]) -> Curve:
+def cost_curve(draws: Draws, steps: dict[Scaling, Staircase], marks: Iterable[float]) -> Curve:
     """Traffics evenly on a log axis. marks: tokens/h that have to be inside."""
-    per_req = draws.question.mix.tok * 3600
-    seen = [t for t in marks if 0 < t < math.inf]
+    question = draws.question
+    per_req = question.mix.tok * 3600
+    seen = [t for t in marks if 0 < t < math.inf] or [draws.capacity * per_req]
     grid = np.geomspace(min(seen) / 3, max(seen) * 3, NUM_POINTS).tolist()
+    fleets: dict[str, tuple[Band, ...]] = {
+        name: tuple(band(draws.on_demand(own, t / per_req)) for t in grid)
+        for name, own in steps.items()
+    }
+    good: tuple[float | None, ...] = ()
+    if question.simulated is not None:
+        unit = draws.capacity * question.fleet.load_target * per_req
+        shares = question.simulated.good_at(np.asarray(grid) / unit).tolist()
+        good = tuple(None if math.isnan(share) else share for share in shares)
     return Curve(
         tok_per_h=tuple(grid),
         serverless=tuple(band(draws.serverless(t / per_req)) for t in grid),
-        on_demand=tuple(band(draws.on_demand(steps, t / per_req)) for t in grid),
+        on_demand=fleets[question.fleet.scaling],
+        fleets=fleets,
+        good_ratio=good,
     )
 
 
@@ -55,16 +73,14 @@ def price_cells(draws: Draws, steps: Staircase, req_per_s: float | None) -> tupl
     """The answer depends on prices by their ratio alone: one cell for each ratio of two stops."""
     per_req = draws.question.mix.tok * 3600
     required = draws.required()
-    bills = None
-    if req_per_s is not None:
-        bills = draws.on_demand(steps, req_per_s), draws.serverless(req_per_s)
+    used = None if req_per_s is None else draws.serverless(req_per_s)
     found = []
     for k in range(-2 * STOPS, 2 * STOPS + 1):
         ratio = STEP**k
         saving = None
-        if bills is not None:
-            fleet, used = bills
-            saving = band((fleet[0] * ratio - used[0], fleet[1] * ratio - used[1]))
+        if req_per_s is not None and used is not None:
+            paid = draws.on_demand(steps, req_per_s, ratio)
+            saving = band((paid[0] - used[0], paid[1] - used[1]))
         low, value, high = band(draws.crossing(steps, ratio))
         need = band((required[0] * ratio, required[1] * ratio))
         found.append(Cell(ratio, (low * per_req, value * per_req, high * per_req), need, saving))

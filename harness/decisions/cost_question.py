@@ -37,6 +37,12 @@ def group_usd_per_h(cost: Cost, side: OnDemandSide) -> float:
     return cost.sheet.on_demand[side.gpu].price.point * side.gpus_per_replica
 
 
+def egress_usd_per_req(cost: Cost, side: OnDemandSide) -> float:
+    """What leaves a rented machine with each answer, by the sheet; 0 where it is not asked."""
+    price = cost.sheet.egress
+    return 0.0 if price is None else price.point * (side.egress_per_request or 0.0) / 1e9
+
+
 def row_of(cost: Cost, model: str) -> str:
     """The sheet's row for the serverless side; model: that of its target, as the scenario says."""
     assert cost.serverless is not None
@@ -83,6 +89,7 @@ def question_of(
     gpu = cost.sheet.on_demand[side.gpu]
     discount = side.commitment_discount
     zero = side.scale_to_zero
+    cold_s = zero.cold_start if zero and zero.cold_start is not None else side.cold_start
     return Question(
         mix=mix,
         tariff=tariff_of(cost.sheet, row_of(cost, model), is_fine_tuned=serverless.fine_tuned),
@@ -90,7 +97,8 @@ def question_of(
             gpu=side.gpu, price=gpu.price, gpus_per_replica=side.gpus_per_replica,
             spare=side.spare_replicas, load_target=side.load_target, scaling=side.scaling,
             commitment_discount=gpu.commitment_discount if discount is None else discount,
-            idle_s=zero.idle if zero else None, cold_start_s=zero.cold_start if zero else 0.0,
+            idle_s=zero.idle if zero else None, cold_start_s=cold_s,
+            bill_cold_start=side.bill_cold_start, egress_usd_per_req=egress_usd_per_req(cost, side),
         ),
         capacity=capacity,
         traffic=_traffic(cost, forecast, mix),
@@ -102,4 +110,4 @@ def _traffic(cost: Cost, forecast: Forecast | None, mix: Mix) -> Traffic:
         return STEADY
     if cost.forecast is not None and cost.forecast.volume is not None:
         forecast = forecast.at_volume(cost.forecast.volume, mix.tok)
-    return Traffic(forecast.name, forecast.shape, forecast.mean_req_per_s)
+    return Traffic(forecast.name, forecast.shape, forecast.mean_req_per_s, forecast.window_s)

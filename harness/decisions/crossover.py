@@ -4,8 +4,8 @@ The answer is drawn, not computed once: capacity from its interval, prices from 
 draw is solved exactly on the staircase of the fleet. Point values are those of the point inputs,
 intervals the middle 95 % of the draws. Traffic is in tokens an hour, input and output together.
 
-It says nothing of latency: the capacity already is the rate within the SLO. Cold starts are not
-billed, egress is not counted.
+The capacity already is the rate within the SLO; a fleet simulated by the twin adds what its delays
+and cold starts do to requests, and then each crossing of it is also worked out a good request.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from typing import Literal
 
 from harness.decisions.at_traffic import AtTraffic, at_traffic
 from harness.decisions.cost_curve import Cell, Curve, cost_curve, price_cells
+from harness.decisions.fleets import fleets_of
 from harness.decisions.question import Draws, Question
-from harness.decisions.staircase import Regime, Scaling, Staircase, win_ratio
+from harness.decisions.simulated_fleet import SimulatedFleet
+from harness.decisions.staircase import Regime, Scaling, Staircase, demand, win_ratio
 from harness.estimate import Estimate, Outcome
 
 Feasibility = Literal["feasible", "infeasible", "uncertain"]
-SCALINGS: tuple[Scaling, ...] = ("autoscaled", "fixed")
+PER_GOOD = "autoscaled_good"  # the autoscaled fleet's crossing for each good request
 MOST_REGIMES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
-    """The answer. crossing: by scaling, tokens/h, inf where none lasts.  one_replica: T1, tokens/h.
+    """The answer. crossing: by fleet, tokens/h, inf where none lasts, 0 where any traffic will do;
+    `autoscaled_good`: where it is the cheaper for each good request too.  one_replica: T1.
 
     reach: the most of what it pays for that the asked fleet can use with this traffic, 0..1.
     regimes: of the asked scaling at point values, tokens/h.  outcome: pass where the answer is
@@ -48,6 +51,7 @@ class Crossover:
     outcome: Outcome
     curve: Curve
     cells: tuple[Cell, ...]
+    simulated: SimulatedFleet | None = None
 
     @property
     def asked(self) -> Estimate:
@@ -57,7 +61,7 @@ class Crossover:
 def find_crossover(question: Question) -> Crossover:
     """Feasibility, the lasting crossing by scaling, and who is cheaper at the user's traffic."""
     draws = Draws.of(question)
-    steps = {s: draws.staircase(s) for s in SCALINGS}
+    steps, twin = fleets_of(question), question.simulated
     scaling, rate = question.fleet.scaling, question.traffic.mean_req_per_s
     per_req = question.mix.tok * 3600  # tokens/h of one request/s
     required = draws.estimate("required_utilisation", "ratio", draws.required())
@@ -66,6 +70,10 @@ def find_crossover(question: Question) -> Crossover:
         s: draws.estimate("crossover", "tok/h", draws.crossing(own), per_req)
         for s, own in steps.items()
     }
+    if twin is not None:
+        good = twin.per_good(Staircase.of(demand(question.traffic.shape, "autoscaled"),
+                                          question.fleet.spare))  # fmt: skip
+        crossing[PER_GOOD] = draws.estimate("crossover", "tok/h", draws.crossing(good), per_req)
     own = at_traffic(draws, steps, rate) if rate is not None else None
     feasibility, asked = _feasibility(required), crossing[scaling]
     ends = [one.value, asked.value, asked.low, asked.high, own.tok_per_h if own else None]
@@ -81,16 +89,20 @@ def find_crossover(question: Question) -> Crossover:
         serverless_usd_per_mtok=draws.usd_per_req / question.mix.tok * 1e6,
         group_usd_per_h=draws.group_usd_per_h,
         at_traffic=own,
-        outcome=_outcome(feasibility, asked, own, bool(question.capacity.doubts)),
-        curve=cost_curve(draws, steps[scaling], [t for t in ends if t is not None]),
+        outcome=_outcome(
+            feasibility, asked, own, bool(question.capacity.doubts) or _is_late(question, own)
+        ),
+        curve=cost_curve(draws, steps, [t for t in ends if t is not None]),
         cells=price_cells(draws, steps[scaling], rate),
+        simulated=twin,
     )
 
 
 def _regimes(draws: Draws, steps: Staircase) -> tuple[Regime, ...]:
     """Which tariff is the cheaper between which tokens/h, at the point values."""
     target = draws.question.fleet.load_target
-    kappa = float(win_ratio(draws.usd_per_req, draws.capacity, draws.group_usd_per_h, target))
+    gain = draws.usd_per_req - draws.question.fleet.egress_usd_per_req
+    kappa = float(win_ratio(gain, draws.capacity, draws.group_usd_per_h, target))
     unit = draws.capacity * target * draws.question.mix.tok * 3600
     return tuple(
         Regime(r.low * unit, r.high * unit, r.is_on_demand)
@@ -105,6 +117,15 @@ def _feasibility(required: Estimate) -> Feasibility:
     if required.low > 1:
         return "infeasible"
     return "feasible" if required.high <= 1 else "uncertain"
+
+
+def _is_late(question: Question, own: AtTraffic | None) -> bool:
+    """The fleet that comes out cheaper keeps fewer requests good than the SLO asks: no like for
+    like. (Where serverless is the cheaper, it is so all the more.)"""
+    twin = question.simulated
+    if own is None or own.day is None or twin is None or own.choice != "on_demand":
+        return False
+    return question.fleet.scaling != "fixed" and own.day.good_ratio < twin.attainment
 
 
 def _outcome(

@@ -25,9 +25,15 @@ def crossover_schema() -> dict[str, Any]:
             "tok_per_h": {"type": "number"},
             "serverless": estimate, "fleets": by_name, "saving": estimate, "used": estimate,
             "choice": {"enum": ["on_demand", "serverless", "too_close"]},
-            "usd_per_mtok": by_name,
+            "usd_per_mtok": by_name, "day": {"anyOf": [{"type": "null"}, _day()]},
         },
     }  # fmt: skip
+    days = {"type": "array", "items": _day()}
+    simulated = {
+        "type": "object",
+        "required": ["days", "to_zero", "attainment"],
+        "properties": {"days": days, "to_zero": days, "attainment": {"type": "number"}},
+    }
     return {
         "type": "object",
         "required": [
@@ -41,7 +47,8 @@ def crossover_schema() -> dict[str, Any]:
             "feasibility": {"enum": ["feasible", "infeasible", "uncertain"]},
             "one_replica": estimate,
             "crossing": by_name,
-            "scaling": {"enum": ["autoscaled", "fixed"]},
+            "scaling": {"enum": ["autoscaled", "fixed", "committed", "to_zero"]},
+            "simulated": {"anyOf": [{"type": "null"}, simulated]},
             "regimes": {"type": "array", "items": {"type": "array"}},
             "at_traffic": {"anyOf": [{"type": "null"}, at_traffic]},
             "assumptions": {"type": "array", "items": {"type": "object"}},
@@ -51,7 +58,20 @@ def crossover_schema() -> dict[str, Any]:
                     "tok_per_h": {"type": "array", "items": {"type": "number"}},
                     "serverless": bands,
                     "on_demand": bands,
+                    "fleets": {"type": "object", "additionalProperties": bands},
+                    "good_ratio": {"type": "array", "items": {"type": ["number", "null"]}},
                 },
             },
         },
     }  # fmt: skip
+
+
+def _day() -> dict[str, Any]:
+    """One simulated day: replicas as means over it, shares of requests."""
+    number, maybe = {"type": "number"}, {"type": ["number", "null"]}
+    own = {
+        "load": number, "req_per_s": number, "span_s": number, "paid": number, "by_stairs": number,
+        "committed": maybe, "committed_by_stairs": maybe, "starts_per_day": number,
+        "good_ratio": number, "late_ratio": number,
+    }  # fmt: skip
+    return {"type": "object", "required": list(own), "properties": own}

@@ -14,7 +14,16 @@ from harness.decisions.wording import amount, interval
 from harness.estimate import Estimate, Outcome
 from harness.units import significant
 
-_FLEETS = {"autoscaled": "an autoscaled fleet", "fixed": "a fixed fleet"}
+_FLEETS = {
+    "autoscaled": "an autoscaled fleet", "fixed": "a fixed fleet",
+    "committed": "an autoscaled fleet, partly committed", "to_zero": "a fleet that scales to zero",
+}  # fmt: skip
+
+
+FLEET_NAMES = {
+    "autoscaled": "autoscaled", "fixed": "fixed for the peak", "committed": "partly committed",
+    "to_zero": "scaled to zero", "autoscaled_good": "autoscaled, each good one",
+}  # fmt: skip
 
 
 class Assumption(NamedTuple):
@@ -26,11 +35,17 @@ class Assumption(NamedTuple):
 
 
 def per_day(tok_per_h: float) -> str:
-    """`410 Mtok/day`, `1.2 Gtok/day`."""
+    """`410 Mtok/day`, `12.0 Gtok/day`, `2,400 tok/day`."""
     if math.isinf(tok_per_h):
         return "no traffic"
     mtok = tok_per_h * 24 / 1e6
-    return f"{significant(mtok / 1e3)} Gtok/day" if mtok >= 1e4 else f"{significant(mtok)} Mtok/day"
+    if mtok >= 1e4:
+        return f"{significant(mtok / 1e3)} Gtok/day"
+    return (
+        f"{significant(mtok)} Mtok/day"
+        if mtok >= 0.01
+        else f"{significant(24 * tok_per_h)} tok/day"
+    )
 
 
 def usd(value: float) -> str:
@@ -47,6 +62,19 @@ def usd_span(low: float, high: float) -> str:
     return f"{usd(high)} or less" if math.isinf(low) else f"{usd(low)} to {usd(high)}"
 
 
+def crossing_span(e: Estimate) -> tuple[str, str]:
+    """A crossing for a table: `166 Mtok/day`, `  (95% CI ...)`."""
+    low, value, high = ends(e)
+    if math.isinf(low):
+        return "never", ""
+    if high == 0:
+        return "any traffic", ""
+    told = "never for good" if math.isinf(value) else per_day(value)
+    if math.isinf(high):
+        return told, f"  (95% CI from {per_day(low)}, without an upper end)"
+    return told, f"  (95% CI {per_day(low)} to {per_day(high)})"
+
+
 def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
     """One on the crossing, one on the user's traffic where there is one."""
     tariff, capacity = question.tariff, question.capacity
@@ -61,7 +89,25 @@ def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
     first = Headline(answer, f"{detail} {basis}", "" if own else is_open)
     if own is None:
         return (first,)
-    return (first, Headline(*saving_words(own.tok_per_h, ends(own.saving)), is_open))
+    second = Headline(*saving_words(own.tok_per_h, ends(own.saving)), is_open)
+    day = day_words(found)
+    return (first, second) if day is None else (first, second, day)
+
+
+def day_words(found: Crossover) -> Headline | None:
+    """What the simulated fleet pays for and keeps at the user's traffic; None without a twin."""
+    own, twin = found.at_traffic, found.simulated
+    if own is None or own.day is None or twin is None:
+        return None
+    day = own.day
+    is_short = day.good_ratio < twin.attainment
+    late = f", {amount(day.late_ratio, 'ratio')} late for a cold start" if day.late_ratio else ""
+    return Headline(
+        f"The autoscaled fleet keeps {amount(day.good_ratio, 'ratio')} of requests good there",
+        f"[{amount(twin.attainment, 'ratio')} asked; simulated on the twin: {day.paid:.3g} replicas"
+        f" paid on average, {day.starts_per_day:.3g} cold starts a day{late}].",
+        "inconclusive" if is_short and found.outcome is Outcome.INCONCLUSIVE else "",
+    )
 
 
 def ends(e: Estimate) -> Band:
@@ -84,6 +130,8 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
             "Whether on-demand ever becomes cheaper is open:",
             f"it would need {need} {told}. Measure the capacity more closely.",
         )
+    if crossing[2] == 0:
+        return "On-demand is cheaper than serverless at any traffic", "with these prices."
     if math.isinf(crossing[1]) and math.isfinite(crossing[0]):
         return (
             "Whether on-demand ever becomes cheaper for good is open:",
@@ -173,8 +221,9 @@ def assumptions(found: Crossover, question: Question, source: str) -> list[Assum
                    " Mtok/h", measured),
         Assumption("fleet", f"{found.scaling}, loaded to {amount(fleet.load_target, 'ratio')} of"
                    f" the capacity, {fleet.spare} spare", "given"),
+        Assumption("autoscaler", *_autoscaler(found, question)),
         Assumption("traffic", _traffic(question), source),
-        Assumption("not counted", "cold starts, egress, storage", "add them where they are billed"),
+        *_bill(question),
     ]  # fmt: skip
     if capacity.high is None:
         rows.append(Assumption("capacity above", "not measured", "the crossing may lie lower"))
@@ -182,6 +231,51 @@ def assumptions(found: Crossover, question: Question, source: str) -> list[Assum
     rows += [Assumption("doubt", why, "capacity") for why in question.capacity.doubts]
     doubts = [why for why in tariff.doubts if not why.startswith(tuple(unused))]
     return [*rows, *(Assumption("doubt", why, tariff.sheet) for why in doubts)]
+
+
+def _autoscaler(found: Crossover, question: Question) -> tuple[str, str]:
+    """How the autoscaled fleet was found, and where that is from."""
+    twin, fleet = found.simulated, question.fleet
+    if twin is None:
+        return (
+            "each window has the replicas that it or the one before it needs: no delay, no request"
+            " late for a cold start",
+            "arithmetic; a twin-sweep's run simulates it",
+        )
+    least, most = twin.days[0].load, twin.days[-1].load
+    hours = min(d.span_s for d in twin.days) / 3600
+    sleep = ""
+    if fleet.idle_s is not None and not twin.to_zero:
+        sleep = "; scale to zero by Poisson's formula: the simulated policy waits 5 min at least"
+    return (
+        f"the vendor's policy, cold start {amount(fleet.cold_start_s, 's')}, over {hours:.3g} h or"
+        f" more of the day at {len(twin.days)} scales, {least:.3g} to {most:.3g} replicas' load;"
+        f" straight between, above as the last{sleep}",
+        "simulated on the twin, request by request",
+    )
+
+
+def _bill(question: Question) -> tuple[Assumption, Assumption]:
+    """What the on-demand bill holds, and what it does not."""
+    fleet, spare = question.fleet, question.fleet.spare
+    held, absent = ["GPU time from ready to gone"], ["storage and people"]
+    if spare:
+        held.append(f"{spare} spare replica{'s' * (spare != 1)} always up (N+{spare})")
+    else:
+        absent.append("spare replicas (spare_replicas: 1)")
+    cold = f"cold starts, {amount(fleet.cold_start_s, 's')} each"
+    if fleet.bill_cold_start:
+        held.append(cold)
+    else:
+        absent.append("GPU time of cold starts (bill_cold_start: true)")
+    if fleet.egress_usd_per_req > 0:
+        held.append(f"egress, {usd(1000 * fleet.egress_usd_per_req)} a 1,000 requests")
+    else:
+        absent.append("egress (egress in the sheet, egress_per_request)")
+    return (
+        Assumption("in the on-demand bill", "; ".join(held), "cost.on_demand"),
+        Assumption("not in it", "; ".join(absent), "add them where they are billed"),
+    )
 
 
 def _traffic(question: Question) -> str:

@@ -7,7 +7,7 @@ sheet does not give is 0; no vendor's rule is known to this file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,17 @@ class Tariff:
     def point(self) -> Rates:
         """The middle of every range; a discount "up to" d is taken as d, its promise at best."""
         return self._rates(lambda p: p.point, self.batch_discount.high)
+
+    def end(self, *, is_low: bool) -> Rates:
+        """Every price at its low or its high end; the low one with the best discount."""
+
+        def value(price: Price) -> Usd:
+            return price.low if is_low else price.high
+
+        best = self.batch_discount.high if is_low else self.batch_discount.low
+        rates = self._rates(value, best)
+        fixed = self.audio_batch_discount.high if is_low else self.audio_batch_discount.low
+        return replace(rates, audio_batch_discount=fixed)
 
     def draws(self, num: int, rng: np.random.Generator) -> Rates:
         """Each range drawn evenly, on its own; a discount "up to" d evenly from 0 to d."""

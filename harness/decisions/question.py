@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from harness.decisions import cost
 from harness.decisions.prices import Mix, Tariff, Usd, usd_per_request
-from harness.decisions.staircase import Scaling, Staircase, demand, win_ratio
+from harness.decisions.simulated_fleet import SimulatedFleet
+from harness.decisions.staircase import Scaling, Staircase, win_ratio
 from harness.estimate import Estimate
 from harness.units import Price
 
@@ -32,7 +33,8 @@ _OPEN = 1.645  # beyond it lie 5 % of the draws: 2.5 %, the interval's end, are 
 class Fleet:
     """On-demand as it is meant to run. price: of one GPU-hour. load_target: 0..1 of the capacity.
 
-    idle_s, cold_start_s: of scale to zero; None: one replica is always up.
+    idle_s: of scale to zero; None: one replica is always up.  cold_start_s: from asked for to
+    ready; paid where bill_cold_start.  egress_usd_per_req: of what a request's answer weighs.
     """
 
     gpu: str
@@ -44,6 +46,8 @@ class Fleet:
     commitment_discount: float = 0.0
     idle_s: float | None = None
     cold_start_s: float = 0.0
+    bill_cold_start: bool = False
+    egress_usd_per_req: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +57,7 @@ class Traffic:
     name: str
     shape: FloatArray
     mean_req_per_s: float | None = None
+    window_s: float = 600.0
 
 
 STEADY = Traffic("steady", np.ones(1))
@@ -77,14 +82,19 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that the answer is made from. Raises ValueError where the capacity has no value, the mix
-    no tokens, or either tariff asks nothing."""
+    """All that the answer is made from. simulated: the autoscaled fleet on a twin; None: the
+    staircase stands for it.
+
+    Raises ValueError where the capacity has no value, the mix no tokens, a tariff asks nothing, or
+    the asked fleet lacks what makes it one.
+    """
 
     mix: Mix
     tariff: Tariff
     fleet: Fleet
     capacity: Capacity
     traffic: Traffic = STEADY
+    simulated: SimulatedFleet | None = None
 
     def __post_init__(self) -> None:
         found = self.capacity.estimate
@@ -96,6 +106,10 @@ class Question:
             raise ValueError(f"row {self.tariff.row} asks nothing for these requests")
         if not self.fleet.price.low > 0:
             raise ValueError(f"{self.fleet.gpu} costs nothing")
+        if self.fleet.scaling == "committed" and not self.fleet.commitment_discount > 0:
+            raise ValueError("no commitment_discount, in the sheet or in cost.on_demand")
+        if self.fleet.scaling == "to_zero" and self.fleet.idle_s is None:
+            raise ValueError("cost.on_demand.scale_to_zero does not say when the last replica goes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,24 +148,26 @@ class Draws:
             groups_usd_per_h=gpu * fleet.gpus_per_replica,
         )
 
-    def staircase(self, scaling: Scaling) -> Staircase:
-        need = demand(self.question.traffic.shape, scaling)
-        return Staircase.of(need, self.question.fleet.spare)
-
     def required(self) -> tuple[float, FloatArray]:
-        """u_required at the point, and of every draw."""
-        return self._each(lambda c, p, g: g / (3600 * c * p))
+        """u_required at the point, and of every draw; inf where egress alone is dearer."""
+        fleet = self.question.fleet
+        always = 1 - fleet.commitment_discount if fleet.scaling == "committed" else 1.0
+
+        def need(c: Usd, p: Usd, g: Usd) -> Usd:
+            return _over(np.multiply(g, always), 3600 * np.multiply(c, self._gain(p)))
+
+        return self._each(need)
 
     def one_replica(self) -> tuple[float, FloatArray]:
         """T1 in requests/s."""
-        return self._each(lambda c, p, g: cost.one_replica_crossing(g, p) / 3600)
+        return self._each(lambda c, p, g: _over(g, 3600 * self._gain(p)))
 
     def crossing(self, steps: Staircase, ratio: float = 1.0) -> tuple[float, FloatArray]:
         """T* in requests/s with GPU prices times ratio; inf where none lasts."""
         target = self.question.fleet.load_target
 
         def solve(c: Usd, p: Usd, g: Usd) -> Usd:
-            load = steps.crossing(win_ratio(p, c, np.multiply(g, ratio), target))
+            load = steps.crossing(win_ratio(self._gain(p), c, np.multiply(g, ratio), target))
             with np.errstate(invalid="ignore"):
                 return np.where(np.isinf(load), math.inf, load * target * np.asarray(c))
 
@@ -161,18 +177,24 @@ class Draws:
         """S in USD/h."""
         return self._each(lambda c, p, g: 3600 * req_per_s * p)
 
-    def on_demand(self, steps: Staircase, req_per_s: float) -> tuple[float, FloatArray]:
-        """D in USD/h. Beyond the end of the staircase it grows by its mean slope."""
+    def on_demand(
+        self, steps: Staircase, req_per_s: float, ratio: float = 1.0
+    ) -> tuple[float, FloatArray]:
+        """D in USD/h, GPU prices times ratio. Beyond the staircase it grows by its mean slope."""
         target = self.question.fleet.load_target
+        egress = 3600 * req_per_s * self.question.fleet.egress_usd_per_req
 
         def bill(c: Usd, p: Usd, g: Usd) -> Usd:
             load = req_per_s / (target * np.asarray(c, np.float64))
             inside = steps.mean_replicas(np.minimum(load, steps.end))
-            return cost.on_demand_usd_per_h(
-                g, inside + np.maximum(load - steps.end, 0.0) * steps.slope
-            )
+            beyond = np.maximum(load - steps.end, 0.0) * steps.slope
+            return cost.on_demand_usd_per_h(np.multiply(g, ratio), inside + beyond) + egress
 
         return self._each(bill)
+
+    def _gain(self, usd_per_req: Usd) -> FloatArray:
+        """What a request served on demand saves: its price less its egress."""
+        return np.asarray(usd_per_req, np.float64) - self.question.fleet.egress_usd_per_req
 
     def _each(self, formula: Callable[[Usd, Usd, Usd], Usd]) -> tuple[float, FloatArray]:
         """formula(capacity, USD a request, USD/h a group) at the point and of the draws."""
@@ -193,6 +215,13 @@ class Draws:
             metric, "point", unit, value * factor, low * factor, high * factor, n=capacity.n,
             n_eff=capacity.n_eff, method=METHOD, reason=reason, population="model",
         )  # fmt: skip
+
+
+def _over(above: Usd, below: Usd) -> FloatArray:
+    """above / below, inf where below is not above 0."""
+    below = np.asarray(below, np.float64)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.where(below > 0, above / np.where(below > 0, below, 1.0), math.inf))
 
 
 def band(found: tuple[float, FloatArray]) -> Band:

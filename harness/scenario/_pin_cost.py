@@ -13,9 +13,9 @@ from harness.scenario._faults import Wrong
 from harness.scenario._files import FileFault
 from harness.scenario._paths import put
 from harness.scenario._tree import Where
-from harness.scenario.cost import ForecastTraffic, ServerlessSide
+from harness.scenario.cost import ForecastTraffic, OnDemandSide, ServerlessSide
 from harness.scenario.forecast import Forecast, find_forecast, load_forecast
-from harness.scenario.prices import PriceSheet, load_prices
+from harness.scenario.prices import PriceSheet, Serverless, load_prices
 
 
 def pin_cost(
@@ -29,10 +29,8 @@ def pin_cost(
     except ScenarioError as error:
         return [Wrong(("cost", "prices"), _told(error, cost.prices))]
     put(data, ("cost", "prices"), sheet.model_dump(mode="json", by_alias=True, exclude_none=True))
-    if cost.on_demand is not None and cost.on_demand.gpu not in sheet.on_demand:
-        near = _nearest(cost.on_demand.gpu, list(sheet.on_demand))
-        message = f"sheet {sheet.name} has no GPU '{cost.on_demand.gpu}'{near}"
-        wrong.append(Wrong(("cost", "on_demand", "gpu"), message))
+    if cost.on_demand is not None:
+        wrong += _gpu(cost.on_demand, sheet)
     if cost.serverless is not None:
         wrong += _row(document, cost.serverless, sheet)
     if cost.forecast is not None:
@@ -53,18 +51,54 @@ def read_forecast(block: ForecastTraffic, folders: Sequence[Path]) -> Forecast:
     return found.at_mean(block.mean) if block.mean is not None else found
 
 
+def _gpu(side: OnDemandSide, sheet: PriceSheet) -> list[Wrong]:
+    """Row, discount and egress that the fleet needs of the sheet."""
+    at, row = ("cost", "on_demand"), sheet.on_demand.get(side.gpu)
+    if row is None:
+        message = (
+            f"sheet {sheet.name} has no GPU '{side.gpu}'{_nearest(side.gpu, list(sheet.on_demand))}"
+        )
+        return [Wrong((*at, "gpu"), message)]
+    wrong = []
+    off = row.commitment_discount if side.commitment_discount is None else side.commitment_discount
+    if side.scaling == "committed" and not off > 0:
+        message = (
+            f"is committed, and sheet {sheet.name} gives no discount; commitment_discount: 30%"
+        )
+        wrong.append(Wrong((*at, "scaling"), message))
+    if side.egress_per_request is not None and sheet.egress is None:
+        message = f"sheet {sheet.name} has no egress price; give it one, such as egress: 0.09USD/GB"
+        wrong.append(Wrong((*at, "egress_per_request"), message))
+    return wrong
+
+
 def _row(document: doc.Scenario, block: ServerlessSide, sheet: PriceSheet) -> list[Wrong]:
     """The row is that of `model`, else of the target's own model."""
     target = document.targets.get(block.target or "")
     own = getattr(target, "sent_model", getattr(target, "model", "auto"))
     model = block.model or str(own)
-    if sheet.row(model) is not None:
+    name = sheet.row(model)
+    if name is not None:
+        row = sheet.serverless[name]
+        if row.input is None and row.output is None:
+            where = "model" if block.model is not None else "target"
+            return [Wrong(("cost", "serverless", where), _no_tokens(sheet.name, name, row))]
         return []
     if block.model is None and model == "auto":
         message = f"missing; the target's model is found at run time; {sheet.nearest_row('')}"
     else:
         message = f"sheet {sheet.name} has no row '{model}'; {sheet.nearest_row(model)}"
     return [Wrong(("cost", "serverless", "model"), message)]
+
+
+def _no_tokens(sheet: str, name: str, row: Serverless) -> str:
+    units = {"audio": "audio_min", "image": "image", "request": "request"}
+    used = [unit for field, unit in units.items() if getattr(row, field) is not None]
+    first = f"100k{used[0]}" if used[0] == "audio_min" else f"100000{used[0]}"
+    return (
+        f"row {name} asks by the {' and '.join(used)}, this traffic is tokens; its bill and"
+        f" break-even: harness plan prices {sheet} --volume {name}={first}/month"
+    )
 
 
 def _told(error: ScenarioError, given: object) -> str:

@@ -299,6 +299,11 @@ def _serverless(block: money.ServerlessSide) -> Iterator[Complaint]:
         yield "model", "missing; name a row of the sheet, or the target whose model is priced"
 
 
+def _on_demand(block: money.OnDemandSide) -> Iterator[Complaint]:
+    if block.scaling == "to_zero" and block.scale_to_zero is None:
+        yield "scaling", "is to_zero; say when the last replica goes: scale_to_zero: {idle: 1h}"
+
+
 def _forecast(block: money.ForecastTraffic) -> Iterator[Complaint]:
     if block.mean is not None and block.volume is not None:
         yield "volume", "give either mean or volume, not both"
@@ -324,6 +329,7 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (doc.StagedLoad, _stages),
     (money.Cost, _cost),
     (money.ServerlessSide, _serverless),
+    (money.OnDemandSide, _on_demand),
     (money.ForecastTraffic, _forecast),
     (gates.Gate, _gate),
     ((gates.AbsoluteRule, gates.RelativeRule), gates.rule_complaints),

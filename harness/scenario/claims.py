@@ -11,12 +11,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
+from harness.errors import Fault, ScenarioError
 from harness.scenario._files import library_folder
+from harness.scenario._flags import apply_overrides
 from harness.scenario._plain import Kind, load_plain
+from harness.scenario._tree import Where
 from harness.scenario.distributions import Document
 from harness.scenario.prices import Date
 from harness.units import (
@@ -70,6 +73,14 @@ def _parse_price(unit: str) -> Callable[[object], float]:
     return lambda text: price_parser(unit)(text).point
 
 
+# test -> the comparisons it can judge; every other would be judged as one of these
+_OPERATORS: dict[str, tuple[str, ...]] = {
+    "ttft_by_prompt": ("<", "<="), "uptime": (">=", ">"), "bill": ("=",), "audio_price": ("=",),
+    "break_even_speed": (">", ">="), "gpu_prices": ("=",), "crossover": (">=", ">"),
+    "batch_discount": ("up to",), "cold_start": ("<=", "<", ">", ">="), "stability": ("<", "<="),
+    "linear_scaling": ("<=", "<"), "tier_speed": (">=", ">"), "prefix_caching": ("<=", "<"),
+    "output_speed": (">=", ">", "<=", "<"), "rate_limit": (">=", ">"),
+}  # fmt: skip
 # test -> how its value is read; None: it has none
 _VALUES: dict[str, Callable[[object], float] | None] = {
     "ttft_by_prompt": parse_seconds, "uptime": parse_share, "bill": None,
@@ -139,6 +150,9 @@ class Claim(Document):
     expect: Standing | None = Field(default=None, description="What it is known to come out as.")
     run: str = Field(min_length=1, description="What to run where there is no evidence yet.")
     doubt: str = Field(default="", description="What is not sure about the statement itself.")
+    placeholder: bool = Field(
+        default=False, description="The value is ours: the source gives none. Never judged."
+    )
     references: tuple[Reference, ...] = Field(default=(), description="What others ask.")
 
     @property
@@ -213,6 +227,38 @@ def load_claims(source: str | Path, search_paths: Sequence[Path] = ()) -> Loaded
     return LoadedClaims(path, load_plain(CLAIMS, Claims, path, _complaints))
 
 
+def with_values(document: Claims, overrides: Sequence[str]) -> Claims:
+    """overrides: `C12.value=3`, `C1.scope.target=main`. A value that was given is no placeholder.
+
+    Raises ScenarioError with every fault.
+    """
+    if not overrides:
+        return document
+    data: dict[str, Any] = {
+        c.id: c.model_dump(mode="json", by_alias=True, exclude_unset=True) for c in document.claims
+    }
+    origins: dict[Where, str] = {}
+    faults = apply_overrides(data, overrides, origins)
+    for name in {str(where[0]) for where in origins}:
+        if name not in {c.id for c in document.claims}:
+            faults.append(Fault(name, f"no claim of that id; there are {', '.join(data)}"))
+        elif (name, "value") in origins:
+            data[name]["placeholder"] = False
+    claims = []
+    for known in document.claims:
+        try:
+            found = Claim.model_validate(data[known.id])
+            faults += [Fault(f"{known.id}.{path}", why) for path, why in _of_claim(found)]
+            claims.append(found)
+        except ValidationError as error:
+            faults += [
+                Fault(".".join(map(str, (known.id, *e["loc"]))), e["msg"]) for e in error.errors()
+            ]
+    if faults:
+        raise ScenarioError(document.name, faults, kind="claims file", check="harness claims")
+    return document.model_copy(update={"claims": tuple(claims)})
+
+
 def load_facts(path: Path) -> Facts:
     """An evidence file. Raises ScenarioError."""
     return load_plain(FACTS, Facts, path, _complaints)
@@ -226,12 +272,15 @@ def _complaints(block: BaseModel) -> Iterator[tuple[str, str]]:
                 if name in ids[:i]:
                     yield f"claims.{i}.id", f"'{name}' is given twice; ids are unique"
         case Claim():
-            yield from _of_value(block)
+            yield from _of_claim(block)
         case Scaling() if not block.low <= block.rate <= block.high:
             yield "rate", "must lie between low and high"
 
 
-def _of_value(claim: Claim) -> Iterator[tuple[str, str]]:
+def _of_claim(claim: Claim) -> Iterator[tuple[str, str]]:
+    legal = _OPERATORS[claim.test]
+    if claim.operator not in legal:
+        yield "operator", f"test {claim.test} judges {' or '.join(legal)}, not {claim.operator}"
     read = _VALUES[claim.test]
     if read is None:
         if claim.value is not None:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from harness.scenario.distributions import Document
 from harness.scenario.prices import PriceSheet
-from harness.units import ReqPerS, Seconds, Share, TokPerH, Usd
+from harness.units import ReqPerS, Seconds, Share, SizeBytes, TokPerH, Usd
 
 Side = Literal["serverless", "on_demand"]
 
@@ -39,7 +39,10 @@ class ScaleToZero(Document):
     """The last replica goes when nobody asked for a while."""
 
     idle: Seconds = Field(gt=0, description="From the last request until it is gone.")
-    cold_start: Seconds = Field(description="From the next request until a replica is ready.")
+    cold_start: Seconds | None = Field(
+        default=None,
+        description="From the next request until a replica is ready; None: that of any start.",
+    )
 
 
 class OnDemandSide(Document):
@@ -54,8 +57,14 @@ class OnDemandSide(Document):
     load_target: Share = Field(
         default=0.8, gt=0, description="Of the capacity a replica is loaded to."
     )
-    scaling: Literal["autoscaled", "fixed"] = Field(
-        default="autoscaled", description="Which fleet the answer is about; both are worked out."
+    scaling: Literal["autoscaled", "fixed", "committed", "to_zero"] = Field(
+        default="autoscaled",
+        description="Which fleet the answer is about; all that the block describes are worked out.",
+    )
+    cold_start: Seconds = Field(default=60.0, description="Of a replica, from asked for to ready.")
+    bill_cold_start: bool = Field(default=False, description="Whether that time is paid for.")
+    egress_per_request: SizeBytes | None = Field(
+        default=None, description="What an answer weighs, paid at the sheet's egress price."
     )
     commitment_discount: Share | None = Field(
         default=None, description="For replicas paid day and night; None: the sheet's."

@@ -25,6 +25,7 @@ from harness.units import (
     Share,
     SizeBytes,
     UsdPerAudioMin,
+    UsdPerGB,
     UsdPerGpuH,
     UsdPerImage,
     UsdPerMtok,
@@ -111,6 +112,9 @@ class PriceSheet(Document):
     on_demand: dict[Name, Gpu] = Field(default_factory=dict, description="By kind of GPU.")
     batch: BatchDiscount | None = Field(default=None, description="None: no batch tariff.")
     cached_input: CachedDiscount | None = Field(default=None, description="None: no discount.")
+    egress: UsdPerGB | None = Field(
+        default=None, description="Data that leaves rented machines; None: not asked."
+    )
     stacking: Stacking | None = Field(
         default=None, description="What a cached token of a batch request costs."
     )

@@ -42,7 +42,6 @@ class Provider(Document):
     models: dict[ModelId, ModelId] = Field(
         default_factory=dict, description="Foreign id -> the id sent instead."
     )
-    quirks: tuple[str, ...] = Field(default=(), description="What is odd about it, for people.")
 
 
 def load_provider(name: str, folders: Sequence[Path] = ()) -> Provider:

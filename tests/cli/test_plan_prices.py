@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 OLD = """\
 schema: harness/prices/v1
 name: old
@@ -40,3 +42,34 @@ def test_a_wrong_sheet_is_a_usage_error(cli, tmp_path: Path) -> None:  # type: i
     assert (done.code, done.out) == (2, "")
     assert "as_of" in done.err
     assert f"fix this, then: harness plan prices {path}" in done.err
+
+
+def test_a_month_of_what_no_scenario_sends(cli) -> None:  # type: ignore[no-untyped-def]
+    volumes = ["--volume", "whisper-v3=100kaudio_min/month", "--volume",
+               "nomic-embed-text-v1.5=5Gtok/month"]  # fmt: skip
+    done = cli("plan", "prices", "fireworks-guide", *volumes)
+    assert done.code == 0, done.err
+    assert "whisper-v3: 100,000 minutes of audio a month cost $20,000 by use" in done.out
+    assert "as much as 2,880 minutes of audio, 34.7 times less than yours" in done.out
+    assert "5,000,000,000 tokens in a month cost $40.0 by use" in done.out
+    assert "as batches $20.0 to $40.0" in done.out
+    data = json.loads(cli("plan", "prices", "fireworks-guide", *volumes, "--json").out)
+    assert [bill["row"] for bill in data["bills"]] == ["whisper-v3", "nomic-embed-text-v1.5"]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["whisper=1min/month"], "did you mean 'whisper-v3'?"),
+        (["whisper-v3=100"], "100 has no unit; write 31Maudio_min/d"),
+        (["whisper-v3.input=1Mtok/d"], "no price of input; it has audio"),
+        (["deepseek-v3=1Mtok/d"], "--volume deepseek-v3.input=... --volume deepseek-v3.output="),
+        (["whisper-v3=1min/d", "whisper-v3.audio=1min/d"], "is given twice"),
+        (["whisper-v3=0min/d"], "must be above 0"),
+    ],
+)
+def test_a_volume_that_makes_no_sense(cli, args: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
+    flags = [word for text in args for word in ("--volume", text)]
+    done = cli("plan", "prices", "fireworks-guide", *flags)
+    assert (done.code, done.out) == (2, ""), done.out
+    assert told in done.err

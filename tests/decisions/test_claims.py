@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+import shlex
 from dataclasses import replace
 from datetime import date
 from types import ModuleType
@@ -30,7 +33,8 @@ from harness.decisions.claims.bills import kaplan_meier_median, sign_test
 from harness.decisions.claims.scaling import change_point, usl
 from harness.errors import ExitCode, ScenarioError
 from harness.estimate import Estimate, Outcome
-from harness.scenario.claims import Claim, Facts, load_claims, load_facts
+from harness.scenario import expand, load_scenario
+from harness.scenario.claims import Claim, Facts, load_claims, load_facts, with_values
 from harness.scenario.prices import load_prices
 
 SHEET = load_prices("fireworks-guide")
@@ -109,6 +113,11 @@ def test_exit_codes_by_standing_and_expectation() -> None:
         ("test: uptime", "test: uptim", "did you mean 'uptime'?"),
         ("  - id: C2", "  - id: C1", "'C1' is given twice"),
         ("operator: up to", "operator: about", "'about' is not a choice"),
+        (
+            "operator: <\n    value: 100ms",
+            "operator: '>'\n    value: 100ms",
+            "test ttft_by_prompt judges < or <=, not >",
+        ),
     ],
 )
 def test_faults_have_line_and_column(tmp_path, old: str, new: str, told: str) -> None:  # type: ignore[no-untyped-def]
@@ -122,6 +131,54 @@ def test_faults_have_line_and_column(tmp_path, old: str, new: str, told: str) ->
     assert told in shown
     assert "line " in shown
     assert f"harness claims {path}" in shown
+
+
+def test_every_way_to_evidence_is_a_command_that_runs() -> None:
+    """Scenarios and overrides load as they are written; verbs of the harness are its own."""
+    seen = 0
+    for one in GUIDE.values():
+        assert "harness " in one.run, one.id
+        run = re.sub(r"[A-Z_]+_URL", "http://host:1/v1", one.run)
+        for words in (shlex.split(part.partition(" (")[0]) for part in run.split("; ")):
+            if words[:2] != ["harness", "run"]:
+                continue
+            sets = [b for a, b in itertools.pairwise(words) if a == "--set"]
+            flags = {"url": "http://host:1/v1", "model": "m"} if "--url" in words else {}
+            loaded = load_scenario(words[2], overrides=sets, env={}, **flags)
+            assert expand(loaded.document), one.id
+            seen += 1
+    assert seen >= 12
+    judged = [c for c in GUIDE.values() if " --set C" in c.run]
+    for one in judged:
+        last = shlex.split(one.run.rpartition("harness claims guide")[2].partition(" (")[0])
+        sets = [b for a, b in itertools.pairwise(last) if a == "--set"]
+        values = {"N": "2", "SPEED": "150tok/s"}
+        sets = [f"{k}={values.get(v, v)}" for k, _, v in (s.partition("=") for s in sets)]
+        changed = with_values(load_claims("guide").document, sets)
+        own = next(c for c in changed.claims if c.id == one.id)
+        assert own.scope != one.scope or own.value != one.value
+
+
+def test_a_figure_that_the_source_never_gave_is_not_judged(rows: ModuleType) -> None:
+    """C14's 100 tok/s is ours. Measured 125 on 30 blocks: told, and open until a figure is set."""
+    table = [
+        rows.row(10.0 * b + j, [10.0 * b + j + 0.1 + 0.008 * k for k in range(11)])
+        for b in range(30) for j in range(6)
+    ]  # fmt: skip
+    run = evidence(measured(rows, table, 300.0))
+    (open_,) = judge_claims([claim("C14", min_n=30, scope={"block": "10s"})], run)
+    assert open_.standing is Standing.INCONCLUSIVE
+    assert open_.value == pytest.approx(125.0)
+    assert "the source gives no figure: --set C14.value=... judges it" in open_.reason
+    sets = ["C14.value=120tok/s", "C14.min_n=30", "C14.scope.block=10s"]
+    document = with_values(load_claims("guide").document, sets)
+    (own,) = [c for c in document.claims if c.id == "C14"]
+    assert judge_claims([own], run)[0].standing is Standing.SUPPORTED
+    with pytest.raises(ScenarioError) as error:
+        with_values(document, ["C14.value=120ms", "C99.value=3", "C1.operator='>'"])
+    told = error.value.render()
+    for part in ("C14.value", "unknown unit 'ms'", "no claim of that id", "judges < or <=, not >"):
+        assert part in told, told
 
 
 # -- C1, C14: medians over blocks ---------------------------------------------------------------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+from dataclasses import replace
 
 import jsonschema
 import pytest
 
+from harness.cli._cost import csv_text
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import CostAnswer, answer
 from harness.decisions.cost_question import (
@@ -21,6 +25,7 @@ from harness.decisions.crossover_schema import crossover_schema
 from harness.decisions.crossover_words import per_day, usd, usd_span
 from harness.decisions.point_cost import point_costs
 from harness.decisions.question import Capacity, Question
+from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
 from harness.estimate import Estimate, Outcome
 from harness.scenario.cost import Cost
 from harness.scenario.forecast import Forecast, load_forecast
@@ -124,6 +129,59 @@ def test_plan_json_is_read_back_and_keeps_its_schema(points) -> None:  # type: i
         text = json.dumps(found.to_json(), allow_nan=False)
         jsonschema.validate(json.loads(text), crossover_schema())
         assert CostAnswer.from_json(json.loads(text)) == found
+
+
+def test_a_simulated_fleet_is_told_stored_and_read_back(points) -> None:  # type: ignore[no-untyped-def]
+    """Twice what the staircase pays at 1 req/s, 98 % good. Older plans still open."""
+    own = cost(on_demand={"gpu": "h100", "cold_start": "90s", "spare_replicas": 1},
+               forecast={"file": "servegen-day", "mean": "1/s"})  # fmt: skip
+    asked = question(points, own, load_forecast("servegen-day").at_mean(1.0))
+    load = 1.0 / (0.8 * (asked.capacity.estimate.value or 1.0))
+    day = FleetDay(load, 1.0, 86_400.0, 2.0, 1.0, None, None, 3.0, 0.98, 0.01)
+    found = answer(
+        replace(asked, simulated=SimulatedFleet((day,), (), 0.95)), traffic_source="a test"
+    )
+    at = found.crossover.at_traffic
+    assert at is not None
+    assert at.fleets["autoscaled"].value == pytest.approx(5 * (2 + 1))  # and the spare
+    assert found.headlines[2].answer == ("The autoscaled fleet keeps 98% of requests good there")
+    assert found.headlines[2].detail == (
+        "[95% asked; simulated on the twin: 2 replicas paid on average, 3 cold starts a day, 1%"
+        " late for a cold start]."
+    )
+    told = {a.what: a.value for a in found.assumptions}
+    assert told["in the on-demand bill"] == (
+        "GPU time from ready to gone; 1 spare replica always up (N+1)"
+    )
+    assert "GPU time of cold starts (bill_cold_start: true)" in told["not in it"]
+    text = json.dumps(found.to_json(), allow_nan=False)
+    jsonschema.validate(json.loads(text), crossover_schema())
+    assert CostAnswer.from_json(json.loads(text)) == found
+    old = json.loads(text)
+    del old["simulated"], old["at_traffic"]["day"], old["curve"]["fleets"]
+    del old["curve"]["good_ratio"]
+    assert CostAnswer.from_json(old).crossover.simulated is None
+
+
+def test_the_csv_has_a_column_a_fleet(points) -> None:  # type: ignore[no-untyped-def]
+    zero = {"idle": "10min"}
+    own = cost(on_demand={"gpu": "h100", "scale_to_zero": zero, "commitment_discount": "30%"})
+    rows = list(csv.DictReader(io.StringIO(csv_text(asked(points, own)))))
+    assert [name for name in rows[0] if name.endswith("_usd_per_h")][6:] == [
+        "autoscaled_usd_per_h", "fixed_usd_per_h", "committed_usd_per_h", "to_zero_usd_per_h",
+    ]  # fmt: skip
+    for row in rows:
+        bills = {k: float(v) for k, v in row.items() if k.endswith("usd_per_h")}
+        assert bills["autoscaled_usd_per_h"] == bills["on_demand_usd_per_h"]
+        assert bills["committed_usd_per_h"] <= bills["autoscaled_usd_per_h"]
+        assert bills["to_zero_usd_per_h"] <= bills["autoscaled_usd_per_h"]
+
+
+def test_always_cheaper_and_amounts_too_small_for_millions(points) -> None:  # type: ignore[no-untyped-def]
+    """A GPU for a thousandth of a cent an hour: from 334 tokens a day on."""
+    cheap = {**SHEET, "on_demand": {"h100": {"price": "0.00001USD/gpu_h"}}}
+    said = asked(points, cost(prices=cheap)).headlines[0].answer
+    assert said == "On-demand is cheaper than serverless above 333 tok/day"
 
 
 def test_cost_of_a_good_token_on_demand(points) -> None:  # type: ignore[no-untyped-def]

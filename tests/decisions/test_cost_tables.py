@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,38 @@ def test_lasting_crossings_of_the_guide() -> None:
     assert second.low * 33.6 < 11.2 < second.high * 33.6  # 11.2 wins, the next replica loses
     assert not third.is_on_demand
     assert third.low * 33.6 == pytest.approx(second.high * 33.6)
+
+
+@pytest.mark.skipif(not TRACES, reason="HARNESS_TRACES is unset: no public traces")
+def test_lasting_crossings_in_exact_arithmetic() -> None:
+    """The same three in fractions, from the file's own decimals: 22.29, 11.24, 11.11 M/h. The
+    published 22.3/11.3/11.2 are the next tenths at which on-demand wins, not these rounded; the
+    third is T1 itself, 100/9: one replica (m-large's peak of 2.98 stays below 33.6/11.11)."""
+    path = Path(str(TRACES)) / "servegen" / "rates_10min.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["m-large_rps"]]
+    rates = [Fraction(row["m-large_rps"]) for row in rows]
+    mean = sum(rates) / len(rates)
+    need = [max(a, b) / mean for a, b in zip(rates, [rates[0], *rates], strict=False)]
+    found = []
+    for capacity in (20, 30, 42):
+        full = Fraction(8, 10) * capacity  # M/h that one replica is loaded to
+        edges = sorted(k * full / m for m in need for k in range(1, int(400 * m / full) + 1))
+        level, last = Fraction(1), Fraction(1)
+        for edge in edges:
+            level += Fraction(1, len(need))
+            if 10 * level > Fraction(9, 10) * edge:  # just above this step on-demand is dearer
+                last = level
+        found.append(10 * last / Fraction(9, 10))
+    assert [f"{float(t):.2f}" for t in found] == ["22.29", "11.24", "11.11"]
+    assert found[2] == Fraction(100, 9)
+    shape = servegen("m-large")
+    for capacity, exact in zip((20, 30, 42), found, strict=True):
+        steps = staircase.Staircase.of(
+            staircase.demand(shape, "autoscaled"), end=400 / (0.8 * capacity)
+        )
+        own = float(steps.crossing(0.9 * capacity * 0.8 / 10)[0]) * 0.8 * capacity
+        assert own == pytest.approx(float(exact), rel=1e-12)
 
 
 @pytest.mark.parametrize(

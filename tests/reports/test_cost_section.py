@@ -71,7 +71,8 @@ def test_the_section_leads_with_the_sentences(view, found) -> None:
     assert view.sentences[-1].text.startswith("A million good tokens cost $0.17")
     assert view.sentences[-1].text.endswith("on demand at rate-8, the cheapest point measured.")
     assert list(own) == [
-        "chart-crossover", "my-prices", "chart-token-cost", "token-cost", "bills", "assumptions",
+        "chart-crossover", "my-prices", "chart-token-cost", "token-cost", "crossings", "bills",
+        "assumptions",
     ]  # fmt: skip
     assert found.headlines[1].answer in render_markdown(view)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.decisions.claims.availability import uptime
 from harness.decisions.claims.bills import batch_discount, bill
@@ -28,7 +29,20 @@ TESTS: dict[str, Callable[[Claim, Evidence], Finding]] = {
 
 def judge_claims(claims: Sequence[Claim], evidence: Evidence) -> list[Finding]:
     """Every claim by its test, in order."""
-    return [TESTS[claim.test](claim, evidence) for claim in claims]
+    return [_without_a_value(TESTS[claim.test](claim, evidence)) for claim in claims]
+
+
+def _without_a_value(found: Finding) -> Finding:
+    """What is measured stands; against a figure that the source never gave nothing is judged."""
+    judged = (Standing.SUPPORTED, Standing.REFUTED, Standing.INCONSISTENT)
+    if not found.claim.placeholder or found.standing not in judged:
+        return found
+    name = found.claim.id
+    reason = (
+        f"{found.reason}; but {found.claim.value} is ours, the source gives no figure:"
+        f" --set {name}.value=... judges it"
+    )
+    return replace(found, standing=Standing.INCONCLUSIVE, reason=reason)
 
 
 __all__ = [
