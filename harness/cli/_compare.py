@@ -18,13 +18,20 @@ from harness.decisions.comparison import (
     outcome_of,
     paired_rows,
     unpaired,
+    without_goodput,
 )
 from harness.decisions.gate import Block
 from harness.decisions.gate_words import comparison_headline
 from harness.decisions.migration import SideUsage, side_by_side
 from harness.errors import MeasurementError, UsageError
 from harness.records import Run
-from harness.scenario import Scenario, expand, load_resolved
+from harness.scenario import (
+    Scenario,
+    expand,
+    limits_differ,
+    load_resolved,
+    question_differences,
+)
 from harness.scenario.document import OpenAITarget
 from harness.scenario.prices import load_prices
 
@@ -34,6 +41,8 @@ APART = (
 )
 
 
+_HASH = "scenario.sha256 "
+MOST_TOLD = 6
 # what differs by intent when one moves from one provider to another
 OF_MIGRATION = ("model", "hardware", "engine_flags", "realised_lengths")
 
@@ -91,7 +100,7 @@ def compare_sides(base: Side, other: Side, allowed: Sequence[str]) -> Comparison
     """
     prints = [print_of(s.arms, s.document, s.run.manifest.provenance) for s in (base, other)]
     checked = tuple(name for name in FIELDS if name not in allowed)
-    found = differences(prints[0], prints[1], checked)
+    found = _told(differences(prints[0], prints[1], checked), base.document, other.document)
     if found:
         fields = sorted({d.partition(".")[0].partition(" ")[0] for d in found})
         raise MeasurementError(
@@ -111,11 +120,26 @@ def compare_sides(base: Side, other: Side, allowed: Sequence[str]) -> Comparison
     names = (base.name, other.name)
     levels = {json.dumps(dict(a.point.swept), default=str, sort_keys=True) for a, _ in pairs}
     if len(pairs) > 1 and len(levels) == 1:
-        return _in_blocks(names, pairs, checked, is_one_run=base.run.path == other.run.path)
-    rows = lone_rows(*([s for arm in side for s in summaries_of([arm])] for side in _alike(pairs)))
-    blocks = _as_blocks(pairs)
-    curves = both_curves(blocks) if len(pairs) == 1 else ()
-    return Comparison(*names, checked, (), rows, curves)
+        compared = _in_blocks(names, pairs, checked, is_one_run=base.run.path == other.run.path)
+    else:
+        sides = ([s for arm in side for s in summaries_of([arm])] for side in _alike(pairs))
+        blocks = _as_blocks(pairs)
+        curves = both_curves(blocks) if len(pairs) == 1 else ()
+        compared = Comparison(*names, checked, (), lone_rows(*sides), curves)
+    if limits_differ(base.document, other.document):
+        return replace(compared, rows=without_goodput(compared.rows))
+    return compared
+
+
+def _told(found: Sequence[str], base: Scenario, other: Scenario) -> list[str]:
+    """The same, where the question differs with the values that do, not with their hash alone."""
+    told: list[str] = []
+    for sentence in found:
+        values = question_differences(base, other) if sentence.startswith(_HASH) else ()
+        told += [f"scenario.{text}" for text in values[:MOST_TOLD]] or [sentence]
+        if len(values) > MOST_TOLD:
+            told.append(f"scenario and {len(values) - MOST_TOLD} more of its values differ")
+    return told
 
 
 def _in_blocks(

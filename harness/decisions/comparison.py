@@ -29,6 +29,7 @@ SHOWN = (
     ("ttft", "p50"), ("ttft", "p95"), ("tpot", "p50"), ("tpot", "p95"), ("e2e_latency", "p50"),
     ("e2e_latency", "p95"), ("output_tok_per_s", "rate"), ("goodput_req_per_s", "rate"),
 )  # fmt: skip
+OF_LIMITS = ("goodput_req_per_s", "slo_attainment")
 ALONE = (
     "one run against one: how much two runs of the same thing differ is not known from these two,"
     " so no change can be told from that; measure both in blocks (a scenario with a gate)"
@@ -121,6 +122,20 @@ def lone_rows(base: Sequence[PointSummary], other: Sequence[PointSummary]) -> tu
                 continue
             rows.append(_lone_row(a, b, summary.meta.name))
     return tuple(rows)
+
+
+def without_goodput(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Of two runs that call other requests good, both numbers but no change between them."""
+    why = "the two were held to other limits (slo), so their good requests are not the same thing"
+    return tuple(
+        replace(
+            row, effect=None, ci=(None, None), outcome=Outcome.INCONCLUSIVE, reason=why, p=None,
+            mde=None, is_flagged=False,
+        )
+        if row.metric in OF_LIMITS
+        else row
+        for row in rows
+    )  # fmt: skip
 
 
 def _default_rule(metric: str, stat: str, stage: str) -> RelativeRule:

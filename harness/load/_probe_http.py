@@ -117,7 +117,8 @@ class Target:
         except (http.client.HTTPException, UnicodeError) as error:
             raise TargetError(
                 "the endpoint does not speak HTTP/1.1", where=f"{self.shown}{path}",
-                why=f"{type(error).__name__}: {error}"[:200], do="check the port and the scheme",
+                why=printable(f"{type(error).__name__}: {error}").strip()[:200],
+                do="check the port and the scheme",
             ) from None  # fmt: skip
         except OSError as error:
             self._unreachable(error)

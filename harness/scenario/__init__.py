@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from harness.scenario.comparable import comparability_hash, json_schema
+from harness.scenario.comparable import (
+    comparability_hash,
+    json_schema,
+    limits_differ,
+    question_differences,
+)
 from harness.scenario.document import Scenario
 from harness.scenario.expand import Point, expand
 from harness.scenario.loader import LoadedScenario, load_resolved, load_scenario
@@ -17,8 +22,10 @@ __all__ = [
     "comparability_hash",
     "expand",
     "json_schema",
+    "limits_differ",
     "load_resolved",
     "load_scenario",
     "portable",
+    "question_differences",
     "read_materials",
 ]

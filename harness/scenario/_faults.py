@@ -108,23 +108,35 @@ def _unknown_key(spot: _Spot, model: type[BaseModel], data: Any) -> str:
         return "unknown key"
     if is_later_key(block, key):
         return NOT_SERVED
+    if kinds := _other_kinds(key, block, _shape_at(model, data, spot.where[:-1])):
+        own = get(data, (*spot.where[:-1], "kind"))
+        return f"unknown key for kind {own}; kind {_either(kinds)} has it"
     legal = list(fields_of(block))
     near = difflib.get_close_matches(key, legal, n=1)
     if near:
         return f"unknown key; did you mean '{near[0]}'?"
     above = spot.where[:-2]
-    owner = _locate_block(model, data, above)
-    near = difflib.get_close_matches(key, list(fields_of(owner)), n=1) if owner else []
+    shape = _shape_at(model, data, above)
+    owner = shape.block(get(data, above)) if shape else None
+    names = list(fields_of(owner)) if owner else []
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
     if near:  # right key, one level too deep
         return f"unknown key; did you mean '{'.'.join(map(str, (*above, near[0])))}'?"
     return f"unknown key; legal here: {', '.join(legal)}"
 
 
-def _locate_block(model: type[BaseModel], data: Any, where: Where) -> type[BaseModel] | None:
+def _other_kinds(key: str, block: type[BaseModel], shape: Shape | None) -> list[str]:
+    """Kinds that might have stood there instead and have this very key, such as `rate`."""
+    if shape is None or shape.kind != "choice" or block not in shape.members.values():
+        return []
+    return [kind for kind, member in shape.members.items() if key in fields_of(member)]
+
+
+def _shape_at(model: type[BaseModel], data: Any, where: Where) -> Shape | None:
     shape: Shape | None = Shape("block", model=model)
     for step in where:
         shape, data = (shape.child(data, step) if shape else None), get(data, (step,))
-    return shape.block(data) if shape else None
+    return shape
 
 
 def _missing(spot: _Spot) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,44 @@ def comparability_hash(document: Scenario) -> str:
     Targets, labels, output and validity are left out; so are limits that only judge. A file counts
     by its bytes, not by where it lies.
     """
+    text = json.dumps(_by_content(_kept(document)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def question_differences(a: Scenario, b: Scenario) -> tuple[str, ...]:
+    """Where two scenarios of unlike hash differ: `load.rate is 30/s in the baseline, 20/s in the
+    candidate`, one a value, in order of their paths."""
+    left, right = (dict(_leaves(_by_content(_kept(document)), ())) for document in (a, b))
+    return tuple(
+        f"{path} is {left.get(path, 'not given')} in the baseline, {right.get(path, 'not given')}"
+        " in the candidate"
+        for path in sorted({*left, *right})
+        if left.get(path) != right.get(path)
+    )
+
+
+def limits_differ(a: Scenario, b: Scenario) -> bool:
+    """Whether the two call other requests good."""
+    left, right = (
+        (plain.get("slo"), [c.get("slo") for c in plain["traffic"]])
+        for plain in (as_written(document) for document in (a, b))
+    )
+    return left != right
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, str(key)))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            name = item.get("name", index) if isinstance(item, dict) else index
+            yield from _leaves(item, (*path, str(name)))
+    else:
+        yield ".".join(path), value
+
+
+def _kept(document: Scenario) -> dict[str, Any]:
     plain = as_written(document)
     kept: dict[str, Any] = {
         key: plain[key] for key in ("traffic", "load", "tokens", "seed") if key in plain
@@ -32,8 +71,7 @@ def comparability_hash(document: Scenario) -> str:
     kept["slo"] = {k: slo[k] for k in ("good_request", "attainment") if k in slo}
     if "goodput_req_per_s" in slo or "attainment" in slo:  # then every limit shapes what is good
         kept["slo"] = slo
-    text = json.dumps(_by_content(kept), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return kept
 
 
 def json_schema() -> dict[str, Any]:

@@ -95,7 +95,9 @@ class OpenAITarget(Document):
 
 class ReferenceTarget(Document):
     kind: Literal["reference"]
-    model: str = Field(default="tiny", description="tiny, a named shape, or a model directory.")
+    model: str = Field(
+        default="tiny", min_length=1, description="tiny, a named shape, or a model directory."
+    )
     flags: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Passed to the engine as they are."
     )

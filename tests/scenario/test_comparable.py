@@ -8,7 +8,12 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from harness.scenario import comparability_hash, json_schema
+from harness.scenario import (
+    comparability_hash,
+    json_schema,
+    limits_differ,
+    question_differences,
+)
 from harness.scenario._files import library_folder, library_names
 
 
@@ -32,6 +37,26 @@ def test_same_question(load, override: str) -> None:  # type: ignore[no-untyped-
 )  # fmt: skip
 def test_another_question(load, override: str) -> None:  # type: ignore[no-untyped-def]
     assert digest(load, override) != digest(load)
+
+
+def test_what_differs_is_told_value_by_value(load) -> None:  # type: ignore[no-untyped-def]
+    changes = ["load.rate=9/s", "seed=7", "traffic.chat.workload.input_tokens.value=101",
+               "load.max_in_flight=5", "name=other"]  # fmt: skip
+    a, b = load().document, load(overrides=changes).document
+    assert question_differences(a, b) == (
+        "load.max_in_flight is not given in the baseline, 5 in the candidate",
+        "load.rate is 8/s in the baseline, 9/s in the candidate",
+        "seed is 0 in the baseline, 7 in the candidate",
+        "traffic.chat.workload.input_tokens.value is 100 in the baseline, 101 in the candidate",
+    )
+    assert question_differences(a, a) == ()
+
+
+def test_other_limits_call_other_requests_good(load) -> None:  # type: ignore[no-untyped-def]
+    a = load().document
+    assert limits_differ(a, load(overrides=["slo.ttft.p95=2s"]).document)
+    assert limits_differ(a, load(overrides=["traffic.chat.slo.ttft.p50=2s"]).document)
+    assert not limits_differ(a, load(overrides=["load.rate=9/s", "slo.ttft.p95=1000ms"]).document)
 
 
 def test_limits_count_where_they_decide_what_is_good(load) -> None:  # type: ignore[no-untyped-def]

@@ -13,6 +13,8 @@ ONE = [  # text replaced, by what, path, line, column, message
     ("rate: 8/s", "rat: 8/s", "load.rat", 14, 3, "unknown key; did you mean 'rate'?"),
     ("kind: poisson", "kind: poisson, rat: 8/s", "load.arrival.rat", 13, 28,
      "unknown key; did you mean 'load.rate'?"),
+    ("kind: open\n  arrival: {kind: poisson}", "kind: closed\n  concurrency: 2", "load.rate", 14, 3,
+     "unknown key for kind closed; kind open has it"),
     ("p95: 1s", "p95: 500", "slo.ttft.p95", 17, 15, "500 has no unit; write 500ms or 0.5s"),
     ("p95: 1s", "p95: 1 lightyear", "slo.ttft.p95", 17, 15, "unknown unit 'lightyear'"),
     ("p95: 1s", "p950: 1s", "slo.ttft.p950", 17, 10, "unknown key; did you mean 'p95'?"),
