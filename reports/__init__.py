@@ -1,18 +1,21 @@
-"""A run -> HTML, Markdown, JUnit. Renderers load lazily: matplotlib is imported when drawing."""
+"""A run -> HTML, Markdown, JUnit, CSV. Renderers load lazily: only drawing imports matplotlib."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from reports._failures import Failures
-from reports.build import RunFacts, build_view
+from reports._many import MOST_DETAILED
+from reports.build import build_view
+from reports.facts import RunFacts
 from reports.junit import render_junit
 from reports.markdown import render_markdown
+from reports.points_csv import render_csv
 from reports.view import View
 
 __all__ = [
     "Failures", "RunFacts", "View", "build_calibration_view", "build_gate_view", "build_view",
-    "render_html", "render_junit", "render_markdown",
+    "leaves_figures_out", "render_csv", "render_html", "render_junit", "render_markdown",
 ]  # fmt: skip
 
 
@@ -35,3 +38,8 @@ def build_calibration_view(*args: Any, **kwargs: Any) -> View:
     from reports.calibration_view import build_calibration_view as build
 
     return build(*args, **kwargs)
+
+
+def leaves_figures_out(view: View) -> bool:
+    """Whether the page has figures of some points only, and names points.csv for the others."""
+    return len(view.data.get("points", ())) > MOST_DETAILED

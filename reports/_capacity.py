@@ -5,7 +5,7 @@ what each rate showed, and the what-ifs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.analysis import PointSummary
 from harness.decisions import Headline, wording
@@ -13,6 +13,7 @@ from harness.decisions.frontier import frontier
 from harness.decisions.levels import Level
 from harness.decisions.usl import Scaling, scaling_of
 from harness.estimate import Estimate
+from harness.units import significant
 from reports._load_charts import load_charts
 from reports._tables import STANDINGS
 from reports._what_if import Ladder, what_ifs
@@ -24,14 +25,21 @@ _LEVEL_COLUMNS: tuple[tuple[str, Align], ...] = (
 )  # fmt: skip
 
 
-def capacity_section(found: Sequence[Ladder], headlines: Sequence[Headline]) -> Section | None:
-    """None for a single load. headlines: of the run; those about a sustained rate lead."""
+def capacity_section(
+    found: Sequence[Ladder],
+    headlines: Sequence[Headline],
+    gpus: Mapping[str, int] | None = None,
+) -> Section | None:
+    """None for a single load. headlines: of the run; those about a sustained rate lead.
+
+    gpus: of each target, by name, where their number is known.
+    """
     pictures: list[Block] = []
     details: list[Block | None] = []
     for k, ladder in enumerate(found):
         suffix = f"-{k + 1}" if k else ""
         pictures += load_charts(ladder.points, ladder.capacity, suffix)
-        chart = _frontier_chart(ladder, suffix)
+        chart = _frontier_chart(ladder, suffix, (gpus or {}).get(ladder.points[0].meta.target))
         pictures += [chart] if chart else []
         details += [_level_table(ladder, suffix), _scaling(ladder, suffix)]
     if not pictures:
@@ -48,7 +56,8 @@ def _titled(title: str, ladder: Ladder) -> str:
     return f"{title}: {ladder.name}" if ladder.name else title
 
 
-def _frontier_chart(ladder: Ladder, suffix: str) -> Chart | None:
+def _frontier_chart(ladder: Ladder, suffix: str, num_gpus: int | None) -> Chart | None:
+    """num_gpus: of the target; None: not known, so its tokens/s are told as a whole."""
     places = frontier(ladder.points)
     if len(places) < 3:
         return None
@@ -59,7 +68,7 @@ def _frontier_chart(ladder: Ladder, suffix: str) -> Chart | None:
         Line(
             title,
             tuple(p.per_user_tok_per_s for p in rows),
-            tuple(p.system_tok_per_s for p in rows),
+            tuple(p.system_tok_per_s / (num_gpus or 1) for p in rows),
             has_marks=True,
             is_hollow=rows is beaten,
             labels=tuple(f"{p.load:.3g}" for p in rows),
@@ -68,16 +77,21 @@ def _frontier_chart(ladder: Ladder, suffix: str) -> Chart | None:
         if rows
     ]
     fast, full = kept[-1], kept[0]
+    high, low = (significant(p.system_tok_per_s / (num_gpus or 1)) for p in (full, fast))
+    of = "per GPU" if num_gpus else "in all"
     caption = (
-        f"From {fast.system_tok_per_s:.3g} tokens/s in all at {fast.per_user_tok_per_s:.3g} to"
-        f" each user ({fast.load:.3g} {unit}) to {full.system_tok_per_s:.3g} at"
-        f" {full.per_user_tok_per_s:.3g} ({full.load:.3g} {unit})."
+        f"From {low} output tokens/s {of} at {significant(fast.per_user_tok_per_s)} to each user"
+        f" ({fast.load:.3g} {unit}) to {high} at {significant(full.per_user_tok_per_s)}"
+        f" ({full.load:.3g} {unit})."
     )
+    whose = "the whole deployment" if not num_gpus else (
+        f"a GPU ({wording.counted(num_gpus, 'GPU')} in all)"
+    )  # fmt: skip
     return Chart(
         f"chart-frontier{suffix}", _titled("Throughput against speed", ladder), caption,
-        "Output tokens/s of the whole deployment against those of one user, the median over"
+        f"Output tokens/s of {whose} against those of one user, the median over"
         f" requests; labels are {unit}; loads with a growing backlog are left out.",
-        caption, "output tokens/s per user", (Panel("output tokens/s in all", tuple(lines)),),
+        caption, "output tokens/s per user", (Panel(f"output tokens/s {of}", tuple(lines)),),
         "log",
     )  # fmt: skip
 

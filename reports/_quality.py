@@ -10,6 +10,7 @@ from reports.view import Align, Cell, Row, Table
 
 LEFT: Align = "left"
 RIGHT: Align = "right"
+STATUSES = ("ok", "notice", "absent", "invalid")  # by gravity
 WORDS = {"absent": "withheld"}  # what a check of that status did, said to people
 
 
@@ -39,7 +40,6 @@ def quality_table(summary: PointSummary, suffix: str) -> Table:
         ("check", LEFT), ("status", LEFT), ("value", RIGHT), ("notice beyond", RIGHT),
         ("worse beyond", RIGHT),
     )  # fmt: skip
-    order = ("invalid", "absent", "notice", "ok")
     rows = tuple(
         Row(
             (
@@ -49,10 +49,49 @@ def quality_table(summary: PointSummary, suffix: str) -> Table:
             ),
             f"check-{c.code}{suffix}",
         )
-        for c in sorted(summary.checks, key=lambda c: order.index(c.status))
+        for c in sorted(summary.checks, key=lambda c: -STATUSES.index(c.status))
     )  # fmt: skip
     state = "valid" if summary.is_valid else "invalid"
     return Table(f"checks{suffix}", f"Every check: {state}", columns, rows)
+
+
+def worst_table(summaries: Sequence[PointSummary]) -> Table:
+    """Every check of many points, each as its worst of them; those raised are told one by one."""
+    columns = (
+        ("check", LEFT), ("worst", LEFT), ("value", RIGHT), ("at", LEFT), ("not ok at", RIGHT),
+        ("notice beyond", RIGHT), ("worse beyond", RIGHT),
+    )  # fmt: skip
+    found: dict[str, list[tuple[Check, str]]] = {}
+    for s in summaries:
+        for c in s.checks:
+            found.setdefault(c.code, []).append((c, s.meta.name))
+    worst = {code: max(cases, key=_gravity) for code, cases in found.items()}
+    rows = tuple(
+        Row(
+            (
+                Cell(c.title), _check_status(c), _check_value(c), Cell(name),
+                _points_not_ok([case for case, _ in found[code]]),
+                Cell("" if c.limit_notice is None else amount(c.limit_notice, c.unit)),
+                Cell("" if c.limit_invalid is None else amount(c.limit_invalid, c.unit)),
+            ),
+            f"check-{code}",
+        )
+        for code, (c, name) in sorted(worst.items(), key=lambda item: STATUSES.index(
+            item[1][0].status), reverse=True)
+    )  # fmt: skip
+    note = "The values at every point are in points/*/summary.json."
+    return Table("checks", f"Every check, at the worst of {len(summaries)} points", columns, rows,
+                 note)  # fmt: skip
+
+
+def _gravity(case: tuple[Check, str]) -> tuple[int, float]:
+    check, _ = case
+    return STATUSES.index(check.status), abs(check.value or 0.0)
+
+
+def _points_not_ok(checks: Sequence[Check]) -> Cell:
+    raised = sum(c.status != "ok" for c in checks)
+    return Cell(f"{raised} of {len(checks)}", float(raised))
 
 
 def _check_value(check: Check) -> Cell:

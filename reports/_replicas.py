@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.estimate import Outcome
 from harness.units import format_seconds, significant
+from reports._bound import BOUND_NOTE, bound_words
 from reports.view import (
     Align,
     Block,
@@ -220,7 +221,9 @@ def law_rows(calibration: Part) -> list[Row]:
 def _ground(part: Part) -> Table:
     """The parameters with their intervals, and everything else the plan assumes."""
     calibration, mix, forecast = part["calibration"], part["mix"], part["forecast"]
+    bound = bound_words(part)
     told = [
+        *([("at most, by step times alone (fluid bound)", bound)] if bound else []),
         ("traffic", f"{mix['name']}: {mix['mean_in_tok']:.0f} tokens in,"
          f" {mix['mean_out_tok']:.0f} out on average, gaps of CV {mix['cv']:.3g}"),
         ("forecast", f"{forecast['name']}: {forecast['source']}"),
@@ -230,7 +233,7 @@ def _ground(part: Part) -> Table:
     rows = [*law_rows(calibration), *(Row((Cell(name), Cell(text))) for name, text in told)]
     return Table(
         "replica-ground", "What the plan rests on", (("quantity", "left"), ("value", "left")),
-        tuple(rows), law_note(calibration),
+        tuple(rows), law_note(calibration) + BOUND_NOTE * bool(bound),
     )  # fmt: skip
 
 

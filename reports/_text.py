@@ -68,6 +68,8 @@ def amount(value: float | None, unit: str, digits: int = 3) -> str:
             return f"{value * 1e9:.0f} ns"
         return wording.amount(value, unit)
     if unit in ("", "count"):
+        if abs(value) < 1e-6:  # what a subtraction of floats leaves of nothing
+            return "0"
         return f"{value:,.0f}" if float(value).is_integer() else significant(value, digits)
     return f"{significant(value, digits)} {unit}"
 

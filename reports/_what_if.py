@@ -62,7 +62,7 @@ def standings_of(rates: Sequence[Ladder]) -> dict[str, Standing]:
 
 def drawn_points(summaries: Sequence[PointSummary], rates: Sequence[Ladder]) -> frozenset[str]:
     """Names of the points whose course over time is drawn: all of a few; of many the lowest of each
-    ladder and those about its sustained rate, since each takes more of the page than all tables."""
+    ladder and those about its sustained rate; without a ladder some from the first to the last."""
     if len(summaries) <= MOST_DRAWN:
         return frozenset(s.meta.name for s in summaries)
     found = []
@@ -71,7 +71,9 @@ def drawn_points(summaries: Sequence[PointSummary], rates: Sequence[Ladder]) -> 
         ends = {ladder.capacity.bracket.low, ladder.capacity.bracket.high} - {None}
         about = [p for p in ordered if (p.meta.offered_req_per_s or 0.0) in ends]
         found += [p.meta.name for p in (ordered[0], *about, ordered[-1])[:3]]
-    return frozenset(found) or frozenset(s.meta.name for s in summaries[:MOST_DRAWN])
+    step = (len(summaries) - 1) / (MOST_DRAWN - 1)
+    spread = [summaries[round(i * step)].meta.name for i in range(MOST_DRAWN)]
+    return frozenset(found or spread)
 
 
 def what_if_data(found: Sequence[Ladder]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from harness.estimate import Outcome, Verdict, overall
 from harness.notices import Notice
 from reports._cost import cost_section, cost_sentences, price_data
 from reports._failures import Failures
+from reports._notices import notices_of
+from reports._provenance import commit_of, provenance_section
 from reports._replicas import (
     law_note,
     law_rows,
@@ -26,16 +28,10 @@ from reports._replicas import (
     replica_sentence,
     replicas_section,
 )
+from reports._sections import section_of
 from reports._text import amount
-from reports.build import (
-    RunFacts,
-    commit_of,
-    header_of,
-    lead_of,
-    notices_of,
-    provenance_section,
-    section_of,
-)
+from reports.build import header_of, lead_of
+from reports.facts import RunFacts
 from reports.view import Align, Block, Cell, Chart, Line, Panel, Row, Section, Sentence, Table, View
 
 _DECODE: tuple[tuple[str, Align], ...] = (

@@ -15,15 +15,12 @@ from harness.notices import Notice
 from reports import _comparison as own
 from reports import _quality as quality
 from reports._migration import migration_table
+from reports._notices import notices_of
+from reports._provenance import commit_of, provenance_section
+from reports._sections import section_of
 from reports._text import listed
-from reports.build import (
-    RunFacts,
-    commit_of,
-    notices_of,
-    provenance_section,
-    round_time,
-    section_of,
-)
+from reports.build import round_time
+from reports.facts import RunFacts
 from reports.view import Definitions, Section, Sentence, View
 
 TERMS = (

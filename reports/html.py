@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from reports._embedded import embedded_json
 from reports.charts import draw
 from reports.svg import to_inline_svg
 from reports.view import Chart, View
@@ -26,7 +26,7 @@ def render_html(view: View) -> str:
         script=Markup(script),
         script_sha256=digest,
         svg=_pictures(view),
-        data_json=Markup(_embedded(view)),
+        data_json=Markup(embedded_json(view.data)),
     )
 
 
@@ -34,12 +34,6 @@ def _pictures(view: View) -> dict[str, Markup]:
     charts = [b for section in view.sections for b in section.leaves if isinstance(b, Chart)]
     charts += [view.lead] if view.lead else []
     return {c.id: Markup(to_inline_svg(draw(c), c.id, c.title, c.description)) for c in charts}
-
-
-def _embedded(view: View) -> str:
-    """JSON that cannot close its own script element."""
-    text = json.dumps(view.data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _environment() -> Environment:

@@ -79,6 +79,29 @@ class Line:
     is_hollow: bool = False
     labels: tuple[str, ...] = ()
 
+    def rows(self, *, has_ends: bool) -> tuple[tuple[str, ...], ...]:
+        """x and value as text, the interval after them; what is NaN is left out."""
+        given = bool(self.low)
+        return tuple(
+            (f"{x:.6g}", f"{y:.5g}", *((_end(self.low, i), _end(self.high, i)) if given else
+             ("", "")) * has_ends)
+            for i, (x, y) in enumerate(zip(self.x, self.y, strict=True))
+            if not isnan(y)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Rectangles of one meaning. boxes: (x0, x1, y0, y1).
+
+    tone: which series' colour, or `limit` for what went wrong.  shade: 0..1 of that colour.
+    """
+
+    name: str
+    boxes: tuple[tuple[float, float, float, float], ...]
+    tone: int | Literal["limit"] = 0
+    shade: float = 1.0
+
 
 class Limit(NamedTuple):
     """A line at `value`. until: the x up to which it binds (p95 binds no p99); None: all of it."""
@@ -90,7 +113,11 @@ class Limit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes. bands: (x0, x1, label) shaded.  marks: (x, label), upright lines."""
+    """One pair of axes. bands: (x0, x1, label) shaded.  marks: (x, label), upright lines.
+
+    boxes: instead of lines; y_ticks: (y, words) that their axis has, beside numbers where it is
+    log.  num_rows: of boxes, so that each gets its height; 0: as high as any panel.
+    """
 
     y_label: str
     lines: tuple[Line, ...]
@@ -98,6 +125,18 @@ class Panel:
     limits: tuple[Limit, ...] = ()
     bands: tuple[tuple[float, float, str], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
+    boxes: tuple[Boxes, ...] = ()
+    y_ticks: tuple[tuple[float, str], ...] = ()
+    num_rows: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a legend must tell apart."""
+        return (*(b.name for b in self.boxes), *(line.name for line in self.lines))
+
+
+# name of a series, its rows: behind the data disclosure, and in the CSV made from it
+DataGroup = tuple[str, tuple[tuple[str, ...], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +157,21 @@ class Chart:
     x_scale: Scale = "linear"
     is_wide: bool = False
     x_ticks: tuple[float, ...] = ()  # where x has few values that matter
+    own_data: tuple[tuple[str, ...], tuple[DataGroup, ...]] | None = None  # of a chart of boxes
 
     @property
-    def data(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-        """Header and rows of the series, long form, for the data disclosure and CSV."""
-        rows = [
-            (line.name, f"{x:.6g}", f"{y:.6g}")
-            for panel in self.panels
-            for line in panel.lines
-            for x, y in zip(line.x, line.y, strict=True)
-            if not isnan(y)
-        ]
-        return ("series", self.x_label, "value"), tuple(rows)
+    def data(self) -> tuple[tuple[str, ...], tuple[DataGroup, ...]]:
+        """Header of a row, and the rows of each series; ends of intervals where there are any."""
+        if self.own_data is not None:
+            return self.own_data
+        lines = [line for panel in self.panels for line in panel.lines]
+        has_ends = any(line.low for line in lines)
+        header = (self.x_label, "value", *(("low", "high") if has_ends else ()))
+        return header, tuple((line.name, line.rows(has_ends=has_ends)) for line in lines)
+
+
+def _end(ends: tuple[float, ...], i: int) -> str:
+    return "" if isnan(ends[i]) else f"{ends[i]:.5g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from harness.analysis.curves import NINES, cdf_curve, nines_curve
 from harness.analysis.fitness import call_samples, fitness_pairs
 from harness.analysis.frame import FloatArray, Frame, elapsed_s, read_frame
 from harness.analysis.goodput import Goodness, good_parts, goodput_pairs, judge_requests
+from harness.analysis.heatmap import latency_heatmap
 from harness.analysis.latency import end_samples, latency_samples
 from harness.analysis.little import little
 from harness.analysis.quantiles import Pair, Sample, estimate_quantiles
@@ -34,6 +35,7 @@ from harness.analysis.summary import Check, Curve, PointMeta, PointSummary
 from harness.analysis.throughput import throughput_pairs
 from harness.analysis.tokens import Gaps, TokenTimes, gap_pairs, token_samples, token_times
 from harness.analysis.validity import run_checks
+from harness.analysis.waterfall import waterfall
 from harness.estimate import Estimate, Outcome
 
 
@@ -82,6 +84,8 @@ def analyse_point(
         slo_grids=_slo_grids(frame, values, meta),
         little=little(frame),
         usage=usage_of(frame, goodness, [meta.seed, meta.index, meta.stage_index, 7]),
+        heatmap=None if "ttft" in _withheld(checks) else latency_heatmap(frame),
+        waterfall=waterfall(frame, np.random.default_rng([meta.seed, meta.index, 11])),
     )
 
 
@@ -163,6 +167,10 @@ def _withhold(rows: Iterable[Estimate], checks: tuple[Check, ...]) -> tuple[Esti
     )
 
 
+def _withheld(checks: tuple[Check, ...]) -> set[str]:
+    return {metric for check in checks for metric in check.withholds}
+
+
 def _validity(checks: tuple[Check, ...]) -> Outcome:
     is_invalid = any(check.status == "invalid" for check in checks)
     return Outcome.INVALID if is_invalid else Outcome.PASS
@@ -198,7 +206,7 @@ def _curves(
     frame: Frame, gaps: Gaps, samples: list[Sample], checks: tuple[Check, ...]
 ) -> tuple[Curve, ...]:
     """Curves of every metric that no check withholds."""
-    withheld = {metric for check in checks for metric in check.withholds}
+    withheld = _withheld(checks)
     ends = [censored.sample for censored in end_samples(frame, "all") if not censored.is_cut.any()]
     curves = [
         nines_curve(sample)

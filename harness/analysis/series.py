@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 
+from harness.analysis.bins import bin_width_s
 from harness.analysis.frame import BoolArray, FloatArray, Frame
 from harness.analysis.steady_state import in_flight_means
 from harness.analysis.summary import Series
 from harness.records.schema import ERROR_CLASSES
 
-_WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _MOST_BINS = 200
 
 
@@ -27,10 +27,10 @@ def time_series(frame: Frame, stage_index: int) -> Series:
     ends = frame.end_s[own & np.isfinite(frame.end_s)]
     first = min(0.0, float(frame.intended_s[own].min()))
     last = max(frame.window_s, float(ends.max()) if len(ends) else 0.0)
-    width = next((w for w in _WIDTHS_S if (last - first) / w <= _MOST_BINS), _WIDTHS_S[-1])
-    edges: FloatArray = np.arange(
-        math.floor(first / width), math.ceil(last / width) + 1, dtype=np.float64
-    ) * float(width)
+    width = bin_width_s(last - first, _MOST_BINS)
+    edges: FloatArray = (
+        np.arange(math.floor(first / width), math.ceil(last / width) + 1, dtype=np.float64) * width
+    )
     ended = np.isfinite(frame.end_s)
     chunk_owner_counts = frame.is_success | frame.is_cut
     classes = [
@@ -38,7 +38,7 @@ def time_series(frame: Frame, stage_index: int) -> Series:
     ]
     delivered = np.repeat(chunk_owner_counts & own, frame.num_chunks)
     return Series(
-        bin_s=float(width),
+        bin_s=width,
         window_s=frame.window_s,
         t_s=_round(edges[:-1]),
         offered_req_per_s=_rate(frame.intended_s, own & frame.is_first, edges, width),

@@ -1,8 +1,9 @@
 """What an analysed point is: its setting, its estimates, its checks and its curves, as plain data.
 
 These dataclasses are the seam between analysis and everything that reads it (decisions, reports,
-console, summary.json). They hold numbers and sentences, no rows: their size does not grow with
-the number of requests. JSON round trips are exact; infinity is written as "inf".
+console, summary.json). They hold numbers and sentences, no rows but a fixed number of chosen ones:
+their size does not grow with the number of requests. JSON round trips are exact; infinity is
+written as "inf".
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from harness.analysis.heatmap import Heatmap
 from harness.analysis.little import Little
 from harness.analysis.server_summary import ServerSide
 from harness.analysis.slo_grid import SloGrid
 from harness.analysis.usage import Usage
+from harness.analysis.waterfall import Passage, Waterfall
 from harness.estimate import Estimate, Outcome
 from harness.scenario.document import Validity
 from harness.scenario.slo import Slo
@@ -226,6 +229,7 @@ class PointSummary:
     slo_grids: counts under other limits, of the points of an open load's sweep.  little: both sides
     of Little's law, None where no request ended.
     usage: what a bill counts; None in summaries of before there was one.
+    heatmap: when it was slow.  waterfall: where single requests spent their time.
     """
 
     meta: PointMeta
@@ -246,6 +250,8 @@ class PointSummary:
     slo_grids: tuple[SloGrid, ...] = ()
     little: Little | None = None
     usage: Usage | None = None
+    heatmap: Heatmap | None = None
+    waterfall: Waterfall | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -295,6 +301,8 @@ class PointSummary:
             "slo_grids": [_plain(asdict(g)) for g in self.slo_grids],
             "little": asdict(self.little) if self.little else None,
             **({"usage": self.usage.to_json()} if self.usage else {}),
+            "heatmap": _plain(asdict(self.heatmap)) if self.heatmap else None,
+            "waterfall": _plain(asdict(self.waterfall)) if self.waterfall else None,
         }
 
     @classmethod
@@ -318,6 +326,8 @@ class PointSummary:
             slo_grids=tuple(SloGrid(**_fields(g)) for g in row.get("slo_grids", ())),
             little=Little(**row["little"]) if row.get("little") else None,
             usage=Usage.from_json(row["usage"]) if row.get("usage") else None,
+            heatmap=Heatmap(**_fields(row["heatmap"])) if row.get("heatmap") else None,
+            waterfall=_waterfall(row["waterfall"]) if row.get("waterfall") else None,
         )
 
 
@@ -330,6 +340,11 @@ def _find(
         ):
             return e
     return None
+
+
+def _waterfall(row: dict[str, Any]) -> Waterfall:
+    chosen = (tuple(Passage(**_fields(p)) for p in row[name]) for name in ("slowest", "random"))
+    return Waterfall(row["num_requests"], *chosen)
 
 
 def _dump(block: Slo | Validity) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from harness.errors import ExitCode, MeasurementError, UsageError
 from harness.records import Run, write_bytes
 from harness.scenario import Scenario
 from harness.scenario.cost import Cost, sides
+from harness.scenario.document import ReferenceTarget
 from harness.scenario.forecast import Forecast, load_forecast
 
 if TYPE_CHECKING:
@@ -54,6 +55,27 @@ def costs_of(document: Scenario, summaries: Sequence[PointSummary]) -> tuple[Poi
     if document.cost is None:
         return ()
     return point_costs(summaries, document.cost, models_of(document))
+
+
+def gpus_of(document: Scenario, provenance: Mapping[str, Any]) -> dict[str, int]:
+    """Target -> GPUs of a replica: those the prices are for, and the one of a reference engine.
+
+    Left out where nobody tells: a GPU in this machine need not serve the target.
+    """
+    machine = provenance.get("machine")
+    has_gpu = bool(machine.get("gpus")) if isinstance(machine, Mapping) else False
+    found = {}
+    for name, target in document.targets.items():
+        if isinstance(target, ReferenceTarget):
+            device = target.flags.get("device", "auto")
+            if device == "cuda" or (device == "auto" and has_gpu):
+                found[name] = 1
+    cost = document.cost
+    if cost is not None and cost.on_demand is not None:
+        for name, side in sides(cost, document.targets).items():
+            if side == "on_demand":
+                found[name] = cost.on_demand.gpus_per_replica
+    return found
 
 
 def compares(document: Scenario) -> bool:

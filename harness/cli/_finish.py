@@ -18,7 +18,7 @@ from rich.text import Text
 
 import reports
 from harness.analysis.client_check import CLIENT_CHECK, ClientCheck
-from harness.cli._cost import costs_of, stored_answer
+from harness.cli._cost import costs_of, gpus_of, stored_answer
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
 from harness.cli._plan_file import read_plan
@@ -30,7 +30,9 @@ from harness.scenario.providers import told_model
 from harness.scenario.sweep import is_calibration
 from reports.view import Row, Table, View
 
-FILES = {"html": "report.html", "markdown": "summary.md", "junit": "junit.xml"}
+FILES = {
+    "html": "report.html", "markdown": "summary.md", "junit": "junit.xml", "csv": "points.csv",
+}  # fmt: skip
 STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta"}
 STYLES |= {"ok": "green", "notice": "yellow", "absent": "yellow"}
 
@@ -84,6 +86,7 @@ def make_view(
         costs=costs_of(document, judgement.summaries) if judgement.status == "complete" else (),
         crossover=stored_answer(run) if judgement.status == "complete" else None,
         replicas=read_plan(run)["replicas"] if judgement.status == "complete" else None,
+        gpus=gpus_of(document, run.manifest.provenance),
     )
     stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
     said = (*notices, *stored, *(check.notices if check else ()))
@@ -141,7 +144,9 @@ def write_reports(run: Run, view: View, judgement: Judgement, formats: Sequence[
         )  # fmt: skip
         _write_json(folders[summary.meta.index] / name, summary.to_json())
     written = [_write_json(run.path / "summary.json", run_summary(judgement, view))]
-    for name in formats:
+    # a page of many points leaves most of their figures to the sheet
+    needed = ["csv"] if "html" in formats and reports.leaves_figures_out(view) else []
+    for name in dict.fromkeys([*formats, *needed]):
         path = run.path / FILES[name]
         write_bytes(path, render(view, name).encode())
         written.append(path)
@@ -162,6 +167,8 @@ def render(view: View, name: str) -> str:
     """The View in one format."""
     if name == "html":
         return reports.render_html(view)
+    if name == "csv":
+        return reports.render_csv(view)
     return reports.render_markdown(view) if name == "markdown" else reports.render_junit(view)
 
 

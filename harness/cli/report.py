@@ -15,7 +15,7 @@ from harness.cli._options import Voice, echo, voice_options, without_control
 @click.argument("runs", nargs=-1, required=True)
 @click.option(
     "--format", "formats", multiple=True,
-    type=click.Choice(["html", "markdown", "junit", "json"]),
+    type=click.Choice(["html", "markdown", "junit", "json", "csv"]),
     help="Repeatable; the scenario's own choice when left out.",
 )  # fmt: skip
 @click.option(

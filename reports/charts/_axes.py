@@ -49,6 +49,23 @@ def scale_y(axes: Axes, scale: Scale, values: list[float]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(plain))
 
 
+def fill_y(
+    axes: Axes, scale: Scale, heights: list[float], ticks: tuple[tuple[float, str], ...]
+) -> None:
+    """From the lowest box to the highest. ticks: with words; a log axis has its numbers too."""
+    low, high = min(heights), max(heights)
+    words = dict(ticks)
+    if scale == "log":
+        axes.set_yscale("log")
+        top = min(words, default=high)  # what has words of its own lies above every number
+        numbers = [tick for tick in log_ticks(low, high) if tick < top / 1.2]
+        words |= {tick: plain(tick) for tick in numbers}
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(sorted(words)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: words.get(y, "")))
+
+
 def scale_x(axes: Axes, scale: Scale, values: list[float], ticks: tuple[float, ...] = ()) -> None:
     """Linear, log, or nines. ticks: the x values that matter, where they are few."""
     finite = [v for v in values if math.isfinite(v)]

@@ -1,4 +1,4 @@
-"""One function draws every chart of a report: stacked panels of lines over one x axis.
+"""One function draws every chart of a report: stacked panels of lines or boxes over one x axis.
 
 Series differ by colour, dash and marker together, so that none is told apart by colour alone.
 """
@@ -9,40 +9,54 @@ import math
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.transforms import ScaledTranslation
 
-from reports.charts._axes import dress, scale_x, scale_y
+from reports.charts._axes import dress, fill_y, scale_x, scale_y
 from reports.charts._limits import draw_limits
 from reports.svg import AXIS, LIMIT, SERIES, SHADE, TEXT
-from reports.view import Chart, Line, Panel
+from reports.view import Boxes, Chart, Line, Panel
 
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
 MARKS = ("o", "s", "^", "D", "v", "P")
 # Drawn near the width of a phone's screen, so that text scales up from there and never below.
 WIDTH_IN, WIDE_IN = 5.2, 9.4
 ROW_IN = 0.19  # a line of small text
+BOX_IN = 0.045  # a row of boxes
 
 
 def draw(chart: Chart) -> Figure:
     """The chart's Figure; nothing global to close."""
     num = len(chart.panels)
     head = 0.08 + ROW_IN * _rows_above(chart.panels[0])
-    body = 2.35 if num == 1 else 1.35 if num <= 4 else 1.0
-    height = head + num * body + (num - 1) * 0.3 + 0.5
+    bodies = [_body_in(panel, num) for panel in chart.panels]
+    body = sum(bodies) / num
+    height = head + sum(bodies) + (num - 1) * 0.3 + 0.5
     figure = Figure(figsize=(WIDE_IN if chart.is_wide else WIDTH_IN, height))
-    grid = figure.subplots(num, 1, sharex=True, squeeze=False)[:, 0]
+    grid = figure.subplots(
+        num, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": bodies}
+    )[:, 0]
     for axes, panel in zip(grid, chart.panels, strict=True):
         _panel(axes, panel)
     scale_x(grid[-1], chart.x_scale, _every_x(chart), chart.x_ticks)
     for axes, panel in zip(grid, chart.panels, strict=True):  # once both scales are known
         draw_limits(axes, panel.limits)
     grid[-1].set_xlabel(chart.x_label, color=TEXT, fontsize=8.5)
-    figure.align_ylabels(list(grid))
+    if num > 1:
+        figure.align_ylabels(list(grid))
     figure.subplots_adjust(
         left=0.085 if chart.is_wide else 0.15,
         right=0.975, top=1 - head / height, bottom=0.46 / height, hspace=0.3 / body,
     )  # fmt: skip
     return figure
+
+
+def _body_in(panel: Panel, num: int) -> float:
+    """Height of its axes, inches."""
+    if panel.num_rows:
+        return 0.25 + BOX_IN * panel.num_rows
+    return 2.35 if num == 1 else 1.35 if num <= 4 else 1.0
 
 
 def _every_x(chart: Chart) -> list[float]:
@@ -51,6 +65,7 @@ def _every_x(chart: Chart) -> list[float]:
     for panel in chart.panels:
         for line in panel.lines:
             found += [*line.x, *([line.x[-1] + line.width] if line.x else [])]
+        found += [x for boxes in panel.boxes for x0, x1, *_ in boxes.boxes for x in (x0, x1)]
         found += [x for x0, x1, _ in panel.bands for x in (x0, x1)]
         found += [x for x, _ in panel.marks]
         found += [limit.until for limit in panel.limits if limit.until is not None]
@@ -59,7 +74,7 @@ def _every_x(chart: Chart) -> list[float]:
 
 def _rows_above(panel: Panel) -> int:
     """Lines of text above a panel: the words of its bands, then its legend."""
-    legend = -(-len(panel.lines) // _columns(panel)) if len(panel.lines) > 1 else 0
+    legend = -(-len(panel.names) // _columns(panel)) if len(panel.names) > 1 else 0
     return legend + _has_words(panel)
 
 
@@ -70,7 +85,7 @@ def _has_words(panel: Panel) -> bool:
 
 def _columns(panel: Panel) -> int:
     """Names side by side in the legend: as many as surely fit."""
-    longest = max((len(line.name) for line in panel.lines), default=1)
+    longest = max((len(name) for name in panel.names), default=1)
     return 5 if longest <= 8 else 4 if longest <= 12 else 3 if longest <= 20 else 2
 
 
@@ -94,11 +109,16 @@ def _panel(axes: Axes, panel: Panel) -> None:
             _guide(axes, line)
     for i, line in enumerate(measured):
         _line(axes, line, i % len(SERIES))
+    for boxes in panel.boxes:
+        _boxes(axes, boxes)
     values = [limit.value for limit in panel.limits]
     values += [v for line in panel.lines for v in (*line.y, *line.low, *line.high)]
-    scale_y(axes, panel.y_scale, values)
+    if panel.boxes:
+        fill_y(axes, panel.y_scale, _heights(panel), panel.y_ticks)
+    else:
+        scale_y(axes, panel.y_scale, values)
     axes.set_ylabel(panel.y_label, color=TEXT, fontsize=8.5)
-    if len(panel.lines) > 1:
+    if len(panel.names) > 1:
         handles, names = axes.get_legend_handles_labels()
         # guides are drawn first, beneath the data, but named last
         order = sorted(range(len(names)), key=lambda k: k < len(names) - len(measured))
@@ -110,6 +130,23 @@ def _panel(axes: Axes, panel: Panel) -> None:
             labelcolor=TEXT, handlelength=2.6, ncols=_columns(panel), borderaxespad=0,
             loc="lower left", bbox_to_anchor=(0.0, 1.0), bbox_transform=axes.transAxes + above,
         )  # fmt: skip
+
+
+def _boxes(axes: Axes, boxes: Boxes) -> None:
+    """All of one meaning are one path: a page of hundreds stays small."""
+    color = LIMIT if boxes.tone == "limit" else SERIES[boxes.tone]
+    corners = [((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)) for x0, x1, y0, y1 in boxes.boxes]
+    path = Path(
+        [corner for box in corners for corner in box],
+        [Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY] * len(corners),
+    )
+    axes.add_patch(
+        PathPatch(path, facecolor=color, alpha=boxes.shade, linewidth=0, label=boxes.name)
+    )
+
+
+def _heights(panel: Panel) -> list[float]:
+    return [y for boxes in panel.boxes for _, _, y0, y1 in boxes.boxes for y in (y0, y1)]
 
 
 def _line(axes: Axes, line: Line, i: int) -> None:

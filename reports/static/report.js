@@ -50,8 +50,11 @@
     link.textContent = "CSV";
     link.onclick = (event) => {
       event.preventDefault();
-      const quote = (cell) => '"' + cell.textContent.replaceAll('"', '""') + '"';
-      const lines = [...details.querySelectorAll("tr")].map((row) => [...row.cells].map(quote).join(","));
+      const quote = (text) => '"' + text.trim().replaceAll('"', '""') + '"';
+      const row = (name, cells) => [name, ...[...cells].map((cell) => cell.textContent)].map(quote).join(",");
+      const table = details.querySelector("table");
+      const lines = [row("series", table.tHead.rows[0].cells)];
+      for (const { rows: [head, ...rows] } of table.tBodies) for (const one of rows) lines.push(row(head.textContent, one.cells));
       const file = document.createElement("a");
       file.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
       file.download = details.closest("figure").id + ".csv";

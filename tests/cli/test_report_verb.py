@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,16 @@ def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     first = cli("report", "latest", "--format", "junit", "-o", "-")
     assert first.out.startswith("<?xml")
     assert first.err == ""
+
+    sheet = cli("report", "latest", "--format", "csv", "-o", "-").out
+    rows = list(csv.DictReader(io.StringIO(sheet)))
+    (median,) = (
+        r for r in rows if (r["metric"], r["stat"], r["population"]) == ("ttft", "p50", "success")
+    )
+    assert median["point"]
+    assert median["n"]
+    assert cli("report", "latest", "--format", "csv").code == ran.code
+    assert (cli.latest / "points.csv").exists()
 
     two = cli("report", "latest", cli.latest.name, "--json")
     documents = json.loads(two.out)  # one document, whatever the number of runs

@@ -42,13 +42,18 @@ def summaries():
     return [point(rows, rate, wait, index=k) for k, (rate, wait) in enumerate(waits.items())]
 
 
-@pytest.fixture(scope="module")
-def view(summaries) -> View:
+def make_view(summaries, gpus=None) -> View:
     facts = RunFacts(
         "20261127T010203Z-rates-ab12cd", "rates", "", "complete", "2026-11-27T01:02:03+00:00",
         {}, "", "", (("main", "m", "http://127.0.0.1:1/v1"),), 30.0, "harness run rates",
+        gpus=gpus or {},
     )  # fmt: skip
     return build_view(facts, summaries, (), Outcome.PASS, headlines(summaries, ()))
+
+
+@pytest.fixture(scope="module")
+def view(summaries) -> View:
+    return make_view(summaries)
 
 
 def block(view: View, name: str):
@@ -124,6 +129,19 @@ def test_every_number_of_the_frontier_is_a_level(view, summaries):
     labels = {label for line in chart.panels[0].lines for label in line.labels}
     assert labels == {"2", "4", "8", "16"}
     assert isinstance(block(view, "my-slo"), WhatIf)
+
+
+def test_tokens_are_told_per_gpu_where_their_number_is_known(view, summaries) -> None:
+    whole, each = (
+        block(v, "chart-frontier") for v in (view, make_view(summaries, {"t": 2, "other": 8}))
+    )
+    assert whole.panels[0].y_label == "output tokens/s in all"
+    assert each.panels[0].y_label == "output tokens/s per GPU"
+    for a, b in zip(whole.panels[0].lines, each.panels[0].lines, strict=True):
+        assert b.y == tuple(y / 2 for y in a.y)
+        assert a.x == b.x
+    assert "of a GPU (2 GPUs in all) against those of one user" in each.definition
+    assert "output tokens/s per GPU at" in each.caption
 
 
 def test_of_many_rates_those_about_the_answer_are_drawn_over_time(summaries):

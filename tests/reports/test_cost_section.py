@@ -39,15 +39,18 @@ FACTS = RunFacts(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def summaries():
+def make_summaries():
     waits = {2: 0.05, 4: 0.08, 8: 0.09, 16: 0.4}
     rows = load_rows()
     return [point(rows, r, wait, index=k, n_in=1000) for k, (r, wait) in enumerate(waits.items())]
 
 
 @pytest.fixture(scope="module")
-def found(summaries) -> CostAnswer:
+def summaries():
+    return make_summaries()
+
+
+def make_answer(summaries) -> CostAnswer:
     capacity = Capacity(find_capacity(summaries).estimate, ttft_limit_s(summaries[0]))
     mix = measured_mix(COST, summaries, summaries)
     question = question_of(COST, "auto", mix, capacity, load_forecast("servegen-day"))
@@ -55,9 +58,18 @@ def found(summaries) -> CostAnswer:
 
 
 @pytest.fixture(scope="module")
-def view(summaries, found):
+def found(summaries) -> CostAnswer:
+    return make_answer(summaries)
+
+
+def make_view(summaries, found):
     facts = replace(FACTS, costs=point_costs(summaries, COST, {"t": "auto"}), crossover=found)
     return build_view(facts, summaries, (), Outcome.PASS, headlines(summaries, ()))
+
+
+@pytest.fixture(scope="module")
+def view(summaries, found):
+    return make_view(summaries, found)
 
 
 def blocks(view):

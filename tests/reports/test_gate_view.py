@@ -54,8 +54,7 @@ def _rows() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def base() -> RunSample:
+def make_base() -> RunSample:
     rows, rng = _rows(), np.random.default_rng(3)
     made = [
         rows.row(i / 3, [i / 3 + wait + 0.02 * k for k in range(5)])
@@ -65,7 +64,11 @@ def base() -> RunSample:
 
 
 @pytest.fixture(scope="module")
-def view(base: RunSample) -> View:
+def base() -> RunSample:
+    return make_base()
+
+
+def make_view(base: RunSample) -> View:
     blocks = [
         Block(i, "AB", {"main": base}, {"main": replace(base, samples={
             k: v * (1.1 + 0.01 * (i % 3)) for k, v in base.samples.items()})}, f"sha{i}")
@@ -88,6 +91,11 @@ def view(base: RunSample) -> View:
         FACTS, comparison, [base.summary], verdicts, result.outcome,
         [gate_headline(comparison, result)],
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def view(base: RunSample) -> View:
+    return make_view(base)
 
 
 def test_the_rules_stand_first_and_the_comparison_second(view: View) -> None:
@@ -148,13 +156,16 @@ def test_two_lone_runs_are_told_apart_from_a_verdict(base: RunSample) -> None:
     assert "INCONCLUSIVE" in page
 
 
-def test_the_history_of_a_baseline_marks_what_is_out_of_use() -> None:
-    sessions = [
+def make_history() -> View:
+    return history_view("main", [
         Session(f"r{i}", f"2026-01-0{i + 1}", "k", "abc", {}, {"main/ttft/p50": (0.1, 0.11 + i)},
                 "busy host" if i == 1 else "")
         for i in range(3)
-    ]  # fmt: skip
-    page = render_html(history_view("main", sessions))
+    ])  # fmt: skip
+
+
+def test_the_history_of_a_baseline_marks_what_is_out_of_use() -> None:
+    page = render_html(make_history())
     assert "2 sessions in use." in page
     assert "quarantine: busy host" in page
     assert 'id="chart-history-main-ttft-p50"' in page

@@ -121,7 +121,7 @@ def test_what_lies_between_two_parts_is_not_drawn() -> None:
     (line,) = made.lead.panels[0].lines
     at = [x for x, y in zip(line.x, line.y, strict=True) if math.isnan(y)]
     assert at == [3.0]  # the first part's three minutes, then nothing
-    assert len(made.lead.data[1]) == 6
+    assert len(made.lead.data[1][0][1]) == 6
     # pooled over the parts, the rule is the answer and not a row of a part
     assert [t.id for t in made.first_tables] == ["verdicts"]
 

@@ -1,0 +1,66 @@
+"""The run's data as the page embeds it: the values of summary.json in fewer bytes.
+
+What is at its default is left out (Estimate.from_json fills it in again) and floats keep six
+digits. Of a run of very many points first the estimates by class and those withheld are dropped,
+then all but the key figures; the page says so under `left_out`, and points.csv holds them all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from harness.estimate import Estimate
+
+MOST_BYTES = 400_000
+KEY_STATS = ("p50", "rate", "ratio")
+_DEFAULTS = {f.name: f.default for f in fields(Estimate) if f.default is not MISSING}
+
+Keep = Callable[[Mapping[str, Any]], bool]
+# fuller first: what stays of a point's estimates, and what the page says of the others
+LEVELS: tuple[tuple[Keep, str], ...] = (
+    (lambda e: True, ""),
+    (lambda e: e.get("value") is not None and e.get("scope", "all") == "all",
+     "estimates by class and those withheld: points.csv"),
+    (lambda e: e.get("value") is not None and e.get("scope", "all") == "all"
+     and e["stat"] in KEY_STATS, "all estimates but medians, rates and shares: points.csv"),
+)  # fmt: skip
+
+
+def embedded_json(data: Mapping[str, Any]) -> str:
+    """JSON that cannot close its own script element, at most about MOST_BYTES of estimates."""
+    text = ""
+    for keep, left_out in LEVELS:
+        text = _dump(_kept(data, keep) | ({"left_out": left_out} if left_out else {}))
+        if len(text) <= MOST_BYTES or "points" not in data:
+            break
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _dump(data: Mapping[str, Any]) -> str:
+    return json.dumps(_short(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _kept(data: Mapping[str, Any], keep: Keep) -> dict[str, Any]:
+    if "points" not in data:
+        return dict(data)
+    points = [
+        {**point, "estimates": [_bare(e) for e in point["estimates"] if keep(e)]}
+        for point in data["points"]
+    ]
+    return {**data, "points": points}
+
+
+def _bare(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what Estimate has by default."""
+    return {k: v for k, v in estimate.items() if k not in _DEFAULTS or v != _DEFAULTS[k]}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {k: _short(v) for k, v in value.items()}
+    return [_short(v) for v in value] if isinstance(value, list | tuple) else value
