@@ -118,6 +118,15 @@ class EngineCore:
         """
         self._runner.touch_cache()
 
+    @property
+    def is_on_gpu(self) -> bool:
+        return self._runner.device.type != "cpu"
+
+    def capture_graphs(self) -> None:
+        """Capture the decode steps of every batch size now, where graphs are used: half a second
+        each on a GPU, which a request would wait for otherwise."""
+        self._runner.capture_graphs()
+
     def abort(self, request_id: str) -> None:
         """Drop a request and free its blocks now. No output follows; unknown ids are ignored."""
         self._scheduler.abort(request_id)

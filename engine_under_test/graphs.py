@@ -10,6 +10,7 @@ uncaptured, which is how the tests run it.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,30 @@ from .models import Llama
 from .sampler import Sampler
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+MAX_WARM_TOK = 256  # of a step with drafts: larger ones hardly pay, and wait for their first use
+Work = Callable[[], None]
+Capture = Callable[[Work], Work]  # records what a function does to the device; returns its replay
+
+
+class CudaCapture:
+    """Graphs that share a pool of memory: nobody runs two of them at a time."""
+
+    def __init__(self) -> None:
+        self._pool: Any = torch.cuda.graph_pool_handle()
+        self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def __call__(self, work: Work) -> Work:
+        """Runs work once beside the recording: it compiles kernels and the libraries take their
+        workspaces, neither of which may happen in a graph."""
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
+            work()
+        torch.cuda.current_stream().wait_stream(self._side)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            work()
+        return graph.replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +74,7 @@ class StaticStep:
         sizes = [num_tokens, num_tokens, num_tokens, num_seqs]
         self._ids, self._positions, self._slots, self._rows = torch.split(self._inputs, sizes)
         self._rows.fill_(self._pad_row)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._replay: Work | None = None
         self.logits = self.tokens = torch.empty(0)
 
     def load(self, batch: FlatBatch) -> None:
@@ -68,23 +93,11 @@ class StaticStep:
 
         With q = 1 the tokens are also what the next step finds in last_tokens.
         """
-        if self._graph is not None:
-            self._graph.replay()
-        else:
-            self._compute()
+        (self._replay or self._compute)()
 
-    def capture(self, pool: Any) -> None:
-        """Record the step; needs a GPU. pool: memory shared with other graphs."""
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            self._compute()  # compiles kernels and makes the libraries take their workspaces
-        torch.cuda.current_stream().wait_stream(side)
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            self._compute()
-        self._graph = graph
+    def capture(self, capture: Capture) -> None:
+        """Record the step: from now on run() is its replay."""
+        self._replay = capture(self._compute)
 
     def _compute(self) -> None:
         p, q = self._parts, self.q
@@ -114,23 +127,27 @@ _NONE: IntArray = np.zeros(0, dtype=np.int64)
 class GraphRunner:
     """Static steps by bucket and q, captured when first needed or by warm_up().
 
+    lengths: the q that are worth a graph.  capture None: steps run as they are.
     num_replays counts steps that ran as one; num_captures the graphs there are.
     """
 
-    def __init__(self, parts: StepParts, max_num_seqs: int, is_captured: bool) -> None:
+    def __init__(
+        self, parts: StepParts, max_num_seqs: int, lengths: Sequence[int], capture: Capture | None
+    ) -> None:
         self.num_replays = self.num_captures = 0
         self._parts = parts
         self._buckets = [b for b in BUCKETS if b < max_num_seqs] + [max_num_seqs]
-        self._is_captured = is_captured
+        self._lengths = [q for q in lengths if q <= MAX_SHORT]
+        self._capture = capture
         self._steps: dict[tuple[int, int], StaticStep] = {}
-        self._pool: Any = None
 
-    def warm_up(self, lengths: tuple[int, ...]) -> None:
-        """Capture every bucket for these q, the largest first: smaller ones fit in its memory."""
+    def warm_up(self) -> None:
+        """Capture what steps will ask for, the largest first: smaller ones fit in its memory."""
         self._upload()
-        for q in lengths:
+        for q in self._lengths:
             for bucket in reversed(self._buckets):
-                self._step(bucket, q)
+                if q == 1 or q * bucket <= MAX_WARM_TOK:
+                    self._step(bucket, q)
 
     def run(self, batch: FlatBatch, q: int) -> StaticStep:
         """Run a batch of q tokens each in the smallest bucket that holds it."""
@@ -144,7 +161,11 @@ class GraphRunner:
     def length_of(self, batch: FlatBatch) -> int:
         """Tokens of each sequence, where all have as many and want all logits; else 0."""
         q = int(batch.cu_q[1])
-        if q > MAX_SHORT or batch.logits_idx is not None or len(batch.rows) > self._buckets[-1]:
+        if (
+            q not in self._lengths
+            or batch.logits_idx is not None
+            or len(batch.rows) > self._buckets[-1]
+        ):
             return 0
         return q if bool((np.diff(batch.cu_q) == q).all()) else 0
 
@@ -157,9 +178,7 @@ class GraphRunner:
         step = self._steps.get((bucket, q))
         if step is None:
             step = self._steps[bucket, q] = StaticStep(self._parts, bucket, q)
-            if self._is_captured:
-                if self._pool is None:
-                    self._pool = torch.cuda.graph_pool_handle()
-                step.capture(self._pool)
+            if self._capture is not None:
+                step.capture(self._capture)
                 self.num_captures += 1
         return step

@@ -58,7 +58,7 @@ class _Step:
 class ModelRunner:
     """One model on one device, its cache of num_blocks blocks, and at most max_rows sequences.
 
-    num_ahead counts steps that nobody waited for at their launch.
+    num_ahead counts steps that nobody waited for at their launch.  device: what it computes on.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ModelRunner:
         self.num_ahead = 0
         self.submit: Submit = at_once
         self._model = model
-        self._device = model.device
+        self.device = model.device
         self._adapters = adapters
         self._attention = make_backend(
             loaded.attention, model.config, num_blocks, block_size, model.dtype, model.device
@@ -102,7 +102,14 @@ class ModelRunner:
             self._drafter = speculation.drafter(
                 self._rows, self._sampler, num_blocks, max_batched_tok
             )
-        self.graphs: GraphRunner | None = self._make_graphs(max_rows) if uses_graphs else None
+        lengths = speculation.config.step_lengths if speculation is not None else (1,)
+        self.graphs = self._make_graphs(max_rows, lengths) if uses_graphs else None
+
+    def capture_graphs(self) -> None:
+        """See EngineCore."""
+        if self.graphs is not None:
+            with torch.inference_mode():
+                self.graphs.warm_up()
 
     def touch_cache(self) -> None:
         """See EngineCore."""
@@ -154,7 +161,7 @@ class ModelRunner:
         graph_q = self._graph_length(batch, seqs)
         meta = None
         if not graph_q:
-            batch = batch.on(self._device)
+            batch = batch.on(self.device)
             meta = self._attention.build(batch)
         sampled = [b for b, s in enumerate(seqs) if s.is_sampled]
         return _Step(seqs, rows, order, batch, graph_q, has_placeholders, meta, sampled)
@@ -167,7 +174,7 @@ class ModelRunner:
                 return Done(SampledTokens([[] for _ in step.seqs]))
             if tokens is None or not self._sampler.is_unfiltered(plan.rows):
                 tokens = self._sampler.draw(_wide(logits), plan)
-                self._last_tokens.index_copy_(0, to_device(plan.rows, self._device), tokens)
+                self._last_tokens.index_copy_(0, to_device(plan.rows, self.device), tokens)
             return OnItsWay(tokens, step.places, len(step.seqs))
 
     def _run(self, step: _Step, proposals: Proposals) -> SampledTokens:
@@ -212,7 +219,7 @@ class ModelRunner:
         if step.has_placeholders:
             num = batch.num_decodes
             ids = batch.input_ids[:num]
-            drawn = self._last_tokens[to_device(step.rows[:num], self._device)]
+            drawn = self._last_tokens[to_device(step.rows[:num], self.device)]
             ids.copy_(torch.where(ids < 0, drawn, ids))
         lora = self._adapters.plan([s.request.adapter for s in step.seqs], batch)
         hidden = self._model.forward(batch, self._attention, step.meta, lora)
@@ -229,15 +236,16 @@ class ModelRunner:
             return 0
         return self.graphs.length_of(batch)
 
-    def _make_graphs(self, max_rows: int) -> GraphRunner:
+    def _make_graphs(self, max_rows: int, lengths: Sequence[int]) -> GraphRunner:
         from .attention.triton_paged import TritonBackend
-        from .graphs import GraphRunner, StepParts
+        from .graphs import CudaCapture, GraphRunner, StepParts
 
         assert isinstance(self._attention, TritonBackend), "graphs need kernels of fixed grids"
         parts = StepParts(
             self._model, self._attention, self._rows, self._sampler, self._last_tokens
         )
-        return GraphRunner(parts, max_rows, is_captured=self._device.type == "cuda")
+        capture = CudaCapture() if self.device.type == "cuda" else None
+        return GraphRunner(parts, max_rows, lengths, capture)
 
     def _sync(self, s: ScheduledSeq) -> int:
         is_new = s.request.request_id not in self._rows

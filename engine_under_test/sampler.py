@@ -180,7 +180,7 @@ class Sampler:
         Arguments as for `sample`; logits are edited in place.
         """
         self._edit(logits, rows, requests, offsets, bitmask)
-        is_drawn = torch.from_numpy(self.is_drawn(rows)).to(logits.device)
+        is_drawn = to_device(self.is_drawn(rows), logits.device)
         best = argmax(logits).unsqueeze(1)
         self._filter(logits, rows, self._needs[rows])
         one_hot = torch.zeros_like(logits).scatter_(1, best, 1.0)
@@ -255,7 +255,8 @@ class Sampler:
         scores = logits.clone() if needs & _Need.LOGPROBS else logits
         self._filter(scores, plan.rows, plan.needs)  # divides by the temperature
         is_drawn = (temperatures[rows] > 0).double()
-        return draw(scores, is_drawn, seeds[rows], positions, torch.arange(len(rows)).to(rows))
+        own = torch.arange(len(rows), device=rows.device)
+        return draw(scores, is_drawn, seeds[rows], positions, own)
 
     def _draw_mixed(self, logits: torch.Tensor, plan: DrawPlan) -> torch.Tensor:
         """Draw where temperature > 0, argmax elsewhere."""
@@ -293,9 +294,9 @@ class Sampler:
         if used & _Need.MIN_P:
             filter_min_p(scores, self._column(self._min_p, rows, scores))
         if used & _Need.TOP_K:
-            filter_top_k(scores, torch.from_numpy(self._top_k[rows]).to(scores.device))
+            filter_top_k(scores, to_device(self._top_k[rows], scores.device))
         if used & _Need.TOP_P:
             filter_top_p(scores, self._column(self._top_p, rows, scores))
 
     def _column(self, values: np.ndarray, rows: IntArray, like: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(values[rows]).to(like)
+        return to_device(values[rows], like.device).to(like.dtype)

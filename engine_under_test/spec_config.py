@@ -84,6 +84,13 @@ class SpecConfig:
         return self.num_drafts or max(ADAPTIVE_DRAFTS)
 
     @property
+    def step_lengths(self) -> tuple[int, ...]:
+        """Tokens of a sequence in the steps that are usual: none on trial, or all that may be."""
+        if self.num_drafts is not None:
+            return 1, 1 + self.num_drafts
+        return tuple(1 + k for k in ADAPTIVE_DRAFTS)
+
+    @property
     def synthetic_label(self) -> str:
         """What every reply of an engine with synthetic acceptance says; empty for a real one."""
         return ",".join(f"{rate:g}" for rate in self.synthetic_rates)

@@ -37,7 +37,7 @@ class OnItsWay:
         self._num_seqs = num_seqs
         self._event: torch.cuda.Event | None = None
         if tokens.device.type == "cpu":
-            self._tokens = tokens
+            self._tokens = tokens.clone()  # a graph's next run draws into the same place
         else:
             self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
             self._tokens.copy_(tokens, non_blocking=True)

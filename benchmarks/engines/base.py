@@ -7,18 +7,17 @@ the whole benchmark and take turns; one that waits costs nothing but memory.
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.paths import ROOT, environment
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -107,7 +106,7 @@ class ServerProcess:
 def _spawn(command: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)},
+        env=environment(**ONE_THREAD),
     )  # fmt: skip
 
 

@@ -40,11 +40,11 @@ FULL = Sizes(
     layers=None, dtype="bfloat16", cache_tokens=None, batches=(1, 8, 32, 64, 128, 256),
     contexts=(128, 1024, 4096, 16384), prompts=(512, 2048, 8192, 32768),
     budgets=(512, 2048, 8192), spec_batches=(1, 8, 32, 64, 128), spec_lengths=(1, 3, 5, 7),
-    steps=64, copy_bytes=4 * 2**30, matmul=8192, rival=(32, 1024, 512), serve_s=15,
+    steps=64, copy_bytes=4 * 2**30, matmul=8192, rival=(32, 1024, 512), serve_s=10,
     serve_lengths=(1024, 128),
 )  # fmt: skip
 TOY = Sizes(
-    layers=1, dtype="float32", cache_tokens=1024, batches=(1, 2), contexts=(8,),
+    layers=1, dtype="float32", cache_tokens=1024, batches=(1, 2), contexts=(8, 20),
     prompts=(9, 20), budgets=(8, 64), spec_batches=(2,), spec_lengths=(3,), steps=2,
     copy_bytes=2**22, matmul=256, rival=(2, 8, 4), serve_s=2, serve_lengths=(24, 4),
 )  # fmt: skip
@@ -59,11 +59,16 @@ class Context:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._file = folder / f"{stage}.jsonl"
         self._end_s = time.monotonic() + deadline_s
-        self._known = {p["key"] for p in read_points(self._file)}
+        self._known = {p["key"] for p in read_points(self._file) if is_final(p)}
 
     def shape(self, name: str) -> str:
         """The shape to run where a stage means `name`."""
         return "debug" if self.is_toy else name
+
+    @property
+    def main_context(self) -> int:
+        """Tokens; what the bars are about."""
+        return 1024 if 1024 in self.sizes.contexts else self.sizes.contexts[0]
 
     def is_due(self, key: str, takes_s: float = 5.0) -> bool:
         """Whether a point is still missing and there is time for it."""
@@ -74,13 +79,20 @@ class Context:
         return self._end_s - time.monotonic()
 
     def put(self, key: str, **values: Any) -> None:
-        """Keep a point for good; it is not measured again."""
+        """Keep a point for good; it is not measured again, unless it says that it was not."""
         self._known.add(key)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, **values}) + "\n")
             file.flush()
             os.fsync(file.fileno())
         print(f"{self.stage}  {key}  {_short(values)}", flush=True)
+
+    def known(self, key: str, name: str) -> float | None:
+        """A figure of an earlier point of this stage; None where there is none."""
+        for point in read_points(self._file):
+            if point["key"] == key and is_final(point):
+                return float(point[name])
+        return None
 
     def ceiling(self, name: str) -> float | None:
         """A figure of the stage `ceilings`; None where it has not run."""
@@ -107,15 +119,21 @@ class Context:
 
 
 def read_points(file: Path) -> list[Point]:
-    """All points of a stage; a last line that was cut is ignored."""
-    points: list[Point] = []
+    """The points of a stage, of each key the last; a line that was cut is ignored."""
+    points: dict[str, Point] = {}
     if file.is_file():
         for line in file.read_text(encoding="utf-8").splitlines():
             try:
-                points.append(json.loads(line))
-            except ValueError:
+                point = json.loads(line)
+                points[point["key"]] = point
+            except (ValueError, KeyError, TypeError):
                 continue
-    return points
+    return [*points.values()]
+
+
+def is_final(point: Point) -> bool:
+    """Whether it says what was asked: not that something was missing, failed or was wrong."""
+    return "skipped" not in point and "failed" not in point and point.get("ok") is not False
 
 
 def _short(values: Point) -> str:

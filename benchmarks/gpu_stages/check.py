@@ -1,9 +1,15 @@
-"""What this machine has and lacks for benchmarks.gpu, and how to carry the rest there as wheels."""
+"""What this machine has and lacks for benchmarks.gpu, and how to carry the rest there as wheels.
+
+Also the few things of torch, Triton and the driver that every stage rests on, each tried once.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
@@ -46,7 +52,7 @@ def about() -> dict[str, str]:
         "gpu_memory_gib": f"{torch.cuda.mem_get_info()[1] / 2**30:.0f}" if has_gpu else "0",
         "python": platform.python_version(), "torch": torch.__version__,
         "cuda": torch.version.cuda or "none", "triton": _version("triton"),
-        "transformers": _version("transformers"),
+        "transformers": _version("transformers"), "cpus": str(os.cpu_count()),
     }  # fmt: skip
 
 
@@ -59,30 +65,91 @@ def missing() -> dict[str, list[str]]:
     return {stage: names for stage, names in found.items() if names}
 
 
-def report() -> str:
-    """For a terminal."""
+def probes() -> dict[str, str]:
+    """What was tried, and what came of it: "ok", or what was raised."""
+    tried: dict[str, Callable[[], None]] = {"a Triton kernel": _try_kernel}
+    if torch.cuda.is_available():
+        tried |= {
+            "a captured graph, timed by events": _try_graph,
+            "pinned memory without waiting": _try_copy,
+            "a bf16 product": _try_product,
+        }
+    found = {}
+    for name, probe in tried.items():
+        try:
+            probe()
+            found[name] = "ok"
+        except Exception as error:
+            found[name] = f"FAILS: {type(error).__name__}: {error}"[:400]
+    if torch.cuda.is_available() and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        found["a C compiler"] = "FAILS: none found, and Triton needs one to launch kernels"
+    return found
+
+
+def _try_kernel() -> None:
+    from engine_under_test import kernels
+
+    x = torch.randn(3, 64, device=_device())
+    expected = torch.nn.functional.silu(x[:, :32]) * x[:, 32:]
+    torch.testing.assert_close(kernels.silu_mul(x), expected)
+
+
+def _try_graph() -> None:
+    from engine_under_test.graphs import CudaCapture
+
+    x = torch.zeros(8, device=_device())
+    replay = CudaCapture()(lambda: x.add_(1) and None)  # type: ignore[func-returns-value]
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    begin.record()
+    x.zero_()
+    replay()
+    end.record()
+    torch.cuda.synchronize()
+    assert x.tolist() == [1.0] * 8, x
+    assert begin.elapsed_time(end) > 0
+
+
+def _try_copy() -> None:
+    import numpy as np
+
+    from engine_under_test.device import to_device
+
+    assert to_device(np.arange(5), _device()).tolist() == [0, 1, 2, 3, 4]
+
+
+def _try_product() -> None:
+    a = torch.eye(64, device=_device(), dtype=torch.bfloat16)
+    assert torch.equal(a @ a, a)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def report() -> tuple[list[str], bool]:
+    """For a terminal; and whether every stage can run."""
     lines = [f"{name}: {value}" for name, value in about().items()]
-    lacking = missing()
+    tried, lacking = probes(), missing()
+    lines += ["", *(f"{name}: {came}" for name, came in tried.items())]
+    is_fit = not lacking and all(came == "ok" for came in tried.values())
     if not lacking:
-        return "\n".join([*lines, "", "nothing is missing"])
+        return [*lines, "", "nothing is missing"], is_fit
     every = sorted({name for names in lacking.values() for name in names})
     lines += ["", *(f"missing for {stage}: {', '.join(names)}" for stage, names in lacking.items())]
     version = ".".join(platform.python_version_tuple()[:2])
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "where packages can be fetched (--no-deps: the list names what they need in turn):",
-            f"  python3 -m pip download --no-deps --only-binary=:all: --python-version {version} "
-            "--implementation cp --platform manylinux_2_28_x86_64 "
-            "--platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 "
-            "--platform manylinux2014_x86_64 --platform manylinux1_x86_64 "
-            f"-d wheels {' '.join(every)}",
-            "here, with that folder:",
-            "  python3 -m pip install --no-index --no-deps --target site wheels/*.whl",
-            "  export PYTHONPATH=$PWD/site:$PWD",
-        ]
-    )
+    lines += [
+        "",
+        "where packages can be fetched (--no-deps: the list names what they need in turn):",
+        f"  python3 -m pip download --no-deps --only-binary=:all: --python-version {version} "
+        "--implementation cp --platform manylinux_2_28_x86_64 "
+        "--platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 "
+        "--platform manylinux2014_x86_64 --platform manylinux1_x86_64 "
+        f"-d wheels {' '.join(every)}",
+        "here, with that folder:",
+        "  python3 -m pip install --no-index --no-deps --target site wheels/*.whl",
+        "  export PYTHONPATH=$PWD/site:$PWD",
+    ]
+    return lines, is_fit
 
 
 def _is_there(name: str) -> bool:

@@ -1,8 +1,8 @@
-"""python -m benchmarks.gpu_stages.compiling: every kernel compiled for a Hopper, no GPU needed.
+"""python -m benchmarks.gpu_stages.compiling [--all]: every kernel compiled for a Hopper.
 
-The interpreter accepts what the compiler may not. This compiles each kernel as llama-8b launches it
-and prints, a line of JSON each, what of the chip's instructions it uses. Needs Triton with its own
-ptxas, on x86-64 Linux.
+The interpreter accepts what the compiler may not. This compiles each kernel as llama-8b launches
+it (--all: as every check of the GPU benchmark does), without a GPU, and prints, a line of JSON
+each, what of the chip's instructions it uses. Needs Triton with its own ptxas, on x86-64 Linux.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import Any, NamedTuple
 
 os.environ["TRITON_INTERPRET"] = "0"  # before the kernels are defined
@@ -51,13 +52,9 @@ def cases() -> list[Case]:
             "prefill", attention._paged_attention,
             {**half, "parts": "*bf16", "lse": "*bf16", **ints}, whole, 8, 2,
         ),
-        Case(  # a launch with an argument of 1 compiles apart
-            "prefill, one sequence", attention._paged_attention,
-            {**half, "parts": "*bf16", "lse": "*bf16", **ints}, {**whole, "num_seqs": 1}, 8, 2,
-        ),
         Case(
             "reduce", attention._reduce_splits, {**parts, "out": "*bf16"},
-            {"H": 32, "D": 128, "D_PAD": 128, "SPLITS": 5, "SPLITS_PAD": 8},
+            {"H": 32, "D": 128, "D_PAD": 128, "SPLITS_PAD": 8},
         ),
         Case(
             "add and norm", norm._add_rms_norm,
@@ -92,14 +89,54 @@ def cases() -> list[Case]:
     ]  # fmt: skip
 
 
+def more_cases() -> list[Case]:
+    """The other shapes of attention that the checks on a GPU launch."""
+    ints = {"cu_q": "*i64", "seq_lens": "*i64", "rows": "*i64", "table": "*i32"}
+    found = []
+    for h, kvh, d in ((32, 8, 128), (32, 8, 64), (14, 2, 64), (8, 8, 128), (24, 3, 96)):
+        group = h // kvh
+        for kind, sums in (("bf16", "*fp32"), ("fp32", "*fp32")):
+            whole_m = max(128, _rows(group)) if kind == "bf16" else max(32, _rows(group))
+            for what, m, is_split, is_uniform in (
+                ("one each, split", _rows(group), True, True),
+                ("one each", _rows(group), False, True),
+                ("eight each, split", min(_rows(8 * group), whole_m), True, True),
+                ("unequal few, split", _rows(group), True, False),
+                ("few tokens of prompts", min(max(32, _rows(group)), whole_m), False, False),
+                ("prompts", whole_m, False, False),
+            ):
+                pointers = dict.fromkeys(("q", "cache", "out"), f"*{kind}")
+                pointers |= dict.fromkeys(("parts", "lse"), sums if is_split else f"*{kind}")
+                constants = {
+                    "H": h, "KVH": kvh, "D": d, "D_PAD": 1 << (d - 1).bit_length(),
+                    "SUM": tl.float32, "SCALE": 0.1, "BLOCK_SIZE": 16, "TILE": 64, "BLOCK_M": m,
+                    "IS_SPLIT": is_split, "IS_UNIFORM": is_uniform,
+                }  # fmt: skip
+                is_large, stages = m >= 128, 2 if not is_split and not is_uniform else 3
+                found.append(
+                    Case(
+                        f"{what}, heads {h, kvh, d}, {kind}", attention._paged_attention,
+                        {**pointers, **ints}, constants, 8 if is_large else 4,
+                        stages if kind == "bf16" else 1,
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _rows(rows: int) -> int:
+    return max(16, 1 << (rows - 1).bit_length())
+
+
 def compiled(case: Case) -> dict[str, Any]:
     """What came of it. Raises what the compiler raises."""
+    started_s = time.perf_counter()
     names = case.kernel.arg_names
     signature = {
         n: "constexpr" if n in case.constants else case.pointers.get(n, "i32") for n in names
     }
-    # As the launcher would find: tensors and strides are multiples of 16.
-    is_aligned = [n in case.pointers or n.startswith("stride") for n in names]
+    # As the launcher would find: tensors and strides are multiples of 16, or nobody asks.
+    unasked = {*case.kernel.do_not_specialize, *case.kernel.do_not_specialize_on_alignment}
+    is_aligned = [n not in unasked and (n in case.pointers or "stride" in n) for n in names]
     attributes = {(i,): [["tt.divisibility", 16]] for i, yes in enumerate(is_aligned) if yes}
     source = ASTSource(case.kernel, signature, constexprs=case.constants, attrs=attributes)
     options = {"num_warps": case.num_warps, "num_stages": case.num_stages}
@@ -109,11 +146,12 @@ def compiled(case: Case) -> dict[str, Any]:
         "kernel": case.name, "triton": triton.__version__, "shared_bytes": kernel.metadata.shared,
         "wgmma": ptx.count("wgmma.mma_async"), "mma": ptx.count("mma.sync"),
         "async_copies": ptx.count("cp.async.c"), "cubin_bytes": len(kernel.asm["cubin"]),
+        "seconds": round(time.perf_counter() - started_s, 2),
     }  # fmt: skip
 
 
 def main() -> int:
-    for case in cases():
+    for case in cases() + (more_cases() if "--all" in sys.argv[1:] else []):
         print(json.dumps(compiled(case)), flush=True)
     return 0
 

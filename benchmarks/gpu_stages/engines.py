@@ -7,8 +7,10 @@ import random
 import time
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -16,6 +18,7 @@ from benchmarks.gpu_stages.base import Context
 from engine_under_test import core as core_module
 from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
+from engine_under_test.graphs import StaticStep
 from engine_under_test.models import LoadedModel, load_model
 from engine_under_test.request import Request, RequestStatus, SamplingParams
 
@@ -29,7 +32,7 @@ def _load_once(config: EngineConfig) -> LoadedModel:
     )  # fmt: skip
     if key not in _loaded:
         _loaded.clear()  # one model at a time fits
-        _free()
+        free()
         _loaded[key] = load_model(config)
     return _loaded[key]
 
@@ -42,7 +45,7 @@ def _install() -> None:
 def make(ctx: Context, shape: str, **settings: Any) -> EngineCore:
     """An engine on the Triton kernels with graphs, whatever the device."""
     _install()
-    _free()
+    free()
     defaults: dict[str, Any] = {
         "shape": ctx.shape(shape), "num_layers": ctx.sizes.layers, "dtype": ctx.sizes.dtype,
         "attention": "triton", "graphs": True, "overlap": True, "enable_prefix_caching": False,
@@ -59,7 +62,8 @@ def make(ctx: Context, shape: str, **settings: Any) -> EngineCore:
     return core
 
 
-def _free() -> None:
+def free() -> None:
+    """Give back what nobody holds any more."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -113,6 +117,50 @@ def decode_s(ctx: Context, core: EngineCore, warm: int, steps: int) -> tuple[flo
         num_tokens += sum(len(o.new_token_ids) for o in core.step())
     ctx.sync()
     return time.perf_counter() - started_s, num_tokens
+
+
+class StepClock:
+    """When every step's graph began and ended on the device, within a `with`."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._steps: list[tuple[Any, Any]] = []
+
+    def __enter__(self) -> StepClock:
+        run, clock = StaticStep.run, self
+
+        def timed(step: StaticStep) -> None:
+            begin = clock._stamp()
+            run(step)
+            clock._steps.append((begin, clock._stamp()))
+
+        self._patch = mock.patch.object(StaticStep, "run", timed)
+        self._patch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.stop()
+        self._ctx.sync()
+
+    def idle_ratio(self) -> float | None:
+        """The share of the time from the first step's begin to the last one's end in which none
+        ran; None where there were not two."""
+        if len(self._steps) < 2:
+            return None
+        idle_s = sum(self._between_s(a[1], b[0]) for a, b in pairwise(self._steps))
+        return idle_s / self._between_s(self._steps[0][0], self._steps[-1][1])
+
+    def _stamp(self) -> Any:
+        if self._ctx.device.type == "cpu":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def _between_s(self, begin: Any, end: Any) -> float:
+        if self._ctx.device.type == "cpu":
+            return float(end - begin)
+        return float(begin.elapsed_time(end)) / 1e3
 
 
 def ttft_s(core: EngineCore, ids: list[int], name: str) -> float:

@@ -17,8 +17,10 @@ RATES = (0.6, 0.8)
 
 def run(ctx: Context, shape: str) -> None:
     arms: list[tuple[float, int | None]] = [(0.0, 0)]
-    arms += [(rate, k) for rate in RATES for k in (*ctx.sizes.spec_lengths, None)]
-    context = 8 if ctx.is_toy else 1024
+    # What most would choose first; then the other lengths.
+    lengths = sorted(ctx.sizes.spec_lengths, key=lambda k: k != 3)
+    arms += [(rate, k) for k in (lengths[0], None, *lengths[1:]) for rate in RATES[::-1]]
+    context = ctx.main_context
     for rate, k in arms:
         keys = {b: f"a={rate:g} k={'adaptive' if k is None else k} B={b}" for b in _batches(ctx)}
         if not any(ctx.is_due(key, 12) for key in keys.values()):

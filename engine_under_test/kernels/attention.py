@@ -10,7 +10,8 @@ the parts by their log-sum-exp (flash-decoding; Dao et al. 2023).
 float32 products run as three of tf32, which loses nothing that matters and compiles in seconds.
 
 The grid of a captured graph is frozen, so the number of parts depends on the batch alone and parts
-without work leave early.
+without work leave early. What changes from step to step is no reason to compile anew, which takes
+seconds: sizes are not specialised, nor is where in a packed copy a list of integers begins.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def _sequence_of(cu_q, tile, num_seqs, BLOCK_Q: tl.constexpr):
     return low - 1
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=("num_seqs", "uniform_q", "num_splits", "stride_table"),
+    do_not_specialize_on_alignment=("cu_q", "seq_lens", "rows", "table"),
+)
 def _paged_attention(
     q, cache, out, parts, lse, cu_q, seq_lens, rows, table, num_seqs, uniform_q, num_splits,
     stride_q, stride_table,
@@ -82,11 +86,11 @@ def _paged_attention(
     )
     # Everything up to the tile's last token is walked over; rows before it mask what is theirs not.
     num_seen = num_before + tl.minimum(first + BLOCK_Q, num_q)
-    num_tiles = tl.cdiv(num_seen, TILE)
-    tiles_a_split = tl.cdiv(num_tiles, num_splits)
-    begin = split * tiles_a_split
-    end = tl.minimum(begin + tiles_a_split, num_tiles)
+    begin, end = 0, tl.cdiv(num_seen, TILE)
     if IS_SPLIT:
+        tiles_a_split = tl.cdiv(end, num_splits)
+        begin = split * tiles_a_split
+        end = tl.minimum(begin + tiles_a_split, end)
         lse_place = lse + (place * H + head) * num_splits + split
         if begin >= end:
             tl.store(lse_place, tl.full([BLOCK_M], -float("inf"), SUM), mask=is_row)
@@ -129,20 +133,24 @@ def _paged_attention(
         tl.store(out + out_place[:, None] + dims[None, :], result, mask=q_mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("num_splits",))
 def _reduce_splits(
-    parts, lse, out, H: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr, SPLITS: tl.constexpr,
+    parts, lse, out, num_splits, H: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr,
     SPLITS_PAD: tl.constexpr,
 ):  # fmt: skip
     place = tl.program_id(0).to(tl.int64) * H + tl.program_id(1)
     split, dims = tl.arange(0, SPLITS_PAD), tl.arange(0, D_PAD)
-    share = tl.load(lse + place * SPLITS + split, mask=split < SPLITS, other=-float("inf"))
-    weight = tl.exp2(share - tl.max(share, axis=0))  # some part always has work
+    is_part = split < num_splits
+    share = tl.load(lse + place * num_splits + split, mask=is_part, other=-float("inf"))
+    # Some part always has work, but for the rows that fill a graph's batch: those become zero.
+    highest = tl.maximum(tl.max(share, axis=0), -1e30)
+    weight = tl.exp2(share - highest)
     mask = (weight > 0)[:, None] & (dims < D)[None, :]  # empty parts were never written
     values = tl.load(
-        parts + (place * SPLITS + split)[:, None] * D + dims[None, :], mask=mask, other=0.0
+        parts + (place * num_splits + split)[:, None] * D + dims[None, :], mask=mask, other=0.0
     )
-    result = tl.sum(values * weight[:, None], axis=0) / tl.sum(weight, axis=0)
+    total = tl.maximum(tl.sum(weight, axis=0), 1e-30)
+    result = tl.sum(values * weight[:, None], axis=0) / total
     tl.store(out + place * D + dims, result.to(out.dtype.element_ty), mask=dims < D)
 
 
@@ -230,7 +238,7 @@ def paged_attention(
     )  # fmt: skip
     if splits > 1:
         _reduce_splits[(plan.num_tokens, num_heads)](
-            parts, lse, out, num_heads, d, d_pad, splits, triton.next_power_of_2(splits)
+            parts, lse, out, splits, num_heads, d, d_pad, triton.next_power_of_2(splits)
         )
 
 

@@ -16,7 +16,7 @@ import triton.language as tl  # isort: skip
 MAX_ROWS = 256  # beyond it arithmetic bounds the product, and unpacking first is no slower
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("num_rows",))
 def _fp8_linear(
     x, weight, scales, out, num_rows, num_out,
     K: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,

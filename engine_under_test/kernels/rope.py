@@ -18,7 +18,7 @@ import triton.language as tl  # isort: skip
 _HEADS = 8  # of one program
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=("positions", "slots"))
 def _rope_write_kv(
     heads, rotations, positions, slots, cache, q_norm, k_norm, stride_tok,
     EPS: tl.constexpr, H: tl.constexpr, KVH: tl.constexpr, D: tl.constexpr,

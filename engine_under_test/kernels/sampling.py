@@ -47,7 +47,7 @@ def _gumbel(key, token):
     return -tl.log(exponential)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=("temperatures", "seeds", "positions", "rows"))
 def _best_of_part(
     logits, temperatures, seeds, positions, rows, best, best_token, stride_row, num_tokens,
     PARTS: tl.constexpr, BLOCK: tl.constexpr, SUM: tl.constexpr,

@@ -22,11 +22,13 @@ from engine_under_test.compiled.choose import CACHED_BYTES
 from engine_under_test.config import ModelConfig
 from engine_under_test.device import CPU
 
+from .fp8 import EightBits, Fp8Matrix
 from .lora import LoraBatch
 from .matrix import AnyMatrix, Matrix
 from .ops import LayerOps, TorchOps
 from .panels import Store
 from .rope import as_pairs, rotation_table
+from .slot import WeightSlot
 
 log = logging.getLogger(__name__)
 MOST_COPIED_BYTES = 2 * 2**30  # more are not kept in two arrangements
@@ -51,15 +53,6 @@ class LayerWeights:
     down: AnyMatrix
 
 
-@dataclass(frozen=True, slots=True)
-class WeightSlot:
-    """Where one tensor of a checkpoint goes: `view` is a view of our tensor in its layout."""
-
-    view: torch.Tensor
-    shape: tuple[int, ...]
-    is_norm: bool = False
-
-
 class Llama:
     """Weights and forward pass. Not trainable."""
 
@@ -70,8 +63,11 @@ class Llama:
         dtype: torch.dtype,
         device: torch.device = CPU,
         ops: LayerOps | None = None,
+        eight_bits: EightBits | None = None,
     ) -> None:
-        """ops None: those of a CPU."""
+        """ops None: those of a CPU.  eight_bits: of the layers' matrices, not of embedding and
+        lm_head."""
+        self._eight_bits = eight_bits
         self.config = config
         self.dtype = dtype
         self.device = device
@@ -82,7 +78,9 @@ class Llama:
         if c.is_tied:
             self.lm_head.weight = self.embedding
         self.norm = torch.zeros(2, d, dtype=dtype, device=device)
-        self.layers = [_empty_layer(c, dtype, device) for _ in range(c.num_layers)]
+        self.layers = [
+            _empty_layer(c, dtype, device, eight_bits == "stored") for _ in range(c.num_layers)
+        ]
         self._rotations = rotation_table(c, max_model_len, dtype).to(device)
 
     def forward(
@@ -133,12 +131,6 @@ class Llama:
         """The same in the model's own dtype."""
         return self.lm_head.product(self._ops.norm(hidden, self.norm, self.config.rms_norm_eps))
 
-    def round_to_fp8(self) -> None:
-        """Round the layers' matrices to 8 bits, before pack(); embedding and lm_head stay."""
-        for w in self.layers:
-            w.qkv, w.out = _rounded(w.qkv), _rounded(w.out)
-            w.gate_up, w.down = _rounded(w.gate_up), _rounded(w.down)
-
     def pack(self) -> None:
         """Arrange the matrices for running; after it slots() has nothing to give."""
         num_bytes = self.config.costs("float32").streamed_bytes
@@ -165,8 +157,8 @@ class Llama:
         if not suits(self.config, self.dtype, self.device):
             return None
         matrices = [m for w in self.layers for m in (w.qkv, w.out, w.gate_up, w.down)]
-        shapes = [_weight(m).shape for m in (*matrices, self.lm_head)]
-        return Store(shapes)
+        wide = [m for m in (*matrices, self.lm_head) if isinstance(m, Matrix)]
+        return Store([m.weight.shape for m in wide])
 
     def slots(self) -> Iterator[tuple[str, WeightSlot]]:
         """Every tensor of a Hugging Face checkpoint, by name, and where it belongs here."""
@@ -174,7 +166,8 @@ class Llama:
         q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
         yield "model.embed_tokens.weight", WeightSlot(self.embedding, (c.vocab_size, d))
         if not c.is_tied:
-            yield "lm_head.weight", WeightSlot(_weight(self.lm_head), (c.vocab_size, d))
+            assert isinstance(self.lm_head, Matrix), "filled before it is packed"
+            yield "lm_head.weight", WeightSlot(self.lm_head.weight, (c.vocab_size, d))
         yield "model.norm.weight", WeightSlot(self.norm[0], (d,), is_norm=True)
         for i, w in enumerate(self.layers):
             p = f"model.layers.{i}."
@@ -182,11 +175,10 @@ class Llama:
             yield p + "input_layernorm.weight", WeightSlot(w.attn_norm[0], (d,), is_norm=True)
             mlp_norm = WeightSlot(w.mlp_norm[0], (d,), is_norm=True)
             yield p + "post_attention_layernorm.weight", mlp_norm
-            q_rows, k_rows, v_rows = _weight(w.qkv).split_with_sizes((q, kv, kv))
-            yield a + "q_proj.weight", WeightSlot(as_pairs(q_rows, c.head_dim), (q, d))
-            yield a + "k_proj.weight", WeightSlot(as_pairs(k_rows, c.head_dim), (kv, d))
-            yield a + "v_proj.weight", WeightSlot(v_rows, (kv, d))
-            yield a + "o_proj.weight", WeightSlot(_weight(w.out), (d, q))
+            yield a + "q_proj.weight", self._slot(w.qkv, 0, (q, d), is_rotated=True)
+            yield a + "k_proj.weight", self._slot(w.qkv, q, (kv, d), is_rotated=True)
+            yield a + "v_proj.weight", self._slot(w.qkv, q + kv, (kv, d))
+            yield a + "o_proj.weight", self._slot(w.out, 0, (d, q))
             if w.qkv_bias is not None:
                 q_bias, k_bias, v_bias = w.qkv_bias.split_with_sizes((q, kv, kv))
                 yield a + "q_proj.bias", WeightSlot(as_pairs(q_bias, c.head_dim), (q,))
@@ -198,22 +190,34 @@ class Llama:
                 if norm is not None:
                     view = as_pairs(norm, c.head_dim)
                     yield f"{a}{name}.weight", WeightSlot(view, (c.head_dim,), is_norm=True)
-            gate, up = _weight(w.gate_up).chunk(2)
-            yield m + "gate_proj.weight", WeightSlot(gate, (ffn, d))
-            yield m + "up_proj.weight", WeightSlot(up, (ffn, d))
-            yield m + "down_proj.weight", WeightSlot(_weight(w.down), (d, ffn))
+            yield m + "gate_proj.weight", self._slot(w.gate_up, 0, (ffn, d))
+            yield m + "up_proj.weight", self._slot(w.gate_up, ffn, (ffn, d))
+            yield m + "down_proj.weight", self._slot(w.down, 0, (d, ffn))
+
+    def _slot(
+        self, matrix: AnyMatrix, start: int, shape: tuple[int, int], is_rotated: bool = False
+    ) -> WeightSlot:
+        """Rows of a layer's matrix from `start` on. is_rotated: they are in rope order."""
+        rows, scales = slice(start, start + shape[0]), None
+        if isinstance(matrix, Fp8Matrix):
+            view, scales = matrix.weight.values[rows], matrix.weight.scales[rows]
+        else:
+            assert isinstance(matrix, Matrix), "weights are read and filled before they are packed"
+            view = matrix.weight[rows]
+        if is_rotated:
+            view = as_pairs(view, self.config.head_dim)
+            scales = None if scales is None else as_pairs(scales, self.config.head_dim)
+        return WeightSlot(view, shape, scales=scales, is_rounded=self._eight_bits == "rounded")
 
 
-def _rounded(matrix: AnyMatrix) -> AnyMatrix:
-    return matrix.rounded() if isinstance(matrix, Matrix) else matrix
+def _empty_layer(
+    c: ModelConfig, dtype: torch.dtype, device: torch.device, is_eight_bits: bool
+) -> LayerWeights:
+    def matrix(num_out: int, num_in: int) -> AnyMatrix:
+        if is_eight_bits:
+            return Fp8Matrix(num_out, num_in, device)
+        return Matrix(num_out, num_in, dtype, device)
 
-
-def _weight(matrix: AnyMatrix) -> torch.Tensor:
-    assert isinstance(matrix, Matrix), "weights are read and filled before they are packed"
-    return matrix.weight
-
-
-def _empty_layer(c: ModelConfig, dtype: torch.dtype, device: torch.device) -> LayerWeights:
     def empty(size: int) -> torch.Tensor:
         return torch.empty(size, dtype=dtype, device=device)
 
@@ -223,13 +227,13 @@ def _empty_layer(c: ModelConfig, dtype: torch.dtype, device: torch.device) -> La
     q, kv = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
     return LayerWeights(
         attn_norm=norm(),
-        qkv=Matrix(q + 2 * kv, c.hidden_size, dtype, device),
+        qkv=matrix(q + 2 * kv, c.hidden_size),
         qkv_bias=empty(q + 2 * kv) if c.has_qkv_bias else None,
         q_norm=empty(c.head_dim) if c.has_qk_norm else None,
         k_norm=empty(c.head_dim) if c.has_qk_norm else None,
-        out=Matrix(c.hidden_size, q, dtype, device),
+        out=matrix(c.hidden_size, q),
         out_bias=empty(c.hidden_size) if c.has_out_bias else None,
         mlp_norm=norm(),
-        gate_up=Matrix(2 * c.intermediate_size, c.hidden_size, dtype, device),
-        down=Matrix(c.hidden_size, c.intermediate_size, dtype, device),
+        gate_up=matrix(2 * c.intermediate_size, c.hidden_size),
+        down=matrix(c.hidden_size, c.intermediate_size),
     )

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from engine_under_test.attention import resolve_attention
 from engine_under_test.compiled import suits
-from engine_under_test.config import AttentionName, EngineConfig, ModelConfig, Quantization
+from engine_under_test.config import AttentionName, EngineConfig, ModelConfig
 from engine_under_test.device import CPU, resolve_device
 from engine_under_test.errors import ConfigError, ModelError
 
 from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
+from .fp8 import EightBits
 from .gguf_file import GgufFile
 from .llama import Llama
 from .ops import CompiledOps, LayerOps, TorchOps
@@ -61,29 +63,37 @@ def resolve_dtype(requested: str, num_params: int, device: torch.device = CPU) -
     return "bfloat16" if num_params >= BF16_MIN_PARAMS and _has_amx_bf16() else "float32"
 
 
+class _Checkpoint(NamedTuple):
+    """What is on disk; tensors are read one after another, when they are asked for."""
+
+    shape: ModelConfig
+    tensors: Tensors
+    digest: Callable[[], str]
+
+
 def _from_disk(config: EngineConfig, model_dir: Path) -> LoadedModel:
-    loaded = _read(config, model_dir)
+    found = _open(model_dir)
     if config.merged_adapter is not None:
-        loaded = _merge(loaded, config.merged_adapter)
-    _arrange(loaded.model, config.quantization)
+        found = _merged(found, config.merged_adapter)
+    loaded = _empty(config, found.shape, found.digest)
+    _fill(loaded.model, found.tensors, model_dir)
+    loaded.model.pack()
     return loaded
 
 
-def _read(config: EngineConfig, model_dir: Path) -> LoadedModel:
+def _open(model_dir: Path) -> _Checkpoint:
     if model_dir.is_file():
         file = GgufFile(model_dir)
         shape = replace(ModelConfig.from_hf_dict(file.config()), rope_scaling=file.rope_factors())
-        loaded = _empty(config, shape, lambda: digest_files([model_dir]))
-        _fill(loaded.model, file.tensors(), model_dir)
-        return loaded
+        return _Checkpoint(shape, file.tensors(), lambda: digest_files([model_dir]))
     if not model_dir.is_dir():
         raise ModelError(f"model directory {model_dir} does not exist", do="check --model")
     verify_checksums(model_dir)
     shape = ModelConfig.from_hf_dict(read_config(model_dir))
     files = weight_files(model_dir)
-    loaded = _empty(config, shape, lambda: digest_files([model_dir / "config.json", *files]))
-    _fill(loaded.model, read_tensors(files), model_dir)
-    return loaded
+    return _Checkpoint(
+        shape, read_tensors(files), lambda: digest_files([model_dir / "config.json", *files])
+    )
 
 
 def _random(config: EngineConfig, name: str) -> LoadedModel:
@@ -107,8 +117,8 @@ def _random(config: EngineConfig, name: str) -> LoadedModel:
         else:
             values = torch.empty(slot.shape, device=device)
             values.normal_(0, slot.shape[-1] ** -0.5, generator=generator)
-            slot.view.copy_(values.view(slot.view.shape))
-    _arrange(loaded.model, config.quantization)
+            slot.put(values)
+    loaded.model.pack()
     return loaded
 
 
@@ -117,19 +127,15 @@ def _empty(config: EngineConfig, shape: ModelConfig, digest: Callable[[], str]) 
     attention = resolve_attention(config.attention, device)
     dtype_name = resolve_dtype(config.dtype, shape.num_params, device)
     max_model_len = config.resolve_max_model_len(shape)
+    eight_bits: EightBits | None = None
+    if config.quantization == "fp8":
+        eight_bits = "stored" if attention == "triton" else "rounded"
     dtype = DTYPES[dtype_name]
     ops = _ops(attention, is_compiled=suits(shape, dtype, device))
-    model = Llama(shape, max_model_len, dtype, device, ops)
+    model = Llama(shape, max_model_len, dtype, device, ops, eight_bits)
     return LoadedModel(
         model, dtype_name, max_model_len, attention, _of_quantized(digest, config.quantization)
     )
-
-
-def _arrange(model: Llama, quantization: Quantization | None) -> None:
-    """Weights are complete: bring them in the form they run in."""
-    if quantization == "fp8":
-        model.round_to_fp8()
-    model.pack()
 
 
 def _of_quantized(digest: Callable[[], str], how: str | None) -> Callable[[], str]:
@@ -163,7 +169,7 @@ def _fill(model: Llama, tensors: Tensors, where: Path) -> None:
         elif not tensor.is_floating_point():
             faults.append(f"{name} in {file.name} holds {tensor.dtype}")
         else:
-            slot.view.copy_(tensor.view(slot.view.shape))
+            slot.put(tensor)
     faults += [f"{name} is missing" for name in slots]
     if faults:
         shown = faults[:MAX_NAMED_TENSORS]
@@ -177,23 +183,30 @@ def _fill(model: Llama, tensors: Tensors, where: Path) -> None:
         )
 
 
-def _merge(loaded: LoadedModel, path: Path) -> LoadedModel:
-    """W += BA in every adapted module: the adapter at base speed, and the only one."""
-    model = loaded.model
-    adapter = read_adapter(path, path.name, model.config, max_rank=MAX_MERGED_RANK)
-    for name, slot in model.slots():
-        _, _, rest = name.partition("model.layers.")
-        layer, _, module = rest.removesuffix(".weight").partition(".")
-        if layer and (factors := adapter.layers[int(layer)].get(module)) is not None:
-            change = factors.b @ factors.a.double()
-            change = change.view(slot.view.shape).to(slot.view.device)
-            slot.view.copy_(slot.view.double() + change)
+def _merged(base: _Checkpoint, path: Path) -> _Checkpoint:
+    """W + BA in every adapted module: the adapter at base speed, and the only one."""
+    adapter = read_adapter(path, path.name, base.shape, max_rank=MAX_MERGED_RANK)
+    changes = {
+        f"model.layers.{i}.{module}.weight": factors
+        for i, modules in enumerate(adapter.layers)
+        for module, factors in modules.items()
+    }
+
+    def tensors() -> Iterator[tuple[str, Path, torch.Tensor]]:
+        for name, file, tensor in base.tensors:
+            factors = changes.get(name)
+            is_as_told = factors is not None and tensor.shape == (
+                len(factors.b), factors.a.shape[1]
+            )  # fmt: skip
+            if factors is not None and is_as_told and tensor.is_floating_point():
+                tensor = tensor.double() + factors.b @ factors.a.double()
+            yield name, file, tensor
 
     def digest() -> str:
-        parts = loaded.digest() + digest_adapter(path)
+        parts = base.digest() + digest_adapter(path)
         return hashlib.sha256(parts.encode()).hexdigest()
 
-    return replace(loaded, digest=digest)
+    return base._replace(tensors=tensors(), digest=digest)
 
 
 def _has_amx_bf16() -> bool:

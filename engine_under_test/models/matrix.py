@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from engine_under_test.device import CPU
 
-from .fp8 import Fp8Matrix, Fp8Weight
+from .fp8 import Fp8Matrix
 from .panels import PanelMatrix, Store, min_out
 
 # oneDNN arranges for a number of rows; any number may be multiplied, and 1..256 measured alike.
@@ -46,13 +46,6 @@ class Matrix:
     def add_product(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """total [T, out] + the product, as a new tensor."""
         return torch.addmm(total, x, self.weight.t())
-
-    def rounded(self) -> Matrix | Fp8Matrix:
-        """The same matrix in 8 bits, see fp8.py; on a CPU rounded so and kept as it was."""
-        if self.weight.device.type != "cpu":
-            return Fp8Matrix(self.weight)
-        self.weight.copy_(Fp8Weight.of(self.weight).unpacked(self.weight.dtype))
-        return self
 
     def packed(
         self, is_streamed: bool = False, store: Store | None = None

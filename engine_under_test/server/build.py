@@ -15,16 +15,16 @@ from ..async_engine import AsyncEngine
 from ..config import EngineConfig, Quantization
 from ..core import EngineCore
 from ..engine_process import Beginning, CoreFacts, GrammarOrders, ProcessDriver
-from ..errors import ConfigError, EngineError, ModelError
+from ..errors import ConfigError, ModelError
 from ..faults import BadFaultPlan, FaultPlan, slow_steps
 from ..metrics import EngineMetrics
 from ..models import SHAPES
 from ..models.packaged import PACKAGED, packaged_file
 from ..models.shapes import FP8_SHAPES
-from ..request import FinishReason, Request, SamplingParams
 from ..step_loop import Core
 from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
+from ..warm_up import warm_up
 from .adapters import AdapterStore
 from .app import ServerState
 from .call_grammar import Marks
@@ -145,7 +145,7 @@ class Loading:
         core = EngineCore(self.config)
         if self.touches_cache:
             core.touch_cache()
-        _warm_up(core, _read_tokenizer(self.directory))
+        warm_up(core, _read_tokenizer(self.directory).encode(WARM_UP_PROMPT))
         core.step_hook = slow_steps(self.faults) if self.faults else None
         return core
 
@@ -168,19 +168,3 @@ def _read_tokenizer(directory: Path | None) -> Tokenizer:
         return Tokenizer.from_path(directory)
     except (FileNotFoundError, ValueError) as error:
         raise ModelError("the tokenizer cannot be read", where=str(error)) from error
-
-
-def _warm_up(core: EngineCore, tokenizer: Tokenizer) -> None:
-    """One prefill and one decode step, so that the first request pays for no lazy start.
-
-    They leave no trace: neither counters nor a fault plan's windows know of them.
-    """
-    prompt = tokenizer.encode(WARM_UP_PROMPT)
-    num_tokens = 2 if core.config.spec is None else 4  # enough for a draft and its judgement
-    params = SamplingParams(max_tokens=num_tokens, ignore_eos=True, seed=0)
-    core.add(Request("warm-up", prompt, params))
-    while core.has_work:
-        for output in core.step():
-            if output.finish_reason is FinishReason.ERROR:
-                raise EngineError("the model loads but cannot generate", why=output.error)
-    core.restart_counters()

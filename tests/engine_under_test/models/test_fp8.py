@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from engine_under_test.attention import SdpaBackend
 from engine_under_test.batch import RowTable, Span, lay_out
 from engine_under_test.config import EngineConfig, Quantization
 from engine_under_test.core import EngineCore
+from engine_under_test.device import CPU
 from engine_under_test.generate import generate
 from engine_under_test.models import SHAPES, load_model
-from engine_under_test.models.fp8 import Fp8Weight
+from engine_under_test.models.fp8 import Fp8Matrix, Fp8Weight
 from engine_under_test.models.shapes import FP8_SHAPES
 from engine_under_test.request import Request, SamplingParams
 from engine_under_test.server.build import SHIPPED, ServerOptions, build, find_model
@@ -46,6 +56,94 @@ def test_the_kernel_is_the_product_with_unpacked_weights() -> None:
         weight = Fp8Weight.of(torch.randn(num_out, k, generator=generator))
         expected = x.double() @ weight.unpacked(torch.float64).t()
         torch.testing.assert_close(fp8_linear(x, *weight).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_beyond_the_kernels_rows_the_product_is_the_same_but_for_rounding() -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    generator = torch.Generator().manual_seed(1)
+    from engine_under_test.kernels.fp8 import MAX_ROWS
+
+    matrix = Fp8Matrix(48, 64, CPU)
+    rounded = Fp8Weight.of(torch.randn(48, 64, generator=generator))
+    for place, values in zip(matrix.weight, rounded, strict=True):
+        place.copy_(values)
+    x, bias = torch.randn(MAX_ROWS + 1, 64, generator=generator), torch.randn(48)
+    expected = x.double() @ rounded.unpacked(torch.float64).t() + bias
+    for few in (3, MAX_ROWS + 1):
+        got = matrix.product(x[:few], bias).double()
+        torch.testing.assert_close(got, expected[:few], rtol=1e-4, atol=1e-4)
+
+
+class Held(TorchDispatchMode):
+    """Bytes of all tensors made within it and still held; the most there were at one time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._places: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._hold(tensor.untyped_storage())
+        return out
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        place, num_bytes = storage._cdata, storage.nbytes()
+        if place in self._places or not num_bytes:
+            return
+        self._places.add(place)
+        self.now += num_bytes
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._let_go, place, num_bytes)
+
+    def _let_go(self, place: int, num_bytes: int) -> None:
+        self._places.discard(place)
+        self.now -= num_bytes
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_weights_are_rounded_as_they_arrive_and_never_all_in_a_wider_type(
+    is_on_disk: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of tensors are counted: those that stay, the largest tensor in float32, some blocks."""
+    pytest.importorskip("triton", reason="Triton is not installed")
+    block = 8 * 1024
+    monkeypatch.setattr("engine_under_test.models.slot.BLOCK_BYTES", block)
+    wide = replace(SHAPES["debug"], num_layers=6, hidden_size=128, intermediate_size=256)
+    monkeypatch.setitem(SHAPES, "wide", wide)
+    source: dict[str, Any] = {"shape": "wide"}
+    plain = load_model(EngineConfig(**source, device="cpu", dtype="float32")).model
+    tensors = {name: slot.view.reshape(slot.shape).clone() for name, slot in plain.slots()}
+    if is_on_disk:
+        save_file({n: t.contiguous() for n, t in tensors.items()}, tmp_path / "model.safetensors")
+        (tmp_path / "config.json").write_text(
+            json.dumps({
+                "architectures": ["LlamaForCausalLM"], "vocab_size": 512, "hidden_size": 128,
+                "intermediate_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4,
+                "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64,
+                "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+            })
+        )  # fmt: skip
+        source = {"model_dir": tmp_path}
+    config = EngineConfig(
+        **source, device="cpu", dtype="float32", attention="triton", quantization="fp8",
+        max_model_len=64,
+    )  # fmt: skip
+    with Held() as held:
+        model = load_model(config).model
+    largest = 4 * max(tensor.numel() for tensor in tensors.values())
+    assert held.most <= held.now + 2 * largest + 6 * block
+    assert held.most < sum(4 * tensor.numel() for tensor in tensors.values())
+    # What is stored is what rounding the whole matrices would give.
+    for got, expected in zip(model.layers, plain.layers, strict=True):
+        for name in ("qkv", "out", "gate_up", "down"):
+            rounded = Fp8Weight.of(getattr(expected, name).weight)
+            for one, other in zip(getattr(got, name).weight, rounded, strict=True):
+                assert torch.equal(one.float(), other.float())
 
 
 def logits_of(quantization: Quantization | None, ids: list[int]) -> torch.Tensor:

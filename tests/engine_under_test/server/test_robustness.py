@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import http.client
@@ -12,12 +13,16 @@ from typing import Any
 
 import openai
 import psutil
+import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_under_test.server import requests as server_requests
-from engine_under_test.server.body import Size, size_of
+from engine_under_test.server.body import parse
+from engine_under_test.server.errors import ApiError
+from engine_under_test.server.escapes import decoded
+from engine_under_test.server.json_scan import Size, long_strings, size_of
 
 USER = [{"role": "user", "content": "Tell me a tale"}]
 LONG = {"messages": USER, "max_tokens": 1900, "ignore_eos": True}
@@ -203,8 +208,92 @@ def test_values_are_counted_as_the_parser_finds_them(value: object, block: int) 
 
     text = json.dumps(value).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine_under_test.server.body._BLOCK_BYTES", block)
+        patch.setattr("engine_under_test.server.json_scan._BLOCK_BYTES", block)
         assert size_of(text) == count(value)
+
+
+TEXTS = st.text(
+    st.sampled_from(
+        ["a", "é", "€", "\U0001f388", "\U0010ffff", "\\", '"', "/", "\n", "\x1f", "\ud7ff", "u"]
+    )
+)
+
+
+@given(TEXTS, st.integers(16, 40), st.booleans())
+def test_a_text_read_in_slices_is_the_text(text: str, size: int, is_ascii: bool) -> None:
+    """Wherever slices end: in an escape, between the halves of a pair, in a character."""
+    inside = json.dumps(text * 9, ensure_ascii=is_ascii).encode()[1:-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine_under_test.server.escapes.SLICE_BYTES", size)
+        assert decoded(inside) == text * 9
+
+
+@given(st.lists(TEXTS), st.integers(1, 40), st.integers(0, 9))
+def test_long_strings_are_found_where_they_are(texts: list[str], block: int, least: int) -> None:
+    body = json.dumps({"a": texts, "b": 1}).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine_under_test.server.json_scan._BLOCK_BYTES", block)
+        found = [body[start:end] for start, end in long_strings(body, least)]
+    expected = [json.dumps(text).encode()[1:-1] for text in ("a", *texts, "b")]
+    assert found == [text for text in expected if len(text) >= least]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is large, every string long, every slice short."""
+    for name, value in (
+        ("body.UNCOUNTED_BYTES", 0), ("body.MAX_ESCAPES", 0), ("escapes.LONG_BYTES", 8),
+        ("escapes.SLICE_BYTES", 24), ("escapes.MAX_SHORT_ESCAPES", 50),
+    ):  # fmt: skip
+        monkeypatch.setattr(f"engine_under_test.server.{name}", value)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"messages": [{"role": "user", "content": "ü\n" * 99}], "n": 1, "ü" * 20: ["é" * 30, None]},
+        ["\U0001f388" * 40, {"x": "short\n"}],
+        "a text \\ alone " * 9,
+    ],
+)
+def test_a_body_read_in_slices_is_the_body(value: object) -> None:
+    assert asyncio.run(parse(bytearray(json.dumps(value).encode()))) == value
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (rb'{"stop": "' + rb"\u00fc" * 9 + rb'\ud83d"}', "'stop' holds half a surrogate pair"),
+        (rb'["' + rb"\u00fc" * 9 + rb'\udc00 "]', "holds half a surrogate pair"),
+        (rb'{"a": "\n", "b": "' + b"\xff" * 60 + rb'"}', "not valid JSON: 'b'"),
+        (rb'{"b": "\u00fc \q and more of it"}', "not valid JSON: 'b'"),
+        (rb'{"b": "' + rb"\u00fc" * 9 + rb'"]', "not valid JSON"),
+        (b'{"a": [' + rb'"\n",' * 60 + b"1]}", "60 escapes in strings of less than"),
+        (rb'{"b": "\u00fc never ends' + rb"\n" * 30, "not valid JSON"),
+    ],
+)
+def test_what_is_wrong_in_a_body_read_in_slices_is_told(body: bytes, message: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        asyncio.run(parse(bytearray(body)))
+    assert raised.value.status == 400
+    assert message in raised.value.body["error"]["message"]
+
+
+def test_no_more_than_a_slice_is_read_at_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    longest, from_json = [0], pydantic_core.from_json
+
+    def noted(text: bytes, **named: Any) -> Any:
+        assert threading.current_thread().name.startswith("asyncio"), "not on the event loop"
+        longest[0] = max(longest[0], len(text))
+        return from_json(text, **named)
+
+    monkeypatch.setattr(pydantic_core, "from_json", noted)
+    body = b'{"prompt":"' + rb"\u00fc" * 1_600_000 + b'"}'
+    reply = server.request("POST", "/v1/completions", body)
+    assert "maximum context length" in reply.json["error"]["message"]
+    assert 60_000 < longest[0] < 70_000
 
 
 @pytest.mark.parametrize(
