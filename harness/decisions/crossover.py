@@ -82,7 +82,7 @@ def find_crossover(question: Question) -> Crossover:
         feasibility=feasibility,
         one_replica=one,
         crossing=crossing,
-        reach=question.fleet.load_target / steps[scaling].slope,
+        reach=min(1.0, question.fleet.load_target / steps[scaling].slope),
         regimes=_regimes(draws, steps[scaling]),
         scaling=scaling,
         load_target=question.fleet.load_target,
@@ -136,6 +136,7 @@ def _outcome(
         return Outcome.INCONCLUSIVE
     if own is not None:
         return Outcome.INCONCLUSIVE if own.choice == "too_close" else Outcome.PASS
-    is_known = math.isfinite(crossing.low or 0.0) == math.isfinite(crossing.high or 0.0)
-    is_open = feasibility == "uncertain" or not is_known
+    if crossing.low == math.inf:  # in every draw: never is an answer, whatever one replica could
+        return Outcome.PASS
+    is_open = feasibility == "uncertain" or crossing.high == math.inf
     return Outcome.INCONCLUSIVE if is_open else Outcome.PASS

@@ -123,9 +123,13 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
     need = f"{amount(required[1], 'ratio')} of the measured capacity"
     least = required[0] if required[0] > 1e-6 else 0.0  # of a capacity without an upper end
     told = f"({interval(least, required[2], 'ratio')})"
+    if math.isinf(required[2]):
+        told = f"(95% CI {amount(least, 'ratio')} or more)"
+    if math.isinf(required[1]):
+        return "On-demand never becomes cheaper:", "its egress alone costs more than the tokens do."
     if required[0] > 1:
         return "On-demand never becomes cheaper at this SLO:", f"it would need {need} {told}."
-    if required[2] > 1:
+    if required[2] > 1 and math.isfinite(crossing[0]):
         return (
             "Whether on-demand ever becomes cheaper is open:",
             f"it would need {need} {told}. Measure the capacity more closely.",

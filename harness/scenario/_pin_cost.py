@@ -60,12 +60,18 @@ def _gpu(side: OnDemandSide, sheet: PriceSheet) -> list[Wrong]:
         )
         return [Wrong((*at, "gpu"), message)]
     wrong = []
+    if not row.price.low > 0:
+        message = f"costs nothing in sheet {sheet.name}: always the cheaper one, nothing to compare"
+        wrong.append(Wrong((*at, "gpu"), message))
     off = row.commitment_discount if side.commitment_discount is None else side.commitment_discount
     if side.scaling == "committed" and not off > 0:
         message = (
             f"is committed, and sheet {sheet.name} gives no discount; commitment_discount: 30%"
         )
         wrong.append(Wrong((*at, "scaling"), message))
+    if off >= 1:
+        message = "is all of the price: a committed replica costs nothing, nothing to compare"
+        wrong.append(Wrong((*at, "commitment_discount"), message))
     if side.egress_per_request is not None and sheet.egress is None:
         message = f"sheet {sheet.name} has no egress price; give it one, such as egress: 0.09USD/GB"
         wrong.append(Wrong((*at, "egress_per_request"), message))
@@ -83,6 +89,11 @@ def _row(document: doc.Scenario, block: ServerlessSide, sheet: PriceSheet) -> li
         if row.input is None and row.output is None:
             where = "model" if block.model is not None else "target"
             return [Wrong(("cost", "serverless", where), _no_tokens(sheet.name, name, row))]
+        parts = (row, row.fine_tuned) if row.fine_tuned is not None else (row,)
+        prices = [p for r in parts for p in (r.input, r.output, r.request) if p is not None]
+        if not any(p.high > 0 for p in prices):
+            message = f"row {name} asks nothing: always the cheaper one, nothing to compare"
+            return [Wrong(("cost", "serverless", "model"), message)]
         return []
     if block.model is None and model == "auto":
         message = f"missing; the target's model is found at run time; {sheet.nearest_row('')}"

@@ -10,6 +10,7 @@ from harness.errors import ScenarioError
 from harness.scenario import comparability_hash, load_resolved, load_scenario
 from harness.scenario.cost import sides
 from harness.scenario.planning import with_cost
+from harness.scenario.prices import load_prices
 
 COST = """\
 cost:
@@ -48,6 +49,49 @@ def test_one_fault(faults, old, new, path, line, column, message) -> None:  # ty
     first = next(f for f in found if f.path == path)
     assert (first.line, first.column) == (line, column)
     assert message in first.message
+
+
+OWN = """\
+schema: harness/prices/v1
+name: own
+as_of: 2026-11-20
+source: our contract
+serverless:
+  m: {input: 0.60USD/Mtok, output: 1.20USD/Mtok}
+  free: {input: 0USD/Mtok, output: 0USD/Mtok}
+  sound: {audio: 0.20USD/audio_min}
+on_demand:
+  minute: {price: 0.05USD/gpu_min}
+  gift: {price: 0USD/gpu_h}
+"""
+
+
+@pytest.mark.parametrize(
+    ("serverless", "on_demand", "path", "message"),
+    [
+        ("model: free", "gpu: minute", "serverless.model", "row free asks nothing"),
+        ("model: sound", "gpu: minute", "serverless.model",
+         "harness plan prices own --volume sound=100kaudio_min/month"),
+        ("model: m", "gpu: gift", "on_demand.gpu", "costs nothing in sheet own"),
+        ("model: m", "gpu: minute, scaling: committed", "on_demand.scaling", "gives no discount"),
+        ("model: m", "gpu: minute, commitment_discount: 100%", "on_demand.commitment_discount",
+         "is all of the price"),
+        ("model: m", "gpu: minute, scaling: to_zero", "on_demand.scaling", "scale_to_zero: {idle"),
+        ("model: m", "gpu: minute, egress_per_request: 2kB", "on_demand.egress_per_request",
+         "sheet own has no egress price"),
+    ],
+)  # fmt: skip
+def test_what_a_sheet_cannot_answer(
+    faults, tmp_path: Path, serverless: str, on_demand: str, path: str, message: str
+) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "own.yaml").write_text(OWN, encoding="utf-8")
+    text = (
+        f"cost:\n  prices: own.yaml\n  serverless: {{{serverless}}}\n  on_demand: {{{on_demand}}}"
+    )
+    (fault,) = faults("slo:", f"{text}\nslo:")
+    assert fault.path == f"cost.{path}"
+    assert message in fault.message
+    assert load_prices(tmp_path / "own.yaml").on_demand["minute"].price.point == pytest.approx(3)
 
 
 def test_a_block_that_compares_nothing_is_refused(faults) -> None:  # type: ignore[no-untyped-def]
