@@ -103,7 +103,7 @@ def _next(facts: RunFacts, outcome: Outcome) -> str:
     if outcome is Outcome.INCONCLUSIVE:
         return "run it again while nobody else uses the endpoint or this machine."
     if facts.replicas is None:
-        return f"`harness plan replicas {facts.run_id} --forecast servegen-day --mean 12/s`."
+        return f"`harness plan replicas {facts.run_id} --forecast servegen-day --mean 12/s`"
     return ""
 
 

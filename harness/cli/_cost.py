@@ -31,6 +31,8 @@ from harness.scenario.forecast import Forecast, load_forecast
 
 if TYPE_CHECKING:
     from harness.cli._judge import Judgement
+    from harness.cli._options import Voice
+    from harness.cli._plan_options import TwinWishes
     from harness.cli._twin import Asked
 
 CSV = "crossover.csv"
@@ -86,10 +88,10 @@ def compares(document: Scenario) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """What a calibration is asked, where the run is one. slo: replaces limits of the run's own."""
+    """What a calibration is asked, where the run is one, and who is told that it takes a while."""
 
-    traffic: str = "sweep"
-    slo: tuple[str, ...] = ()
+    wishes: TwinWishes
+    voice: Voice
 
 
 def crossover_of(
@@ -150,7 +152,7 @@ def _ask(run: Run, document: Scenario, twin: Twin) -> Asked:
     from harness.cli._twin import ask_twin  # compiles a kernel: only where it is needed
 
     try:
-        return ask_twin(run, document, traffic=twin.traffic, slo=twin.slo)
+        return ask_twin(run, document, twin.wishes, twin.voice)
     except MeasurementError as error:
         raise MeasurementError(
             _NO_CAPACITY, why=f"closed load proves no rate, and {error.what}: {error.why}",

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli._options import Voice, set_option, voice_options
+from harness.cli._plan_options import (
+    PlanOutput,
+    TwinWishes,
+    output_options,
+    twin_options,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from harness.cli._cost import Twin
@@ -22,35 +29,20 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.option("--prices", metavar="SHEET", help="A price sheet's file or name.")
 @click.option("--forecast", metavar="FILE", help="Rates, a trace, or a forecast that ships.")
-@click.option(
-    "--traffic",
-    metavar="SCENARIO",
-    default="sweep",
-    show_default=True,
-    help="Whose requests a twin-sweep's run is asked about.",
-)
-@click.option(
-    "--slo",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Of a twin-sweep's run, replace a limit: ttft=1s, tpot=100ms, attainment=99%.",
-)
+@twin_options
 @set_option
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path),
-              help="Write the curve there too; - is stdout.")  # fmt: skip
-@click.option("--no-report", is_flag=True, help="plan.json and the curve only.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of runs ($HARNESS_OUT).")
+@output_options
 @voice_options
 def command(
-    run: str, prices: str | None, forecast: str | None, traffic: str, slo: tuple[str, ...],
-    overrides: tuple[str, ...], csv_path: Path | None, no_report: bool, out: Path | None,
-    voice: Voice,
+    run: str, prices: str | None, forecast: str | None, twin: TwinWishes,
+    overrides: tuple[str, ...], output: PlanOutput, voice: Voice,
 ) -> int:  # fmt: skip
     """From which traffic on is RUN's deployment, paid by the GPU-hour, cheaper than per token?
 
     RUN is a directory, a name, or `latest`: a sweep or search of an on-demand endpoint, or a
-    twin-sweep, whose twin is asked what it sustains. Its scenario's cost block holds; --prices,
-    --forecast and --set cost.PATH=VALUE change it:
+    twin-sweep, whose twin is asked what it sustains (--traffic, --slo and a replica's limits are
+    of the twin alone). Its scenario's cost block holds; --prices, --forecast and --set
+    cost.PATH=VALUE change it:
 
     \b
       harness plan crossover latest --prices fireworks-guide --forecast servegen-day \\
@@ -61,24 +53,22 @@ def command(
     Writes the part crossover of plan.json, crossover.csv, and the report anew. Exit 0: the answer
     is sure; 3: intervals leave it open; 4: the run holds no capacity.
     """
-    if str(csv_path) == "-" and voice.as_json:
-        raise click.UsageError("with --json stdout is one JSON document; send --csv to a file")
     from harness.cli._cost import Twin, csv_text
     from harness.cli._gate_judge import out_root
     from harness.errors import ExitCode
     from harness.estimate import Outcome
     from harness.records import Run
 
-    opened = Run.open(run, out_root=out_root(out))
+    opened = Run.open(run, out_root=out_root(output.out))
     opened.require_whole()
     document = _document(opened, prices, forecast, overrides)
     _say_age(document, voice)
-    found, paths = _solve(opened, document, Twin(traffic, slo), not no_report)
+    found, paths = _solve(opened, document, Twin(twin, voice), output.has_report)
     is_open = found.crossover.outcome is Outcome.INCONCLUSIVE
     code = ExitCode.INCONCLUSIVE if is_open else ExitCode.OK
-    if csv_path is not None:
-        _write_csv(csv_path, csv_text(found))
-        if str(csv_path) == "-":
+    if output.csv is not None:
+        write_csv(output.csv, csv_text(found))
+        if str(output.csv) == "-":
             return code
     data = {"run": opened.manifest.run_id, **found.to_json(), "files": [str(p) for p in paths]}
     voice.result(_text(found, paths), data)
@@ -133,16 +123,6 @@ def _solve(
     from harness.cli._finish import render_again  # pictures take a second to import
 
     return found, [*paths, *render_again(run, document, judgement)]
-
-
-def _write_csv(path: Path, text: str) -> None:
-    from harness.cli._options import echo
-    from harness.records import write_bytes
-
-    if str(path) == "-":
-        echo(text.rstrip("\n"))
-    else:
-        write_bytes(path, text.encode())
 
 
 def _text(found: CostAnswer, paths: list[Path]) -> str:

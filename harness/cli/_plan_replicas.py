@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli._options import Voice, voice_options
+from harness.cli._plan_options import (
+    PlanOutput,
+    TwinWishes,
+    output_options,
+    twin_options,
+    write_csv,
+)
 from harness.errors import ExitCode, MeasurementError, UsageError
 from harness.units import format_seconds, parse_rate, parse_seconds, parse_share, parse_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from harness.cli._twin import Asked
     from harness.decisions.replicas import Fleet
@@ -34,31 +40,24 @@ CSV = "plan-replicas.csv"
 @click.option("--column", metavar="NAME", help="Which rate of a file that has several.")
 @click.option("--mean", metavar="RATE", help="Scale the forecast to this mean, such as 12/s.")
 @click.option("--volume", metavar="TOKENS", help="Or to this volume, such as 2Gtok/month.")
-@click.option(
-    "--traffic", default="sweep", show_default=True, metavar="SCENARIO",
-    help="Whose lengths and limits the requests have; nothing of it is sent.",
-)  # fmt: skip
-@click.option(
-    "--slo", multiple=True, metavar="NAME=VALUE",
-    help="Replace a limit: ttft=1s, tpot=100ms, e2e_latency=10s, attainment=99%.",
-)  # fmt: skip
+@twin_options
 @click.option(
     "--spare", type=click.IntRange(0, 100), default=1, show_default=True,
     help="Replicas beside those needed.",
 )  # fmt: skip
 @click.option("--load-target", default="80%", show_default=True, help="The autoscaler's.")
 @click.option("--cold-start", default="1min", show_default=True, help="Of a replica.")
-@click.option("--max-batch", type=click.IntRange(1), help="Requests a replica runs at once.")
-@click.option("--step-tokens", type=click.IntRange(1), help="Tokens a step holds at most.")
-@click.option("--kv-tokens", type=click.IntRange(1), help="Tokens the KV cache holds.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@output_options
 @voice_options
 def command(
     run: str, forecast: str, column: str | None, mean: str | None, volume: str | None,
-    traffic: str, slo: tuple[str, ...], spare: int, load_target: str, cold_start: str,
-    max_batch: int | None, step_tokens: int | None, kv_tokens: int | None, seed: int, voice: Voice,
+    twin: TwinWishes, spare: int, load_target: str, cold_start: str, output: PlanOutput,
+    voice: Voice,
 ) -> int:  # fmt: skip
-    """Replicas for a forecast within the SLO, from the twin calibrated on RUN (a `twin-sweep`).
+    """Replicas for a forecast within the SLO, from the twin calibrated on RUN.
+
+    RUN is a directory, a name, or `latest`, of a `twin-sweep`. A replica's limits are those that
+    its endpoint told, unless given here.
 
     \b
       harness run twin-sweep --url URL --model NAME
@@ -68,8 +67,9 @@ def command(
     Writes plan.json and plan-replicas.csv into the run and renders its report again. Exit 0: sized
     and simulated within the SLO; 1: no fleet keeps it; 3: the plan leaves what was swept.
     """
-    from harness.cli._calibrated import Limits
+    from harness.cli._gate_judge import out_root
     from harness.cli._twin import ask_twin
+    from harness.decisions.replica_document import hours_csv
     from harness.decisions.replicas import Fleet
     from harness.records import Run
     from harness.scenario import load_resolved
@@ -81,18 +81,23 @@ def command(
     if not 0 < fleet.load_target <= 1:
         raise UsageError(f"--load-target {load_target} leaves nothing to serve with")
     scale, found = _scale(mean, volume), _forecast(forecast, column)
-    opened = Run.open(run, out_root=Path(os.environ.get("HARNESS_OUT") or "runs"))
+    opened = Run.open(run, out_root=out_root(output.out))
     opened.require_whole()
     document = load_resolved(opened.path / "scenario.resolved.yaml").document
-    limits = Limits(max_batch, step_tokens, kv_tokens)
-    asked = ask_twin(opened, document, traffic=traffic, slo=slo, limits=limits, seed=seed)
+    asked = ask_twin(opened, document, twin, voice)
     scaled = scale(found, float((asked.mix.n_in + asked.mix.n_out).mean()))
-    part = _plan(asked, scaled, fleet, seed)
+    part = _plan(asked, scaled, fleet, twin.seed)
     paths = _keep(opened, part)
-    paths += _render_again(opened, document)
-    voice.result(_text(part, asked, paths), {"run": opened.manifest.run_id, **part})
+    paths += _render_again(opened, document) if output.has_report else []
     codes = {"pass": ExitCode.OK, "fail": ExitCode.FAILED}
-    return int(codes.get(part["verdict"], ExitCode.INCONCLUSIVE))
+    code = int(codes.get(part["verdict"], ExitCode.INCONCLUSIVE))
+    if output.csv is not None:
+        write_csv(output.csv, hours_csv(part))
+        if str(output.csv) == "-":
+            return code
+    data = {"run": opened.manifest.run_id, **part, "files": [str(path) for path in paths]}
+    voice.result(_text(part, asked, paths), data)
+    return code
 
 
 def _plan(asked: Asked, forecast: Forecast, fleet: Fleet, seed: int) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.cli._calibrated import Calibration, Limits, calibrate_on
+from harness.cli._compiling import telling_compilation
+from harness.cli._options import Voice
+from harness.cli._plan_options import TwinWishes
 from harness.cli._traffic_mix import read_traffic
 from harness.decisions.twin_capacity import Mix, Objective, TwinCapacity, twin_capacity
 from harness.errors import UsageError
@@ -14,7 +17,6 @@ from harness.scenario import Scenario
 from harness.scenario.slo import GoodRequest, Slo
 from harness.units import parse_seconds, parse_share
 
-TRAFFIC = "sweep"  # planned for unless told otherwise
 _LIMITS = {"ttft": "ttft_s", "tpot": "tpot_s", "e2e_latency": "e2e_s"}
 
 
@@ -28,21 +30,22 @@ class Asked:
     capacity: TwinCapacity
 
 
-def ask_twin(
-    run: Run, document: Scenario, *, traffic: str = TRAFFIC, slo: Sequence[str] = (),
-    limits: Limits | None = None, seed: int = 0,
-) -> Asked:  # fmt: skip
-    """Calibrate on a run and search. The limits are those of the scenario `traffic`, else of the
-    run's own (document); `slo` replaces them by name.
+def ask_twin(run: Run, document: Scenario, wishes: TwinWishes, voice: Voice) -> Asked:
+    """Calibrate on a run and search. The limits are those of the scenario `wishes.traffic`, else
+    of the run's own (document); `wishes.slo` replaces them by name.
 
     Raises MeasurementError where the run is no calibration.
     """
-    known = read_traffic(traffic)
+    known = read_traffic(wishes.traffic)
     mix = known.mix
     own = known.slo if known.slo.good_request is not None else document.slo
-    objective = objective_of(own, slo)
-    calibration = calibrate_on(run, limits or Limits())
-    capacity = twin_capacity(calibration.fit, calibration.deployment, mix, objective, seed=seed)
+    objective = objective_of(own, wishes.slo)
+    limits = Limits(wishes.max_batch, wishes.step_tok, wishes.kv_tok)
+    calibration = calibrate_on(run, limits)
+    with telling_compilation(voice):
+        capacity = twin_capacity(
+            calibration.fit, calibration.deployment, mix, objective, seed=wishes.seed
+        )
     return Asked(calibration, mix, objective, capacity)
 
 

@@ -17,6 +17,7 @@ from harness.scenario import document as doc
 from harness.scenario.gate import RelativeRule, SloRule
 from harness.scenario.search import MOST_WINDOWS, at_rate
 from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
+from harness.scenario.sweep import is_calibration
 from harness.units import format_seconds, write_rate, write_seconds
 
 # quantile -> requests the analysis asks for: ten beyond it, and for p50 an order-statistic interval
@@ -212,7 +213,7 @@ def _trace_rate(
 
 
 def _warmup(document: doc.Scenario) -> Iterator[Notice]:
-    if document.load.warmup < RECOMMENDED_WARMUP_S:
+    if document.load.warmup < RECOMMENDED_WARMUP_S and not is_calibration(document.sweep):
         facts = {
             "warmup": write_seconds(document.load.warmup),
             "recommended": write_seconds(RECOMMENDED_WARMUP_S),

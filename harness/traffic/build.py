@@ -176,7 +176,7 @@ def _closed_stage(
     Without `ramp` users start 50 ms apart on average, over at most half of the warm-up.
     """
     slots = stage.concurrency
-    rows = max(_LEAST_CLOSED_ROWS, _CLOSED_ROWS_A_SLOT * slots, 2 * (stage.requests or 0))
+    rows = _closed_rows(point, stage)
     bodies = draw_bodies(point, materials, index, rows, None, "")
     think_ns = np.zeros(rows, np.int64)
     if stage.think_time is not None:
@@ -195,6 +195,15 @@ def _closed_stage(
         window_ns=0 if stage.duration is None else _ns(stage.duration),
         think_ns=think_ns, slot_start_ns=np.rint(starts_s * NS_PER_S).astype(np.int64),
     )  # fmt: skip
+
+
+def _closed_rows(point: Point, stage: doc.ClosedStage) -> int:
+    """How many bodies are made. A load that is nothing but a count needs its requests and those
+    that are on their way when it is over; making a thousand long ones would take longer than it."""
+    slots = stage.concurrency
+    if stage.requests is not None and not point.load.warmup and not point.load.cooldown:
+        return (-(-stage.requests // slots) + 1) * slots
+    return max(_LEAST_CLOSED_ROWS, _CLOSED_ROWS_A_SLOT * slots, 2 * (stage.requests or 0))
 
 
 def _stage(

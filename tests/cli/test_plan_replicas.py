@@ -140,10 +140,15 @@ def test_scaling_overrides_and_a_plan_beyond_the_sweep(calibrated: Path) -> None
     """Prompts longer than any swept: a plan all the same, and inconclusive."""
     longer = SMALL.replace("min: 40, max: 200", "min: 2000, max: 3000")
     (calibrated / "long.yaml").write_text(longer)
+    run = (calibrated / "runs" / "latest").resolve()
+    summary = (run / "summary.json").stat().st_mtime_ns
     part = plan(
         calibrated, "--traffic", "long.yaml", "--volume", "31Mtok/d", "--kv-tokens", "40000",
-        "--spare", "0",
+        "--spare", "0", "--csv", "hours.csv", "--no-report", "-o", "runs",
     )  # fmt: skip
+    assert (calibrated / "hours.csv").read_text() == (run / "plan-replicas.csv").read_text()
+    assert str(run / "plan-replicas.csv") in part["files"]
+    assert (run / "summary.json").stat().st_mtime_ns == summary  # no report was asked for
     assert part["verdict"] == "inconclusive"
     assert part["answer"].startswith(("EXTRAPOLATED", "TOO NOISY"))
     assert any("prompts of 3,000 tokens" in text for text in part["capacity"]["extrapolated"])
@@ -162,6 +167,8 @@ def test_scaling_overrides_and_a_plan_beyond_the_sweep(calibrated: Path) -> None
         (["--load-target", "0%"], "leaves nothing"),
         (["--mean", "12"], "12 has no unit"),
         (["--mean", "12/s", "--volume", "1Mtok/d"], "give one of them"),
+        (["--json", "--csv", "-"], "send --csv to a file"),
+        (["-o", "elsewhere"], "elsewhere"),
     ],
 )
 @pytest.mark.e2e

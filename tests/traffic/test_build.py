@@ -190,3 +190,16 @@ def test_realised_is_plain_json(make_point, materials) -> None:
         (stage,) = realised(build_schedule(make_point(load), materials))
         assert json.loads(json.dumps(stage.to_json()))["classes"][0]["asked_in"]["max_tok"] <= 4000
         assert (stage.cv is None) == (load is CLOSED)
+
+
+def test_a_closed_load_by_count_alone_makes_few_bodies(make_point, materials) -> None:
+    """Four requests of 64 users are two rounds at most; a thousand long prompts take a minute."""
+    load = {"kind": "closed", "concurrency": 64, "requests": 4, "warmup": "0s", "cooldown": "0s"}
+    (stage,) = build_schedule(make_point(load=load), materials).stages
+    assert len(stage) == 128
+    assert stage.num_measured == 4
+    load |= {"concurrency": 1, "requests": 10}
+    (alone,) = build_schedule(make_point(load=load), materials).stages
+    assert len(alone) == 11
+    (warm,) = build_schedule(make_point(load=load | {"warmup": "1s"}), materials).stages
+    assert len(warm) == 1024
