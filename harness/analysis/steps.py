@@ -17,8 +17,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from harness.analysis.frame import FloatArray, Frame
+from harness.analysis.server_summary import Speculation
 from harness.analysis.timings import read_timings
 
+SPECULATES = 1.05  # tokens a step above which a server does; below it is a rounding
 LEAST_STEPS = 8  # of a row; fewer are one hiccup's word
 _LEAST_GAPS = 2  # of one stream in one span
 
@@ -32,6 +34,23 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """What a decoding sequence gains in a step, tokens, and how many drafts it tries for it.
+
+    drafts: None where it gains more than a token and nobody told how.  is_told: by the requests'
+    own timings or by the server's counters; else a token a step is taken for granted.
+    """
+
+    tok_per_step: float = 1.0
+    drafts: float | None = 0.0
+    is_told: bool = False
+
+    @property
+    def speculates(self) -> bool:
+        return self.tok_per_step > SPECULATES
+
+
+@dataclass(frozen=True, slots=True)
 class StepRow:
     """One observation of a point: the mean of steps alike.
 
@@ -39,7 +58,8 @@ class StepRow:
     of all steps of one lone prompt).  num_seqs: decoding sequences, 0 for a prompt.  context_tok:
     their context, summed, mean over the steps.  prompt_tok: tokens computed of the prompt, after
     cached_tok that were not.  has_overhead: whether seconds hold what lies outside the engine.
-    num: steps, or prompts, behind it.
+    num: steps, or prompts, behind it.  tok_per_seq: tokens a step computes of a decoding sequence,
+    its drafts included.
     """
 
     point: int
@@ -51,6 +71,7 @@ class StepRow:
     cached_tok: int
     has_overhead: bool
     num: int
+    tok_per_seq: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +84,23 @@ class Overhead:
 
 @dataclass(frozen=True, slots=True)
 class PointSteps:
-    """tok_per_step: of a decoding sequence, above 1 under speculation.  num_prefill_steps: prompt
-    tokens -> steps the server took for it alone, as told."""
+    """pace: of a decoding sequence.  num_prefill_steps: prompt tokens -> steps the server took for
+    it alone, as told."""
 
     rows: tuple[StepRow, ...]
     overheads: tuple[Overhead, ...]
-    tok_per_step: float
+    pace: Pace
     num_prefill_steps: Mapping[int, int]
 
 
-def point_steps(frame: Frame, point: int) -> PointSteps:
-    """Every clean step of a point; all phases count, the warm-up's steps are steps too."""
+def point_steps(frame: Frame, point: int, speculation: Speculation | None = None) -> PointSteps:
+    """Every clean step of a point; all phases count, the warm-up's steps are steps too.
+
+    speculation: what the server's counters say, for where the requests' timings say nothing.
+    """
     told = read_timings(frame.timings)
-    tok_per_step = _tok_per_step(told)
-    rows = [*_decode_rows(frame, point, tok_per_step), *_prefill_rows(frame, point, told)]
+    pace = _pace(told, speculation)
+    rows = [*_decode_rows(frame, point, pace), *_prefill_rows(frame, point, told)]
     # those of a prompt read beside others shared their steps
     alone = [told[i] for i in _lone(frame)]
     steps = {
@@ -84,7 +108,7 @@ def point_steps(frame: Frame, point: int) -> PointSteps:
         for row in alone
         if "prefill_steps" in row and "prompt_tokens" in row and not row.get("preemptions")
     }
-    return PointSteps(tuple(rows), tuple(_overheads(frame, told)), tok_per_step, steps)
+    return PointSteps(tuple(rows), tuple(_overheads(frame, told)), pace, steps)
 
 
 def decode_spans(frame: Frame) -> list[Span]:
@@ -128,8 +152,9 @@ class _Sum:
         self.context += context * steps
 
 
-def _decode_rows(frame: Frame, point: int, tok_per_step: float) -> list[StepRow]:
+def _decode_rows(frame: Frame, point: int, pace: Pace) -> list[StepRow]:
     """One row a batch size."""
+    tok_per_seq = 1 + (pace.drafts or 0.0)
     n_in = np.where(np.isfinite(frame.n_in), frame.n_in, frame.asked_in)
     sums: dict[int, _Sum] = {}
     for span in decode_spans(frame):
@@ -141,10 +166,10 @@ def _decode_rows(frame: Frame, point: int, tok_per_step: float) -> list[StepRow]
         for stream in streams:
             if stream.num_gaps >= _LEAST_GAPS:
                 own = sums.setdefault(len(span.members), _Sum())
-                own.add(stream.seconds, stream.num_tok / tok_per_step, context)
+                own.add(stream.seconds, stream.num_tok / pace.tok_per_step, context)
     return [
         StepRow(point, "decode", s.seconds / s.steps, n, s.context / s.steps, 0, 0, False,
-                round(s.steps / n))
+                round(s.steps / n), tok_per_seq)
         for n, s in sorted(sums.items())
         if s.steps / n >= LEAST_STEPS
     ]  # fmt: skip
@@ -230,11 +255,20 @@ def _overheads(frame: Frame, told: Sequence[Mapping[str, Any]]) -> list[Overhead
     return found
 
 
-def _tok_per_step(told: Sequence[Mapping[str, Any]]) -> float:
-    """Output tokens after the first by decode steps, where told; else 1."""
+def _pace(told: Sequence[Mapping[str, Any]], speculation: Speculation | None) -> Pace:
+    """Output tokens after the first by decode steps, and drafts by decode steps, of the requests
+    that tell; else the server's counters of verifications, each of one sequence in one step."""
     rows = [r for r in told if r.get("decode_steps") and "output_tokens" in r]
     steps = sum(r["decode_steps"] for r in rows)
-    return float(max(1.0, sum(r["output_tokens"] - 1 for r in rows) / steps)) if steps else 1.0
+    if steps:
+        gained = float(max(1.0, sum(r["output_tokens"] - 1 for r in rows) / steps))
+        if all("drafted_tokens" in r for r in rows):
+            return Pace(gained, sum(r["drafted_tokens"] for r in rows) / steps, True)
+        return Pace(gained, None if gained > SPECULATES else 0.0, True)
+    if speculation is not None:
+        drafts = speculation.num_draft_tok / speculation.num_drafts
+        return Pace(speculation.mean_length_tok, drafts, True)
+    return Pace()
 
 
 def as_arrays(rows: Sequence[StepRow], name: str) -> FloatArray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.analysis.frame import read_frame
+from harness.analysis.server_series import read_server
 from harness.analysis.steps import Overhead, StepRow, point_steps
 from harness.decisions.step_fit import NUM_DRAWS, StepFit, fit_steps, told_budget
 from harness.decisions.twin import Deployment
-from harness.errors import MeasurementError, UsageError
+from harness.decisions.twin_drafting import BatchPace, Drafting, drafting_of
+from harness.errors import MeasurementError
 from harness.records import PointRecords, Run
 
 
@@ -47,36 +49,32 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
     rows: list[StepRow] = []
     overheads: list[Overhead] = []
     steps: dict[int, int] = {}
-    paces: list[float] = []
+    paces: list[BatchPace] = []
     for point in points:
-        found = point_steps(read_frame(point.requests(), *_window_ns(point)), point.index)
+        frame = read_frame(point.requests(), *_window_ns(point))
+        found = point_steps(frame, point.index, read_server(point.server()).speculation())
         rows += found.rows
         overheads += found.overheads
         steps |= found.num_prefill_steps
-        paces += [found.tok_per_step] * len(found.rows)
+        decoding = [row.num_seqs for row in found.rows if row.kind == "decode"]
+        paces += [BatchPace(max(decoding), found.pace)] if decoding else []
     told = points[0].meta["facts"].get("limits", {}) if points else {}
     longest = max((row.prompt_tok for row in rows), default=1)
     budget = given.budget_tok or told.get("max_num_batched_tokens") or told_budget(steps)
+    drafts = drafting_of(paces)
     fit = fit_steps(
-        rows, overheads, budget_tok=budget or longest, num_draws=num_draws,
-        tok_per_step=sum(paces) / len(paces) if paces else 1.0,
+        rows, overheads, budget_tok=budget or longest, num_draws=num_draws, tok_per_step=drafts.tau,
     )  # fmt: skip
-    deployment, assumed = _deployment(fit, told, given, budget)
+    deployment, assumed = _deployment(fit, told, given, budget, drafts)
     facts = points[0].meta["facts"]
     target = points[0].meta["target"]
     return Calibration(fit, tuple(rows), deployment, assumed, target, facts["model"])
 
 
 def _deployment(
-    fit: StepFit, told: dict[str, int], given: Limits, budget: int | None
+    fit: StepFit, told: dict[str, int], given: Limits, budget: int | None, drafts: Drafting
 ) -> tuple[Deployment, tuple[str, ...]]:
-    if fit.tok_per_step > 1.05:
-        raise UsageError(
-            "the twin plans for servers that decode a token a step",
-            why=f"this one made {fit.tok_per_step:.2f} tokens a step: it speculates",
-            do="calibrate it with speculation off, or plan from a measured sweep of rates",
-        )
-    assumed = []
+    assumed = list(drafts.assumed)
     max_batch = given.max_batch or told.get("max_num_seqs")
     if not max_batch:
         max_batch = int(fit.hull.max_seqs)
@@ -91,7 +89,10 @@ def _deployment(
         budget = max(fit.hull.max_prompt_tok, max_batch) + max_batch
     block_tok = told.get("block_size", 16)
     tokens = max(budget, max_batch)
-    return Deployment(max_batch, tokens, kv_tok, block_tok=block_tok), tuple(assumed)
+    deployment = Deployment(
+        max_batch, tokens, kv_tok, block_tok=block_tok, gamma=drafts.gamma, tau=drafts.tau
+    )
+    return deployment, tuple(assumed)
 
 
 def _window_ns(point: PointRecords) -> tuple[int, int]:

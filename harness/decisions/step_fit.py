@@ -131,7 +131,8 @@ def step_times(rows: Sequence[StepRow], budget_tok: int) -> StepTimes:
     """Rows as the law sees them: a prompt is cut into chunks of budget_tok and a rest."""
     decode_tok, prompt_tok = as_arrays(rows, "num_seqs"), as_arrays(rows, "prompt_tok")
     num_full, rest = np.divmod(prompt_tok, budget_tok)
-    first = np.where(decode_tok > 0, decode_tok, budget_tok)
+    # a sequence that speculates brings its drafts into the step
+    first = np.where(decode_tok > 0, decode_tok * as_arrays(rows, "tok_per_seq"), budget_tok)
     return StepTimes(
         np.stack([first, rest], axis=1),
         np.stack([np.where(decode_tok > 0, 1.0, num_full), (rest > 0).astype(np.float64)], axis=1),

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from harness.analysis.frame import Frame, read_frame
-from harness.analysis.steps import decode_spans, point_steps
+from harness.analysis.server_summary import Speculation
+from harness.analysis.steps import Pace, decode_spans, point_steps
 
 MS = 1_000_000
 
@@ -78,7 +79,8 @@ def test_what_the_server_tells_is_used() -> None:
     tokens = [40 + 2 * k for k in range(17)]
     steps = point_steps(frame_of({"sent": 10, "tokens": tokens, "cached": 16, "told": told}), 0)
     decode, prefill = steps.rows
-    assert steps.tok_per_step == 2
+    assert (steps.pace.tok_per_step, steps.pace.drafts) == (2, None)  # it did not tell its drafts
+    assert steps.pace.is_told
     assert decode.seconds == pytest.approx(4e-3)
     assert (prefill.seconds, prefill.has_overhead) == (pytest.approx(25e-3), False)
     assert (prefill.prompt_tok, prefill.cached_tok) == (84, 16)
@@ -99,4 +101,18 @@ def test_prompts_that_met_others_are_no_lone_prompts() -> None:
 def test_nothing_sent_is_nothing_seen() -> None:
     steps = point_steps(frame_of({"sent": 0, "tokens": [], "cut": True, "end": 9}), 0)
     assert steps.rows == ()
-    assert steps.tok_per_step == 1
+    assert steps.pace == Pace()
+
+
+def test_drafts_are_counted_into_the_step() -> None:
+    """3 drafts a step of which 1.5 are kept: 2.5 tokens gained, 4 computed for each sequence."""
+    told = {"decode_steps": 8, "output_tokens": 21, "drafted_tokens": 24}
+    tokens = [40 + 2 * k for k in range(21)]
+    steps = point_steps(frame_of({"sent": 10, "tokens": tokens, "told": told}), 0)
+    assert steps.pace == Pace(2.5, 3.0, True)
+    decode = next(row for row in steps.rows if row.kind == "decode")
+    assert decode.seconds == pytest.approx(5e-3)
+    assert decode.tok_per_seq == 4
+    # the server's counters speak where its answers do not: 10 verifications, 30 drafts, 12 kept
+    counted = point_steps(frame_of({"sent": 10, "tokens": tokens}), 0, Speculation(10, 30, 12))
+    assert counted.pace == Pace(2.2, 3.0, True)
