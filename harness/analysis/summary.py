@@ -40,7 +40,8 @@ class PointMeta:
     calibrated or estimated.  template_tok: tokens the chat template adds to each prompt, as the
     length calibration found them; 0 where it is not known.  is_local_target: on this machine.
     idle_s: the silences of an idle-burst load, empty for any other.  tool_classes, schema_classes:
-    those whose answers are held to tool calls, or to a JSON schema.
+    those whose answers are held to tool calls, or to a JSON schema.  stopped_by: the breaker that
+    ended the point before its time (`over_saturated`, `max_error_rate`); stopped_said: what it saw.
     """
 
     index: int
@@ -72,6 +73,8 @@ class PointMeta:
     is_local_target: bool = False
     tool_classes: tuple[str, ...] = ()
     schema_classes: tuple[str, ...] = ()
+    stopped_by: str = ""
+    stopped_said: str = ""
 
     @property
     def window_s(self) -> float:

@@ -147,7 +147,10 @@ def run_checks(evidence: Evidence) -> tuple[Check, ...]:
         *_TABLE,
     ]  # fmt: skip
     checks = [_partial(e), *(_check(_own_limits(row, e), e) for row in rows)]
-    return tuple(_excuse(check, e) for check in [*checks, *_stationarity(e), _closed(e), _seen(e)])
+    return tuple(
+        _excuse(check, e)
+        for check in [*checks, *_stationarity(e), *_stopped(e), _closed(e), _seen(e)]
+    )
 
 
 def _own_limits(row: _Row, e: Evidence) -> _Row:
@@ -226,6 +229,14 @@ def _stationarity(e: Evidence) -> list[Check]:
     return [drift, capacity]
 
 
+def _stopped(e: Evidence) -> list[Check]:
+    """A point that a breaker ended is shorter than it was asked for, and says so."""
+    if not e.meta.stopped_by:
+        return []
+    told = f"{e.meta.stopped_said}; the window ended after {format_seconds(e.meta.window_s)}"
+    return [Check("stopped", "ended by a breaker", 1.0, "count", 0, None, "notice", told)]
+
+
 def _closed(e: Evidence) -> Check:
     is_closed = e.meta.kind == "closed"
     told = (
@@ -256,9 +267,14 @@ def _excuse(check: Check, e: Evidence) -> Check:
     Only where max_in_flight held arrivals back: a client that was late by itself stays invalid.
     """
     caused = e.steady.is_unstable and e.health.num_blocked > e.meta.validity.max_blocked
-    if not (caused and check.status == "invalid" and check.code in ("send_lag", "sent", "blocked")):
+    why = ""
+    if caused and check.code in ("send_lag", "sent", "blocked"):
+        why = "here because the target was overloaded"
+    elif e.meta.stopped_by and check.code in ("min_requests", "min_duration"):
+        why = f"here because stop.{e.meta.stopped_by} ended the point"
+    if not why or check.status != "invalid":
         return check
     return Check(
         check.code, check.title, check.value, check.unit, check.limit_notice, check.limit_invalid,
-        "notice", f"{check.sentence} (here because the target was overloaded)",
+        "notice", f"{check.sentence} ({why})",
     )  # fmt: skip

@@ -121,6 +121,7 @@ def _meta(
     realised: dict[str, Any],
 ) -> PointMeta:
     facts = records.meta
+    stopped = facts.get("stopped") or {}
     return PointMeta(
         index=point.index,
         label=point.label,
@@ -138,7 +139,10 @@ def _meta(
         class_slos={c.name: c.slo for c in point.traffic if c.slo is not None},
         validity=point.validity,
         realised=realised,
-        num_scheduled=stage.get("num_scheduled"),
+        # of a window that a breaker cut short nobody counted them
+        num_scheduled=None if stopped else stage.get("num_scheduled"),
+        stopped_by=stopped.get("rule", ""),
+        stopped_said=stopped.get("said", ""),
         idle_s=tuple(stage.get("idle_s", ())),
         unique_classes=tuple(c.name for c in point.traffic if _is_unique(c)),
         rtt_s=facts["facts"]["rtt_ns"] / 1e9,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.cli._breaker import Breaker
 from harness.cli._budget import Budget
 from harness.cli._display import Display
 from harness.cli._endpoints import Endpoint, hidden
@@ -47,7 +48,8 @@ def measure_point(
     folder = run.add_point(point.index, point.label)
     attempt = _next_attempt(folder)
     folder.write_schedule(schedule)
-    folder.update_meta(**point_facts(point, endpoint, schedule), attempt=attempt, reason="")
+    facts = point_facts(point, endpoint, schedule)
+    folder.update_meta(**facts, attempt=attempt, reason="", stopped={})
     plan = _plan(run, folder, point, endpoint, load.workers, attempt)
     plan = replace(plan, keeps_user_stamps=keeps_user_stamps)
     title = f"{run.manifest.scenario} {point.label}"
@@ -57,7 +59,8 @@ def measure_point(
     log.append("point_begun", point=point.index, label=point.label, attempt=attempt)
     try:
         with watching(folder, point, endpoint, log):
-            done = _drive(load, plan, title, interruption, voice, log, budget)
+            breaker = Breaker.of(point)
+            done = _drive(load, plan, title, interruption, voice, log, budget, breaker)
     except HarnessError as error:
         log.append("point_ended", point=point.index, status="partial", reason=error.what)
         folder.update_meta(reason=error.what)
@@ -66,6 +69,8 @@ def measure_point(
     log.append("point_ended", point=point.index, status=done.status, reason=done.reason,
                num_rows=done.rows)  # fmt: skip
     folder.update_meta(reason=done.reason)
+    if breaker is not None and breaker.rule:
+        folder.update_meta(stopped={"rule": breaker.rule, "said": breaker.said})
     folder.merge(done.status)
     return done
 
@@ -112,11 +117,12 @@ def _drive(
     voice: Voice,
     log: EventLog,
     budget: Budget | None = None,
+    breaker: Breaker | None = None,
 ) -> Done:
     if interruption.is_asked:
         return Done("interrupted", 0, "stopped by the user before the first request")
     done = Done("partial", 0, "the load process ended without a word")
-    num_workers, is_stopped = 0, False
+    num_workers, most_workers, told = 0, 0, ""
     with Display(voice, title) as display:
 
         def note(text: str) -> None:
@@ -128,20 +134,28 @@ def _drive(
                 if not isinstance(event, Pulse):
                     done = event
                     continue
-                is_over = budget is not None and budget.see(event)
+                is_spent = budget is not None and budget.see(event)
                 display.show(event, budget.spent_usd if budget is not None else None)
-                if budget is not None and is_over and not is_stopped:
-                    is_stopped = True
-                    note(f"{budget.told}: no new requests, waiting for those in flight")
+                is_tripped = breaker is not None and breaker.see(event)
+                if (is_spent or is_tripped) and not told:
+                    told = budget.told if budget is not None and is_spent else breaker_said(breaker)
+                    note(f"{told}: no new requests, waiting for those in flight")
                     load.stop()
+                most_workers = max(most_workers, event.workers)
                 if event.workers < num_workers:
                     log.append("worker_lost", point=plan.point_index, left=event.workers)
                 num_workers = event.workers
-    if is_stopped and budget is not None and done.status == "interrupted":
-        return Done("partial", done.rows, budget.told)
+    if told and done.status == "interrupted" and not interruption.is_asked:
+        # a tripped breaker has its answer; a spent budget, or a lost worker, leaves a part
+        has_answer = told == breaker_said(breaker) and num_workers == most_workers
+        return Done("complete" if has_answer else "partial", done.rows, told)
     if interruption.is_asked and done.status == "partial":
         return Done("interrupted", done.rows, done.reason)
     return done
+
+
+def breaker_said(breaker: Breaker | None) -> str:
+    return breaker.said if breaker is not None else ""
 
 
 def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[str, Any]:

@@ -276,8 +276,9 @@ def measure_next(
     done = measure_point(
         load, directory, point, endpoint, job.materials, interruption, voice, budget=job.budget
     )
-    if done.status != "complete":
-        voice.say(f"point {point.label}: {done.status}, {done.reason}")
+    if done.status != "complete" or done.reason:
+        how = "ended" if done.status == "complete" else done.status
+        voice.say(f"point {point.label}: {how}, {done.reason}")
     return done
 
 

@@ -126,6 +126,14 @@ def _between(data: dict[str, Any]) -> Iterator[Wrong]:
     stop = data.get("stop")
     if isinstance(stop, dict) and stop.get("max_spend") is not None and not data.get("cost"):
         yield Wrong(("stop", "max_spend"), "needs prices to follow; give a cost block")
+    load = data.get("load")
+    if isinstance(stop, dict) and stop.get("over_saturated") and isinstance(load, dict):
+        parts = load.get("stages") if load.get("kind") == "stages" else [load]
+        kinds = {p.get("kind") for p in parts or () if isinstance(p, dict)}
+        if kinds and not kinds & {"open", "probe"}:
+            yield Wrong(
+                ("stop", "over_saturated"), "needs an open load; a closed one waits for its target"
+            )
     if isinstance(data.get("cost"), dict) and isinstance(targets, dict):
         yield from _cost_targets(data["cost"], targets)
     over = sweep.get("over") if isinstance(sweep, dict) else None

@@ -5,9 +5,7 @@ from __future__ import annotations
 NOT_SERVED = "not served in this version"
 
 # model name -> keys
-_KEYS = {
-    "Stop": {"max_error_rate", "over_saturated"},
-}
+_KEYS: dict[str, set[str]] = {}
 
 # Kinds are unique enough across the language that one set serves every choice.
 _KINDS = {

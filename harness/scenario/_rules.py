@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from harness.scenario import cost as money
 from harness.scenario import document as doc
 from harness.scenario import gate as gates
+from harness.scenario.cost import LEAST_OVER_S
 from harness.scenario.search import LEAST_RESOLUTION
 from harness.scenario.slo import UptimeLimit
 
@@ -214,6 +215,13 @@ def _stages(block: doc.StagedLoad) -> Iterator[Complaint]:
         seen.add(stage.name)
 
 
+def _stop(block: money.Stop) -> Iterator[Complaint]:
+    if block.max_error_rate is not None and not 0 < block.max_error_rate < 1:
+        yield "max_error_rate", "must lie between 0% and 100%, such as 20%"
+    if block.over_saturated is not None and block.over_saturated < LEAST_OVER_S:
+        yield "over_saturated", f"must be {LEAST_OVER_S:g}s or more; less tells no growth"
+
+
 def _list_sweep(block: doc.ListSweep) -> Iterator[Complaint]:
     if len(block.over) != 1:
         yield (
@@ -333,6 +341,7 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (money.ForecastTraffic, _forecast),
     (gates.Gate, _gate),
     ((gates.AbsoluteRule, gates.RelativeRule), gates.rule_complaints),
+    (money.Stop, _stop),
     (doc.ListSweep, _list_sweep),
     (doc.ZipSweep, _zip_sweep),
     (doc.RepeatSweep, _repeat),

@@ -17,6 +17,7 @@ from harness.scenario.prices import PriceSheet
 from harness.units import ReqPerS, Seconds, Share, SizeBytes, TokPerH, Usd
 
 Side = Literal["serverless", "on_demand"]
+LEAST_OVER_S = 5.0  # of stop.over_saturated: growth is told from one look a second
 
 
 class ServerlessSide(Document):
@@ -106,10 +107,16 @@ class Cost(Document):
 
 
 class Stop(Document):
-    """A breaker: the run ends before its time, and what was measured is kept."""
+    """Breakers: a run or a point ends before its time, and what was measured is kept."""
 
     max_spend: Usd | None = Field(
         default=None, description="Of the whole run, by the prices of cost; followed by estimate."
+    )
+    max_error_rate: Share | None = Field(
+        default=None, description="Of a point's answers: where it is surely above, the point ends."
+    )
+    over_saturated: Seconds | None = Field(
+        default=None, description="Where a point's requests in flight grew for so long, it ends."
     )
 
 
