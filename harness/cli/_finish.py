@@ -132,7 +132,8 @@ def duration_s(run: Run) -> float:
 
 def reproduce_command(run: Run) -> str:
     """The command that repeats the run from its own resolved scenario."""
-    return f"harness run {run.path.parent.name}/{run.path.name}/scenario.resolved.yaml"
+    path = f"{run.path.parent.name}/{run.path.name}/scenario.resolved.yaml"
+    return f"harness run {shlex.quote(path)}"
 
 
 def write_reports(run: Run, view: View, judgement: Judgement, formats: Sequence[str]) -> list[Path]:

@@ -6,10 +6,14 @@ import csv
 import hashlib
 import io
 import json
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from harness.cli._finish import reproduce_command
 
 
 @pytest.mark.parametrize(
@@ -108,3 +112,9 @@ def test_what_to_type_next_names_the_run(cli: Any) -> None:
     run.process.kill()
     done = cli("report", "latest")
     assert f"next     harness run --resume runs/{cli.latest.name}" in done.out
+
+
+def test_the_command_that_repeats_a_run_bears_any_folder_name() -> None:
+    run = SimpleNamespace(path=Path("/a/my runs/2026-x"))
+    command = shlex.split(reproduce_command(run))  # type: ignore[arg-type]
+    assert command == ["harness", "run", "my runs/2026-x/scenario.resolved.yaml"]
