@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.analysis import PointSummary, request_limits
 from harness.analysis.usage import Usage
-from harness.decisions.prices import Mix, tariff_of
+from harness.decisions.prices import Mix, Tariff, tariff_of
 from harness.decisions.question import STEADY, Capacity, Fleet, Question, Traffic
 from harness.scenario.cost import Cost, OnDemandSide
 from harness.scenario.forecast import Forecast
@@ -92,7 +93,9 @@ def question_of(
     cold_s = zero.cold_start if zero and zero.cold_start is not None else side.cold_start
     return Question(
         mix=mix,
-        tariff=tariff_of(cost.sheet, row_of(cost, model), is_fine_tuned=serverless.fine_tuned),
+        tariff=_with_gaps(
+            tariff_of(cost.sheet, row_of(cost, model), is_fine_tuned=serverless.fine_tuned), mix
+        ),
         fleet=Fleet(
             gpu=side.gpu, price=gpu.price, gpus_per_replica=side.gpus_per_replica,
             spare=side.spare_replicas, load_target=side.load_target, scaling=side.scaling,
@@ -103,6 +106,17 @@ def question_of(
         capacity=capacity,
         traffic=_traffic(cost, forecast, mix),
     )  # fmt: skip
+
+
+def _with_gaps(tariff: Tariff, mix: Mix) -> Tariff:
+    """With a doubt for tokens that the row has no price of: an embedding model's answers."""
+    parts = (("input", mix.input_tok), ("output", mix.output_tok))
+    gaps = tuple(
+        f"{tariff.row}: no price of {part} tokens; {amount:,.0f} a request are counted as free"
+        for part, amount in parts
+        if amount > 0 and getattr(tariff.prices, part) is None
+    )
+    return replace(tariff, doubts=(*tariff.doubts, *gaps))
 
 
 def _traffic(cost: Cost, forecast: Forecast | None, mix: Mix) -> Traffic:

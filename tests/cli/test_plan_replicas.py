@@ -206,6 +206,13 @@ def test_the_same_run_is_priced(calibrated: Path) -> None:
     values = {a["what"]: a for a in part["assumptions"]}
     assert values["capacity of a replica"]["source"].startswith("the twin calibrated by this run")
     assert part["at_traffic"]["choice"] == "serverless"  # 0.57 req/s of 130 tokens cost $0.24/h
+    # three hours at a fraction of one replica, simulated on the same twin: it is up throughout
+    day = part["at_traffic"]["day"]
+    assert day in part["simulated"]["days"]
+    assert (day["span_s"], day["by_stairs"]) == (3 * 3600, 1)
+    assert day["paid"] == pytest.approx(1, rel=0.01)
+    assert day["good_ratio"] > 0.9
+    assert values["autoscaler"]["source"] == "simulated on the twin, request by request"
     run = (calibrated / "runs" / "latest").resolve()
     stored = json.loads((run / "plan.json").read_text("utf-8"))
     jsonschema.validate(stored, plan_schema())

@@ -115,6 +115,15 @@ def test_every_assumption_is_listed_with_its_source(points) -> None:  # type: ig
     assert "doubt" not in {a.what for a in asked(points, uncached).assumptions}
 
 
+def test_tokens_without_a_price_are_told(points) -> None:  # type: ignore[no-untyped-def]
+    """An embedding row has no output price; the run's ten output tokens would go unseen."""
+    own = cost(serverless={"model": "nomic-embed-text-v1.5", "cached_share": "0%"})
+    doubts = [a.value for a in asked(points, own).assumptions if a.what == "doubt"]
+    assert doubts == [
+        "nomic-embed-text-v1.5: no price of output tokens; 10 a request are counted as free"
+    ]
+
+
 def test_plan_json_is_read_back_and_keeps_its_schema(points) -> None:  # type: ignore[no-untyped-def]
     zero = {"idle": "10min", "cold_start": "2min"}
     for own in (
