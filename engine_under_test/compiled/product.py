@@ -99,6 +99,22 @@ def _defined(module: ir.Module, lanes: int, rows: int) -> ir.Function:
     return fn
 
 
+def _chosen(define: Any, b: ir.IRBuilder, given: Any) -> None:
+    """Call what define makes for these lanes and rows, the first two of given."""
+    lanes, rows, *rest = given
+    kind = b.add(b.mul(lanes, ir.Constant(I64, 100)), rows)
+    end = b.append_basic_block("chosen")
+    switch = b.switch(kind, end)
+    for n, most in MAX_ROWS.items():
+        for r in range(1, most + 1):
+            block = b.append_basic_block(f"of_{n}_{r}")
+            switch.add_case(ir.Constant(I64, 100 * n + r), block)
+            case = ir.IRBuilder(block)
+            case.call(define(b.module, n, r), rest)
+            case.branch(end)
+    b.position_at_end(end)
+
+
 def _type_tile(
     typing: Any,
     lanes: Any,
@@ -120,24 +136,79 @@ def _type_tile(
     """
 
     def generate(context: Any, b: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        lanes, rows, *rest = given
-        kind = b.add(b.mul(lanes, ir.Constant(I64, 100)), rows)
-        end = b.append_basic_block("tile_end")
-        switch = b.switch(kind, end)
-        for n, most in MAX_ROWS.items():
-            for r in range(1, most + 1):
-                block = b.append_basic_block(f"tile_{n}_{r}")
-                switch.add_case(ir.Constant(I64, 100 * n + r), block)
-                case = ir.IRBuilder(block)
-                case.call(_defined(b.module, n, r), rest)
-                case.branch(end)
-        b.position_at_end(end)
+        _chosen(_defined, b, given)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 11), generate
 
 
 _tile: Any = intrinsic(_type_tile)
+
+
+def _transposed(module: ir.Module, lanes: int, rows: int) -> ir.Function:
+    """[rows, depth] to [depth, rows], lanes numbers of depth at a time; arguments as `_transpose`.
+
+    A number of the depth is written as a whole vector, whose excess the next one overwrites.
+    """
+    name = f"transposed_{lanes}_{rows}"
+    if name in module.globals:
+        return module.globals[name]
+    vector = ir.VectorType(F32, lanes)
+    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 4), name)
+    fn.linkage = "internal"
+    fn.attributes.add("noinline")
+    x, ld_x, num_turns, to = fn.args
+    entry, loop, done = (fn.append_basic_block(n) for n in ("entry", "loop", "done"))
+    ir.IRBuilder(entry).branch(loop)
+    b = ir.IRBuilder(loop)
+    left, x_k, to_k = (b.phi(I64) for _ in range(3))
+    grid, place = [], x_k
+    for _ in range(rows):
+        grid.append(b.load(at(b, place, vector), align=FLOAT_BYTES))
+        place = b.add(place, ld_x)
+    grid += [ir.Constant(vector, ir.Undefined)] * (lanes - rows)
+    apart = 1
+    while apart < lanes:  # swap what lies off the diagonal of every 2 x 2 square of blocks
+        for i in (i for i in range(lanes) if not i & apart):
+            one, two = grid[i], grid[i + apart]
+            for j, picked in (
+                (i, [n if not n & apart else lanes + n - apart for n in range(lanes)]),
+                (i + apart, [n + apart if not n & apart else lanes + n for n in range(lanes)]),
+            ):
+                mask = ir.Constant(ir.VectorType(I32, lanes), picked)
+                grid[j] = b.shuffle_vector(one, two, mask)
+        apart *= 2
+    for k, column in enumerate(grid):
+        place = plus(b, to_k, k * rows * FLOAT_BYTES)
+        b.store(column, at(b, place, vector), align=FLOAT_BYTES)
+    for phi, start, then in (
+        (left, num_turns, plus(b, left, -1)),
+        (x_k, x, plus(b, x_k, lanes * FLOAT_BYTES)),
+        (to_k, to, plus(b, to_k, lanes * rows * FLOAT_BYTES)),
+    ):
+        phi.add_incoming(start, entry)
+        phi.add_incoming(then, loop)
+    b.cbranch(b.icmp_unsigned("==", left, ir.Constant(I64, 1)), done, loop)
+    ir.IRBuilder(done).ret_void()
+    return fn
+
+
+def _type_transpose(
+    typing: Any, lanes: Any, rows: Any, x: Any, ld_x: Any, num_turns: Any, to: Any
+) -> Any:
+    """to [num_turns * lanes, rows] = x [rows, the same]; up to lanes - 1 numbers more are written.
+
+    All int64; num_turns >= 1, rows 1..MAX_ROWS.
+    """
+
+    def generate(context: Any, b: ir.IRBuilder, signature: Any, given: Any) -> Any:
+        _chosen(_transposed, b, given)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), generate
+
+
+_transpose: Any = intrinsic(_type_transpose)
 
 
 def _type_copy(typing: Any, to: Any, source: Any) -> Any:
@@ -174,7 +245,7 @@ def multiply(
     x, panels, out, addend, scratch are addresses of float32 numbers, ld_* bytes from a row to the
     next (ld_addend 0: the same for all rows). panels: a multiple of a vector's bytes; each holds
     VECTORS * lanes columns, the last one the last so many, so num_out must be no less. scratch:
-    num_rows * depth numbers. depth >= 1.
+    num_rows * depth + lanes numbers. depth >= 1.
     """
     width = VECTORS * lanes
     num_panels = -(-num_out // width)
@@ -189,10 +260,14 @@ def multiply(
         for t in range(num_tiles):
             first, last = t * in_block // num_tiles, (t + 1) * in_block // num_tiles
             to = scratch + first * depth * FLOAT_BYTES
-            for k in range(depth):
-                for r in range(first, last):
-                    _copy_float(to, x + (start + r) * ld_x + k * FLOAT_BYTES)
-                    to += FLOAT_BYTES
+            source, rows = x + (start + first) * ld_x, last - first
+            num_turns = depth // lanes
+            if num_turns:
+                _transpose(lanes, rows, source, ld_x, num_turns, to)
+            for k in range(num_turns * lanes, depth):
+                for r in range(rows):
+                    place = to + (k * rows + r) * FLOAT_BYTES
+                    _copy_float(place, source + r * ld_x + k * FLOAT_BYTES)
         for p in range(num_panels):
             column = min(p * width, num_out - width) * FLOAT_BYTES
             panel = panels + p * panel_bytes

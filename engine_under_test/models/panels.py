@@ -91,7 +91,7 @@ class PanelMatrix:
             x = x.contiguous()
         num_rows = len(x)
         out = x.new_empty(num_rows, self._num_out)
-        scratch = x.new_empty(num_rows * self._num_in)
+        scratch = x.new_empty(num_rows * self._num_in + MOST_LANES)
         self._multiply(
             num_rows,
             self._num_in,

@@ -62,7 +62,7 @@ def test_mixed_batches_match_the_sentence(heads: tuple[int, int, int], seed: int
     )
     assert CompiledBackend.can_run(config)
     lengths = [
-        (rng.choice((0, 3, 4, 17, 150)), rng.choice((1, 1, 1, 2, 8, 9)))
+        (rng.choice((0, 3, 4, 17, 150)), rng.choice((1, 1, 1, 2, 8, 9, 30, 40)))
         for _ in range(rng.randint(1, 7))
     ]
     backend = CompiledBackend(config, 400, BLOCK)
@@ -84,10 +84,13 @@ def test_mixed_batches_match_the_sentence(heads: tuple[int, int, int], seed: int
     expected = torch.cat([exact(q[start:end], c) for start, end, c in contexts])
     # Scores of size 8 at most err by dim roundings, weights and so their mean by as much.
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
-    for i in range(len(meta.seen)):
-        alone = replace(meta, rows=meta.rows[i : i + 1], seen=meta.seen[i : i + 1])
-        one = backend._attend_short(q[i : i + 1], backend._kv[0], alone)
-        assert torch.equal(one[0], found[i])
+    covered = sorted([*meta.runs, *((c.start, c.end) for c in meta.chunks)])
+    assert [end for _, end in covered] == [*(start for start, _ in covered[1:]), num_tokens]
+    for start, end in meta.runs:
+        for i in range(start, end):
+            out = torch.zeros_like(found)
+            backend._attend_own(q, backend._kv[0], meta, i, i + 1, out)
+            assert torch.equal(out[i], found[i])
 
 
 def test_large_scores_do_not_overflow_and_small_weights_vanish() -> None:
