@@ -1,5 +1,8 @@
 """The load generator's own health over the window, from its workers' one-second rows.
 
+A worker's last row of a point ends with the point and tells of less than a second: means weigh a
+row by its own interval, medians leave such a stub out.
+
 A worker that was late, busy or interrupted would be blamed on the target; these are the numbers
 that acquit it. None where no row tells. Judges nothing: validity.py holds the limits.
 """
@@ -12,6 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from harness.analysis.frame import FloatArray
+
+PULSE_S = 1.0  # between two rows of a worker
+MIN_MEDIAN_S = 0.5  # a row of less is no second to take the median over
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +59,20 @@ def read_health(clients: pa.Table, t0_ns: int, t1_ns: int) -> ClientHealth:
     def column(name: str) -> FloatArray:
         return rows[name][inside] if name in rows else np.full(int(inside.sum()), np.nan)
 
-    receives = _since_last_row(rows)[inside]
+    receives = _since_last_row(rows, "num_receives")[inside]
+    own_s = _since_last_row(rows, "t_ns", of_first=PULSE_S * 1e9)[inside] / 1e9
     dropped = column("conn_dropped")
     return ClientHealth(
         num_rows=int(inside.sum()),
-        cpu_ratio=_worst_mean(column("cpu_ratio"), worker),
-        steal_ratio=_worst_mean(column("steal_ratio"), worker),
+        cpu_ratio=_worst_mean(column("cpu_ratio"), own_s, worker),
+        steal_ratio=_worst_mean(column("steal_ratio"), own_s, worker),
         receive_lag_p99_s=pooled_p99_s(
             column("recv_lag_p50_ns") / 1e9,
             column("recv_lag_p99_ns") / 1e9,
             column("recv_lag_max_ns") / 1e9,
             receives,
         ),
-        hub_lag_p99_s=_middle(column("hub_lag_p99_ns"), 1e9),
+        hub_lag_p99_s=_middle(column("hub_lag_p99_ns"), own_s, 1e9),
         gc_pause_max_s=_most(column("gc_pause_max_ns"), 1e9),
         clock_step_s=_most(np.abs(column("clock_step_ns")), 1e9),
         slew_ppm=_most(np.abs(column("slew_ppm")), 1.0),
@@ -118,14 +125,18 @@ def _column(clients: pa.Table, name: str) -> FloatArray:
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
-def _since_last_row(rows: dict[str, FloatArray]) -> FloatArray:
-    """[r] receives of each row's own second; the column counts from the start of the point."""
-    if "num_receives" not in rows:
+def _since_last_row(
+    rows: dict[str, FloatArray], name: str, of_first: float | None = None
+) -> FloatArray:
+    """[r] how much a column that counts up from the start of the point grew in each row's own
+    interval. of_first: for a worker's first row; None: all that it has."""
+    if name not in rows:
         return np.zeros(len(rows["t_ns"]))
-    total = np.nan_to_num(rows["num_receives"])
+    total = np.nan_to_num(rows[name])
     order = np.lexsort((rows["t_ns"], rows["worker"]))
     is_first = np.diff(rows["worker"][order], prepend=np.nan) != 0
-    steps = np.where(is_first, total[order], np.diff(total[order], prepend=0.0))
+    first = total[order] if of_first is None else of_first
+    steps = np.where(is_first, first, np.diff(total[order], prepend=0.0))
     own = np.empty_like(total)
     own[order] = np.maximum(steps, 0.0)
     return own
@@ -137,15 +148,19 @@ def _ratio(counts: FloatArray, total: float) -> float | None:
     return float(told.sum()) / total if len(told) and total else None
 
 
-def _worst_mean(values: FloatArray, worker: FloatArray) -> float | None:
-    means = [values[(worker == w) & np.isfinite(values)] for w in np.unique(worker)]
-    return max((float(m.mean()) for m in means if len(m)), default=None)
+def _worst_mean(values: FloatArray, own_s: FloatArray, worker: FloatArray) -> float | None:
+    is_told = np.isfinite(values) & (own_s > 0)
+    mine = [is_told & (worker == w) for w in np.unique(worker)]
+    means = [np.average(values[m], weights=own_s[m]) for m in mine if m.any()]
+    return float(max(means)) if means else None
 
 
-def _middle(values: FloatArray, scale: float) -> float | None:
+def _middle(values: FloatArray, own_s: FloatArray, scale: float) -> float | None:
     """The median second: one pause shows in `send_lag`, a busy hub shows here."""
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) / scale if len(finite) else None
+    is_told = np.isfinite(values)
+    whole = is_told & (own_s >= MIN_MEDIAN_S)
+    found = values[whole if whole.any() else is_told]
+    return float(np.median(found)) / scale if len(found) else None
 
 
 def _most(values: FloatArray, scale: float) -> float | None:

@@ -9,7 +9,7 @@ of it do not void the point.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis import _evidence as ask
 from harness.analysis._evidence import Evidence
@@ -154,13 +154,12 @@ def run_checks(evidence: Evidence) -> tuple[Check, ...]:
 
 
 def _own_limits(row: _Row, e: Evidence) -> _Row:
-    """The one limit of the fixed table that a scenario may move."""
-    if row.code != "client_cpu":
+    """The limits of the fixed table that a scenario may move; a notice comes no later."""
+    own = {"client_cpu": e.meta.cpu_limit, "receive_lag": e.meta.validity.max_receive_lag.p99}
+    limit = own.get(row.code)
+    if limit is None or row.notice is None:
         return row
-    limit = e.meta.cpu_limit
-    return _Row(
-        row.code, row.title, row.unit, row.measure, min(0.7, limit), limit, row.worse_is, row.why
-    )
+    return replace(row, notice=min(row.notice, limit), worse=limit)
 
 
 def _check(row: _Row, e: Evidence) -> Check:

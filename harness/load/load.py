@@ -33,15 +33,17 @@ Tell = Callable[[str, dict[str, Any]], None]
 
 
 class Load:
-    """One point on one worker. tell: sends a message to the master without blocking."""
+    """One point on one worker. tell: sends a message to the master without blocking.  on_end:
+    called once nothing of the point is left to happen, before the master is told."""
 
     def __init__(
         self, shard: Shard, worker: int, num_workers: int, recorder: Recorder,
-        counters: Counters, tell: Tell,
+        counters: Counters, tell: Tell, on_end: Callable[[], None],
     ) -> None:  # fmt: skip
         self.shard, self.limits = shard, shard.limits
         self._worker, self._num_workers = worker, num_workers
         self._recorder, self.counters, self._tell = recorder, counters, tell
+        self._on_end = on_end
         self.in_flight: set[Exchange] = set()
         self._waiting: deque[Arrival] = deque()
         self._again: set[gevent.Greenlet] = set()  # retries that wait for their time
@@ -108,6 +110,7 @@ class Load:
         rows = self._recorder.finish()
         self.shard.pool.close()
         self.shard.bodies.close()
+        self._on_end()
         self._tell("done", {"rows": rows, "seq": self._recorder.seq})
 
     def _drain(self) -> None:

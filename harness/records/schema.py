@@ -107,7 +107,7 @@ ABSOLUTE_NS = (
     "first_call_ns", "first_argument_ns", "call_done_ns", "chunk_ns", "chunk_user_ns", "t_ns",
 )  # fmt: skip
 
-# One row a second and worker: the load generator's own health.
+# One row a second and worker, and one at its end of the point: the load generator's own health.
 CLIENT_SCHEMA = pa.schema(
     [
         ("worker", pa.int32()),

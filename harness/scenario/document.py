@@ -90,10 +90,17 @@ class SendLagLimit(Document):
     p99: Seconds = Field(default=0.010, description="Above: invalid.")
 
 
+class ReceiveLagLimit(Document):
+    p99: Seconds = Field(default=0.050, description="Above: invalid.")
+
+
 class Validity(Document):
     min_requests: int = Field(default=1, ge=1, description="Measured requests a point needs.")
     min_duration: Seconds = Field(default=0.0, description="Shortest window accepted.")
     max_send_lag: SendLagLimit = Field(default_factory=SendLagLimit, description="Schedule lag.")
+    max_receive_lag: ReceiveLagLimit = Field(
+        default_factory=ReceiveLagLimit, description="Reads after the kernel's stamp."
+    )
     max_client_cpu: Share = Field(default=0.9, description="Of a load worker's core.")
     max_blocked: int = Field(default=0, ge=0, description="Arrivals held by max_in_flight.")
     steady_state: Literal["required", "warn", "off"] = Field(

@@ -53,3 +53,24 @@ def test_what_nobody_told_is_none(rows: Any) -> None:
     assert found.num_dropped is None
     told = health(rows, {"conn_dropped": 2, "tcp_retransmits": 0, "num_receives": 5})
     assert (told.num_dropped, told.retransmit_ratio) == (2, 0.0)
+
+
+def test_a_last_row_of_less_than_a_second_weighs_as_much_less(rows: Any) -> None:
+    """Two idle seconds and a busy tenth: (2 x 0.1 + 0.1 x 1.0) / 2.1, of a median that is quiet."""
+    quiet = {"cpu_ratio": 0.1, "steal_ratio": 0.0, "hub_lag_p99_ns": MS, "tcp_retransmits": 0}
+    made = [
+        {"t_ns": rows.ns(1)} | quiet | {"num_receives": 100},
+        {"t_ns": rows.ns(2)} | quiet | {"num_receives": 200},
+        {"t_ns": rows.ns(2.1), "cpu_ratio": 1.0, "steal_ratio": 0.42, "hub_lag_p99_ns": 900 * MS,
+         "tcp_retransmits": 2, "num_receives": 250},
+    ]  # fmt: skip
+    found = health(rows, *made)
+    assert found.cpu_ratio == pytest.approx(0.3 / 2.1)
+    assert found.steal_ratio == pytest.approx(0.02)
+    assert found.hub_lag_p99_s == pytest.approx(0.001)
+    # but what happened in it happened
+    assert found.retransmit_ratio == pytest.approx(2 / 250)
+    alone = health(rows, made[0], made[2] | {"t_ns": rows.ns(1.1), "worker": 1})
+    assert alone.cpu_ratio == 1.0  # a worker's only row: a second, as far as anybody knows
+    stub = read_health(pa.Table.from_pylist(made, CLIENT_SCHEMA), rows.ns(2.05), rows.ns(2.2))
+    assert stub.hub_lag_p99_s == pytest.approx(0.9)  # better than nothing

@@ -96,6 +96,10 @@ def test_a_scenario_moves_its_limits(rows):
     found = analyse(rows, made, validity=loose)
     assert status(found, "send_lag") == "notice"
     assert status(found, "min_requests") == "invalid"
+    late = rows.clients(recv_lag_p99_ns=80_000_000, recv_lag_max_ns=90_000_000)
+    for limit, expected in (("1ms", "invalid"), ("70ms", "invalid"), ("85ms", "notice")):
+        own = Validity.model_validate({"max_receive_lag": {"p99": limit}})
+        assert status(analyse(rows, healthy(rows), late, validity=own), "receive_lag") == expected
 
 
 @pytest.mark.parametrize(
