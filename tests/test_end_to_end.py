@@ -79,18 +79,21 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         base = url.removesuffix("/v1")
-        with urllib.request.urlopen(f"{base}/script/log", timeout=10) as reply:
+        with urllib.request.urlopen(f"{base}/script/log", timeout=60) as reply:
             log = json.loads(reply.read())
     assert ran.returncode in (0, 3, 4), ran.stderr
     run_dir = (folder / "runs" / "latest").resolve()
     (point,) = (run_dir / "points").iterdir()
     stage = json.loads((point / "stages.json").read_text())[0]
     rows = log["requests"] if isinstance(log, dict) else log
-    load = [r for r in rows if r["recv_ns"] >= stage["start_ns"]]
+    load = {r["request_id"]: r for r in rows if r["recv_ns"] >= stage["start_ns"]}
     table = pq.read_table(point / "requests.parquet").sort_by("intended_ns")
+    assert len(load) == len([r for r in rows if r["recv_ns"] >= stage["start_ns"]])
+    assert load.keys() == set(column(table, "request_id"))
     return {
         "run": run_dir, "point": point, "stage": stage, "table": table,
-        "log": sorted(load, key=lambda r: r["recv_ns"]), "result": json.loads(ran.stdout),
+        "log": [load[name] for name in column(table, "request_id")],  # in the order of the table
+        "result": json.loads(ran.stdout),
         "schedule": pq.read_table(point / "schedule.parquet"),
     }  # fmt: skip
 
@@ -134,14 +137,24 @@ def test_stamps_agree_with_the_sender(truth: dict[str, Any]) -> None:
 
 @pytest.mark.e2e
 def test_medians_follow_the_script(truth: dict[str, Any]) -> None:
-    """The endpoint keeps due times; medians are then the script's own: 60 ms and 15 ms."""
-    ok = [i for i, e in enumerate(column(truth["table"], "error_class")) if not e]
-    first, sent = column(truth["table"], "first_token_ns"), column(truth["table"], "sent_ns")
-    ttft_ms = statistics.median((first[i] - sent[i]) / 1e6 for i in ok)
-    chunks = column(truth["table"], "chunk_ns")
-    pairs = [(b - a) / 1e6 for i in ok for a, b in pairwise(chunks[i])]
-    assert 59 <= ttft_ms <= 75
-    assert 14 <= statistics.median(pairs) <= 16
+    """Due times are the script's own, 60 ms and 15 ms; medians are those of the endpoint's sends,
+    which a slow machine makes later than due."""
+    names = ("error_class", "sent_ns", "first_token_ns", "chunk_ns")
+    rows = zip(*(column(truth["table"], name) for name in names), strict=True)
+    ttft_ms, true_ttft_ms, gaps_ms, true_gaps_ms = [], [], [], []
+    for (error, sent, first, chunks), seen in zip(rows, truth["log"], strict=True):
+        if error:
+            continue
+        due, sends = seen["due_ns"][1:13], seen["send_ns"][1:13]
+        assert due[0] - seen["start_ns"] == 60_000_000
+        assert {b - a for a, b in pairwise(due)} == {15_000_000}
+        assert first - sent >= 60_000_000
+        ttft_ms.append((first - sent) / 1e6)
+        true_ttft_ms.append((sends[0] - sent) / 1e6)
+        gaps_ms += [(b - a) / 1e6 for a, b in pairwise(chunks)]
+        true_gaps_ms += [(b - a) / 1e6 for a, b in pairwise(sends)]
+    assert 0 <= statistics.median(ttft_ms) - statistics.median(true_ttft_ms) < 2
+    assert abs(statistics.median(gaps_ms) - statistics.median(true_gaps_ms)) < 1
 
 
 @pytest.mark.e2e

@@ -88,9 +88,12 @@ class Cli:
             ],
             "load": {
                 "kind": "closed", "concurrency": 2, "duration": "2s", "warmup": "1s",
-                "cooldown": "2s", "drain": "2s",
+                "cooldown": "2s", "drain": "60s",  # over as soon as nothing is in flight
             },
-            "validity": {"max_send_lag": {"p99": "60s"}, "max_client_cpu": "100%"},
+            "validity": {
+                "max_send_lag": {"p99": "60s"}, "max_receive_lag": {"p99": "60s"},
+                "max_client_cpu": "100%",
+            },
         }  # fmt: skip
         for key, value in changes.items():
             is_part = key == "load" and "kind" not in value

@@ -120,7 +120,7 @@ def play(widths: list[int], env: dict[str, str], **voice: object) -> tuple[str, 
     while child.poll() is None and time.monotonic() < deadline_s:
         received += _drain(ours, 0.05)
     received += _drain(ours)
-    child.wait(1)
+    child.wait(60)
     child.stdout.close()
     os.close(ours)
     return received.decode(), child.returncode

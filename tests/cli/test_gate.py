@@ -22,7 +22,7 @@ GATE = {
 }
 LOAD = {
     "kind": "open", "arrival": {"kind": "poisson"}, "rate": "40/s", "requests": 30,
-    "warmup": "200ms", "cooldown": "500ms", "drain": "500ms",
+    "warmup": "200ms", "cooldown": "500ms", "drain": "30s",
 }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def targets(ttft: str) -> dict[str, object]:
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_a_gate_of_two_blocks_and_two_runs_alone(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    name = cli.scenario("pair", targets=targets("60ms"), load=LOAD, gate=GATE)
+    name = cli.scenario("pair", targets=targets("200ms"), load=LOAD, gate=GATE)
     step = tmp_path / "step.md"
     ran = cli("run", name, "--save-baseline", "main", env={"GITHUB_STEP_SUMMARY": str(step)})
     assert ran.code == 3, ran.err + ran.out

@@ -26,7 +26,7 @@ GATE = {
 }  # fmt: skip
 LOAD = {
     "kind": "open", "arrival": {"kind": "poisson"}, "rate": "40/s", "requests": 30,
-    "warmup": "200ms", "cooldown": "500ms", "drain": "500ms",
+    "warmup": "200ms", "cooldown": "500ms", "drain": "30s",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"sweep.over={GRID}",
         "traffic.probe.workload.output_tokens.value=24",
         "validity.max_send_lag.p99=60s",
+        "validity.max_receive_lag.p99=60s",
     ]
     ran = harness(
         folder, "run", "twin-sweep", "--progress", "none", "--no-report",

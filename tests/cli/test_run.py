@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ class _Mute:
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._accepted: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
     def _accept(self) -> None:
@@ -101,6 +103,9 @@ class _Mute:
                 return
 
     def close(self) -> None:
+        with suppress(OSError):  # wakes the thread
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join(10)
         self._listener.close()
         for connection in self._accepted:
             connection.close()
@@ -126,9 +131,9 @@ def no_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
         server.shutdown()
         server.server_close()
     elif kind == "closed":
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        yield f"http://127.0.0.1:{port}/v1"
+        with socket.socket() as taken:  # nobody listens there, and nobody else can
+            taken.bind(("127.0.0.1", 0))
+            yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
     else:
         yield "http://nohost.invalid/v1"
 

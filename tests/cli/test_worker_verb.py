@@ -15,7 +15,7 @@ import pytest
 TOKEN = {"HARNESS_TOKEN": "a secret of these tests"}
 OPEN = {
     "kind": "open", "arrival": {"kind": "constant"}, "rate": "20/s", "duration": "2s",
-    "warmup": "1s", "cooldown": "2s", "drain": "2s",
+    "warmup": "1s", "cooldown": "2s", "drain": "30s",
 }  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def _run(
         engine = AsyncEngine(core, metrics, heartbeat_limit_s=limit_s)
         engine.start()
         try:
-            await asyncio.wait_for(body(engine), 20)
+            await asyncio.wait_for(body(engine), 120)
         finally:
             await engine.stop()
 
@@ -179,7 +179,7 @@ def test_a_hung_step_stops_the_heartbeat() -> None:
     gate = threading.Event()
 
     def hang() -> None:
-        gate.wait(20)
+        gate.wait(120)
 
     async def body(engine: AsyncEngine) -> None:
         core.on_step = hang

@@ -44,13 +44,13 @@ def _process(*args: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 def _end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, the rest of stdout, and stderr."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
 def test_ready_is_the_only_line_and_means_ready() -> None:
     with _process("--exit-with-parent") as (process, port):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=120) as reply:
             assert reply.status == 200
         assert process.stdin is not None
         process.stdin.close()  # what a dying parent does
@@ -76,7 +76,7 @@ def test_a_stream_that_outlives_the_grace_period_is_told_why_it_ends(tmp_path: P
     plan.write_text('{"step_time_add_ms": 20}')
     with _process("--fault-plan", str(plan)) as (process, port):
         url = f"http://127.0.0.1:{port}/v1/completions"
-        with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=20) as stream:
+        with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=120) as stream:
             stream.readline()
             process.send_signal(signal.SIGTERM)
             text = stream.read().decode()  # raises IncompleteRead where the framing breaks
@@ -128,7 +128,7 @@ def test_bad_input_is_named(
 
 def test_an_unknown_model_ends_with_two_and_one_screen() -> None:
     args = [*SERVE, "--model", "gpt-9"]
-    done = subprocess.run(args, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(args, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 24

@@ -140,14 +140,14 @@ def test_the_step_loop_goes_on_while_a_grammar_compiles(compiler: GrammarCompile
     class Slow(Lark):
         def lark(self) -> str:
             begun.set()
-            assert go_on.wait(20)
+            assert go_on.wait(120)
             return self.text
 
     core = engine()
     slow = Request("slow", [1], sampled(1), grammar=compiler.submit(Slow('start: "yes"')))
     core.add(slow)
     core.add(Request("free", [2], sampled(2, max_tokens=3)))
-    assert begun.wait(20)
+    assert begun.wait(120)
     outputs = [core.step() for _ in range(3)]
     assert [o.request_id for step in outputs for o in step] == ["free"] * 3
     assert core.step() == []

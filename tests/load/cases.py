@@ -24,9 +24,9 @@ from harness.records import read_spool
 from harness.records.schema import REQUEST_SCHEMA
 from harness.testing import RequestLog, ScriptedServer
 
-from .conftest import FAST, Point, drive, make_plan, open_load, scenario_of
+from .conftest import FAST, Point, drive, make_plan, open_load, scenario_of, undisturbed
+from .conftest import MS as MS  # for those who read cases
 
-MS = 1_000_000
 EARLY_NS = 50_000  # how far a mapped kernel stamp may lie before the send it was taken inside
 
 
@@ -112,11 +112,15 @@ def run_cases(
     plan = {k: more.pop(k) for k in ("facts", "samples", "token_plan") if k in more}
     whole = {"timing": FAST, "faults": faults} | dict(script or {})
     host = {"host": more.pop("host")} if "host" in more else {}
-    with ScriptedServer(whole, **host) as server:
-        load = open_load(rate, first, **more.pop("load", {}))
-        scenario = scenario_of(server.base_url, load, **({"out": 12} | more))
-        point = drive(process, make_plan(folder, scenario, **plan))
-        logs = list(server.requests)
+    load = open_load(rate, first, **more.pop("load", {}))
+
+    def act(folder: Path) -> tuple[Point, list[RequestLog]]:
+        with ScriptedServer(whole, **host) as server:
+            scenario = scenario_of(server.base_url, load, **({"out": 12} | more))
+            point = drive(process, make_plan(folder, scenario, **plan))
+            return point, list(server.requests)
+
+    point, logs = undisturbed(folder, act)
     rows = {row["request_id"]: row for row in point.rows}
     seen = {name: Seen() for name in cases}
     names = list(cases)

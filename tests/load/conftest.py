@@ -9,10 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import monotonic_ns
+from typing import Any, TypeVar
 
 import pytest
 from ruamel.yaml import YAML
@@ -23,6 +26,10 @@ from harness.testing import ScriptedServer
 from harness.traffic import TokenPlan
 
 FAST = {"ttft": "10ms", "gap": "2ms"}
+MS = 1_000_000
+MOST_HELD_UP_NS = 250 * MS
+NUM_TRIES = 3
+T = TypeVar("T")
 
 
 def scenario_of(base_url: str, load: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -74,6 +81,13 @@ class Point:
     def stages(self) -> list[dict[str, Any]]:
         return json.loads((self.folder / "stages.json").read_text())
 
+    @property
+    def held_up_ns(self) -> int:
+        """The longest that the load process stood still between the start and the end."""
+        start_ns = self.stages[0]["start_ns"]
+        rows = [row for row in self.clients if row["t_ns"] > start_ns]
+        return max((row["hub_lag_max_ns"] or 0 for row in rows), default=0)
+
 
 def make_plan(
     folder: Path, scenario: Mapping[str, Any], facts: TargetFacts | None = None, **more: Any
@@ -99,6 +113,42 @@ def drive(process: LoadProcess, plan: PointPlan) -> Point:
     return Point(Path(plan.point_dir), events[-1], events)
 
 
+@contextmanager
+def watch() -> Iterator[Callable[[], int]]:
+    """How long this process, in which the endpoint runs, stood still at most; ns."""
+    is_over, longest = threading.Event(), [0]
+
+    def look() -> None:
+        before_ns = monotonic_ns()
+        while not is_over.wait(0.005):
+            now_ns = monotonic_ns()
+            longest[0], before_ns = max(longest[0], now_ns - before_ns), now_ns
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield lambda: longest[0]
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def undisturbed(folder: Path, act: Callable[[Path], tuple[Point, T]]) -> tuple[Point, T]:
+    """What act measured, by the first of three tries in which neither end was held up.
+
+    A machine that others use stops a process now and then, and limits of some 700 ms, which let a
+    test end in seconds, then cut answers that nothing was wrong with. Both ends tell that it was
+    so: the load process in its rows, this one by a thread. A defect that holds up either is met by
+    every try, and the last one counts whatever it was.
+    """
+    for number in range(NUM_TRIES):
+        with watch() as longest_ns:
+            point, more = act(folder / f"try-{number}" if number else folder)
+            if max(longest_ns(), point.held_up_ns) < MOST_HELD_UP_NS:
+                break
+    return point, more
+
+
 @pytest.fixture(scope="session")
 def load_process() -> Iterator[LoadProcess]:
     with LoadProcess() as process:
@@ -116,15 +166,20 @@ def measure(load_process: LoadProcess, tmp_path: Path) -> Measure:
 
     def run(script: Mapping[str, Any], load: Mapping[str, Any], **more: Any) -> Point:
         plan = {k: more.pop(k) for k in ("facts", "samples", "token_plan") if k in more}
-        with ScriptedServer({"timing": FAST} | dict(script)) as server:
-            scenario = scenario_of(server.base_url, load, **more)
-            return drive(load_process, make_plan(tmp_path / f"{next(points)}", scenario, **plan))
+
+        def act(folder: Path) -> tuple[Point, None]:
+            with ScriptedServer({"timing": FAST} | dict(script)) as server:
+                scenario = scenario_of(server.base_url, load, **more)
+                return drive(load_process, make_plan(folder, scenario, **plan)), None
+
+        return undisturbed(tmp_path / f"{next(points)}", act)[0]
 
     return run
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+    command = ["openssl", *arguments]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=120)
 
 
 @pytest.fixture(scope="session")

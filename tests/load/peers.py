@@ -80,7 +80,7 @@ class Peer:
 
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"{change}\n{START}main()", "worker", "--host", host,
-             "--port", port, "--store", self._folder.name, "--join-s", "60"],
+             "--port", port, "--store", self._folder.name, "--join-s", "200"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             env=os.environ | {"HARNESS_TOKEN": token} | (env or {}), preexec_fn=limit,
         )  # fmt: skip
@@ -95,7 +95,7 @@ class Peer:
 
     def end(self) -> int:
         """Its exit code, once it has ended by itself."""
-        code = self.process.wait(90)
+        code = self.process.wait(120)
         self._reader.join(10)
         return code
 

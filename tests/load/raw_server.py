@@ -81,10 +81,20 @@ def counted(*pieces: bytes, head: bytes = HEAD) -> Answer:
 GOOD = chunked(*TOKENS, FINISH, event(usage(4)), DONE)
 
 
+def end_listening(listener: socket.socket, acceptor: threading.Thread) -> None:
+    """Wake the thread that waits in accept(), then close: it would wait for ever, and where a
+    signal has the kernel ask again, it would ask the next socket of that number."""
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    acceptor.join(10)
+    listener.close()
+
+
 class RawServer:
     """answer_of: from the ordinal of a request and how often its connection was used before, what
-    to say. pause_s: before each piece, so that each is a segment of its own. most_body: bytes of a
-    request's body that are read before it is answered, None for all."""
+    to say. pause_s: before each piece, so that each is a segment of its own; a tenth of it before
+    one of a single byte, of which an answer may have hundreds. most_body: bytes of a request's body
+    that are read before it is answered, None for all."""
 
     def __init__(
         self, answer_of: Callable[[int, int], Answer], pause_s: float = 0.002,
@@ -93,6 +103,7 @@ class RawServer:
     ) -> None:  # fmt: skip
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, 0), family=family, backlog=512)
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._answer_of, self._pause_s, self._context = answer_of, pause_s, context
         self._most_body = most_body
         port = self._listener.getsockname()[1]
@@ -105,14 +116,14 @@ class RawServer:
         self.asked_ns: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._listener.close()
+        end_listening(self._listener, self._acceptor)
 
     def _accept(self) -> None:
         while True:
@@ -179,7 +190,7 @@ class RawServer:
                     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 return False
             else:
-                time.sleep(self._pause_s)
+                time.sleep(self._pause_s if len(piece) > 1 else self._pause_s / 10)
                 self.last_sent[name] = time.monotonic_ns()
                 if isinstance(piece, Tok):
                     stamps.append(time.monotonic_ns())

@@ -66,7 +66,7 @@ def test_25_what_the_deadline_cuts_is_counted_and_censored(
 ) -> None:
     endless = {"timing": {"ttft": "10ms", "stall": {"at": 2, "duration": "60s"}}}
     cases = {"quick": (57, {}), "endless": (3, endless)}
-    load = {"cooldown": "200ms", "drain": "300ms"}
+    load = {"cooldown": "600ms", "drain": "300ms"}
     run = run_cases(load_process, tmp_path, cases, rate=60, load=load)
     rows = run.rows("endless")
     assert {row["error_class"] for row in rows} == {"cut"}

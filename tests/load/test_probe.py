@@ -20,6 +20,8 @@ from harness.scenario import Materials
 from harness.scenario.document import CalibratedTokens, EstimatedTokens
 from harness.testing import ScriptedServer
 
+from .raw_server import end_listening
+
 WORDS = ("alpha", "beta", "gamma", "delta") * 80
 
 
@@ -28,6 +30,14 @@ def fails(base_url: str, **more: Any) -> TargetError:
         probe_target(base_url, **more)
     assert caught.value.do
     return caught.value
+
+
+def whole_request(client: socket.socket) -> bytes:
+    """Its body too: who closes with bytes unread resets the connection, and the reply is lost."""
+    asked = client.recv(65_536)
+    while asked.startswith(b"POST") and not asked.endswith(b"}"):
+        asked += client.recv(65_536)
+    return asked
 
 
 @contextmanager
@@ -45,15 +55,16 @@ def canned(reply: bytes | None) -> Iterator[str]:
             if reply is None:
                 kept.append(client)
                 continue
-            if client.recv(65_536):
+            if whole_request(client):
                 client.sendall(reply)
             client.close()
 
-    threading.Thread(target=serve, daemon=True).start()
+    acceptor = threading.Thread(target=serve, daemon=True)
+    acceptor.start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     finally:
-        listener.close()
+        end_listening(listener, acceptor)
         for client in kept:
             client.close()
 
@@ -73,18 +84,17 @@ def hasty(says_close: bool) -> Iterator[str]:
                 client, _ = listener.accept()
             except OSError:
                 return
-            asked = client.recv(65_536)
-            while asked.startswith(b"POST") and not asked.endswith(b"}"):
-                asked += client.recv(65_536)
+            asked = whole_request(client)
             if asked:
                 client.sendall(answer if asked.startswith(b"POST") else http("404 Not Found"))
             client.close()
 
-    threading.Thread(target=serve, daemon=True).start()
+    acceptor = threading.Thread(target=serve, daemon=True)
+    acceptor.start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     finally:
-        listener.close()
+        end_listening(listener, acceptor)
 
 
 def http(status: str, body: bytes = b"{}") -> bytes:

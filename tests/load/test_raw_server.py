@@ -19,7 +19,7 @@ import pytest
 from harness.load import LoadProcess
 
 from .cases import launched
-from .conftest import drive, make_plan, open_load, scenario_of
+from .conftest import MS, Point, drive, make_plan, open_load, scenario_of, undisturbed
 from .raw_server import (
     CHUNKED,
     CLOSE,
@@ -45,7 +45,6 @@ from .raw_server import (
 )  # fmt: skip
 
 pytestmark = pytest.mark.e2e
-MS = 1_000_000
 ASKED = 8
 ALL = "".join(WORDS)
 CLOSING = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -369,10 +368,14 @@ def run_raw(
         return cases[names[ordinal]].answer if ordinal < len(names) else GOOD
 
     limits = {"first_byte": "700ms", "token_idle": "700ms", "total": "20s"}
-    with RawServer(answer_of, **server) as raw:
-        load = open_load(rate, len(cases), cooldown="10s", drain="5s")
-        scenario = scenario_of(raw.base_url, load, target={"timeout": limits}, out=ASKED)
-        point = drive(process, make_plan(folder, scenario, samples=samples))
+    load = open_load(rate, len(cases), cooldown="10s", drain="5s")
+
+    def act(folder: Path) -> tuple[Point, RawServer]:
+        with RawServer(answer_of, **server) as raw:
+            scenario = scenario_of(raw.base_url, load, target={"timeout": limits}, out=ASKED)
+            return drive(process, make_plan(folder, scenario, samples=samples)), raw
+
+    point, raw = undisturbed(folder, act)
     rows = {row["ordinal"]: row for row in point.rows}
     assert len(rows) == len(point.rows)
     by_name = {name: rows[k] for k, name in enumerate(names)}

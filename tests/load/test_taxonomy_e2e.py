@@ -73,17 +73,17 @@ def test_every_class(measure: Callable[..., Any]) -> None:
 
 
 def test_refused_and_unknown_names(load_process: LoadProcess, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     limits = {"timeout": {"connect": "500ms"}}
-    for where, expected in ((f"127.0.0.1:{port}", "connect"), ("name.invalid:1", "dns")):
-        scenario = scenario_of(f"http://{where}/v1", open_load(50, 10), target=limits)
-        point = drive(load_process, make_plan(tmp_path / expected, scenario))
-        rows = [row for row in point.rows if row["phase"] == "measured"]
-        assert len(rows) == 10
-        assert {row["error_class"] for row in rows} == {expected}
-        assert all(row["sent_ns"] is None for row in rows)
+    with socket.socket() as taken:  # nobody listens there, and nobody else can
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        for where, expected in ((f"127.0.0.1:{port}", "connect"), ("name.invalid:1", "dns")):
+            scenario = scenario_of(f"http://{where}/v1", open_load(50, 10), target=limits)
+            point = drive(load_process, make_plan(tmp_path / expected, scenario))
+            rows = [row for row in point.rows if row["phase"] == "measured"]
+            assert len(rows) == 10
+            assert {row["error_class"] for row in rows} == {expected}
+            assert all(row["sent_ns"] is None for row in rows)
 
 
 def test_a_kept_connection_that_the_server_closed_is_opened_anew(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 import time
@@ -34,13 +35,14 @@ class Listener:
 
 
 class Pair:
-    """Our connection and the server's end of it; bytes are on the wire when `send` returns."""
+    """Our connection and the server's end of it."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             client = socket.create_connection(server.getsockname())
             self.peer, _ = server.accept()
         client.setblocking(False)
+        self._client = client
         if sys.platform == "linux":
             client.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -54,8 +56,13 @@ class Pair:
         self.connection.sent_ns = monotonic_ns()
         self.connection.idle_since_ns = self.connection.sent_ns - idle_ns
 
+    def wait(self) -> None:
+        """Until what the peer did has arrived: a busy kernel delivers later than send returns."""
+        assert select.select([self._client], [], [], 60)[0]
+
     def ring(self) -> None:
         """As the hub does when the socket is readable."""
+        self.wait()
         self.connection._on_readable()
 
 
@@ -135,6 +142,7 @@ def test_closed_on_a_connection_just_used_is_not_stale(pair: Pair, idle_ns: int)
 def test_an_idle_connection_that_ends_or_speaks_is_given_up(pair: Pair) -> None:
     assert pair.connection.is_usable()
     pair.peer.sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    pair.wait()
     assert not pair.connection.is_usable()
     pair.ring()
     assert pair.closed == [pair.connection]

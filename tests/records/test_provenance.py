@@ -27,7 +27,7 @@ def test_git_state_is_read_where_there_is_one(tmp_path) -> None:
         name = ["-c", "user.name=t", "-c", "user.email=t@t"]
         done = subprocess.run(
             ["git", "-C", str(tmp_path), *name, *command],
-            capture_output=True, text=True, check=True, timeout=20,
+            capture_output=True, text=True, check=True, timeout=120,
         )  # fmt: skip
         return done.stdout.strip()
 

@@ -255,7 +255,7 @@ def run_telemetry(folder: Path, *sources: Any, num_waited: int = 3) -> Telemetry
     telemetry = Telemetry(ServerSpool(folder), sources, interval_s=0.01)
     telemetry.start()
     for _ in range(num_waited):
-        sources[0].was_asked.acquire(timeout=5)
+        sources[0].was_asked.acquire(timeout=60)
     telemetry.stop()
     return telemetry
 

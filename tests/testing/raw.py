@@ -47,7 +47,7 @@ def request_bytes(
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def ask(port: int, **kwargs: Any) -> Reply:
@@ -120,7 +120,7 @@ def _parse(raw: bytes, pieces: tuple[bytes, ...], ended: str) -> Reply:
 
 def settled(log: Any) -> Any:
     """The log once it is closed: that happens after the last byte, so a client may be earlier."""
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + 60
     while log.outcome == "running" and time.monotonic() < end_s:
         time.sleep(0.005)
     return log

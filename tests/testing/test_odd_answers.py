@@ -75,7 +75,7 @@ def test_ipv6_is_served_and_other_hosts_are_not() -> None:
         pytest.skip(f"no IPv6 loopback here: {error}")
     with ScriptedServer({"timing": {"ttft": "0ms"}}, host="::1") as server:
         assert server.base_url == f"http://[::1]:{server.port}/v1"
-        with socket.create_connection(("::1", server.port), timeout=5) as sock:
+        with socket.create_connection(("::1", server.port), timeout=60) as sock:
             sock.sendall(request_bytes(max_tokens=1))
             assert read_reply(sock).status == 200
     with pytest.raises(UsageError, match="no loopback address"):

@@ -182,7 +182,7 @@ def test_rejected_fields_models_and_headers(server: ScriptedServer) -> None:
 
 
 def test_pages(server: ScriptedServer) -> None:
-    client = HTTPConnection("127.0.0.1", server.port, timeout=5)
+    client = HTTPConnection("127.0.0.1", server.port, timeout=60)
     pages = {}
     for path in ("/health", "/v1/models", "/metrics", "/script/log", "/nothing"):
         client.request("GET", path)
@@ -218,12 +218,12 @@ def test_tls(tmp_path: Path) -> None:
         trusting = ssl.create_default_context(cafile=str(cert))
         data = request_bytes(max_tokens=4)
         body = data.partition(b"\r\n\r\n")[2]
-        client = HTTPSConnection("127.0.0.1", server.port, context=trusting, timeout=5)
+        client = HTTPSConnection("127.0.0.1", server.port, context=trusting, timeout=60)
         client.request("POST", "/v1/chat/completions", body)
         assert client.getresponse().read().endswith(b"[DONE]\n\n")
         client.close()
         with pytest.raises(ssl.SSLCertVerificationError):
-            HTTPSConnection("127.0.0.1", server.port, timeout=5).request("GET", "/health")
+            HTTPSConnection("127.0.0.1", server.port, timeout=60).request("GET", "/health")
         framing = {"x-script": '{"http": {"framing": "close"}}'}
         client.request("POST", "/v1/chat/completions", body, framing)
         assert client.getresponse().read().endswith(b"[DONE]\n\n")

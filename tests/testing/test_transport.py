@@ -100,7 +100,7 @@ def test_a_wrong_script_names_every_fault() -> None:
 
 
 def test_the_official_client(server: ScriptedServer) -> None:
-    client = openai.OpenAI(base_url=server.base_url, api_key="any", max_retries=0, timeout=5)
+    client = openai.OpenAI(base_url=server.base_url, api_key="any", max_retries=0, timeout=60)
     assert [model.id for model in client.models.list()] == ["scripted"]
     stream = client.chat.completions.create(
         model="scripted", messages=[{"role": "user", "content": "one two"}], max_tokens=4,
@@ -132,7 +132,7 @@ def test_the_process_prints_one_line_and_ends_with_its_parent() -> None:
         port = int(url.removeprefix("http://127.0.0.1:").removesuffix("/v1"))
         assert ask(port, max_tokens=2).status == 200
         p.stdin.close()
-        assert p.wait(10) == 0
+        assert p.wait(60) == 0
         assert p.stdout.read() == ""
 
 
@@ -145,12 +145,12 @@ def test_the_process_ends_cleanly_on_a_signal() -> None:
         assert p.stderr is not None
         p.stdout.readline()
         p.terminate()
-        assert p.wait(10) == 0
+        assert p.wait(60) == 0
         assert p.stderr.read() == ""
 
 
 def test_the_process_refuses_a_wrong_script() -> None:
     command = [sys.executable, "-m", "harness.testing", "--script", '{"model": 5}']
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (found.returncode, found.stdout) == (2, "")
     assert "model" in found.stderr

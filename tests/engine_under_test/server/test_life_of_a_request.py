@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,9 +30,9 @@ VLLM_NAMES = [
 
 
 @pytest.mark.parametrize("is_streaming", [True, False])
-def test_a_client_that_leaves_frees_its_blocks(start: Any, is_streaming: bool) -> None:
-    server = start()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+def test_a_client_that_leaves_frees_its_blocks(start: Any, slow: Path, is_streaming: bool) -> None:
+    server = start(fault_plan=slow)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     body = {**CHAT, "max_tokens": 1900, "n": 2, "stream": is_streaming}
     connection.request("POST", "/v1/chat/completions", json.dumps(body))
     if is_streaming:
@@ -49,7 +50,7 @@ def test_a_client_that_leaves_frees_its_blocks(start: Any, is_streaming: bool) -
 
 def test_timings_reconcile_with_each_other_and_with_the_client(server: Any) -> None:
     body = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     connection.connect()
     sent_ns = time.monotonic_ns()
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"x-harness-timings": "1"})

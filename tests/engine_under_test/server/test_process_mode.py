@@ -98,8 +98,8 @@ def test_a_refused_grammar_is_a_400_that_names_its_keyword(pair: tuple[Server, S
         assert messages[0] == messages[1]
 
 
-def test_an_abort_frees_blocks_over_there(pair: tuple[Server, Server]) -> None:
-    server = pair[1]
+def test_an_abort_frees_blocks_over_there(start: Start, slow: Path) -> None:
+    server = start(is_process=True, fault_plan=slow, **SETTINGS)
     stream = server.complete(stream=True, max_tokens=1500)
     next(iter(stream))
     assert server.metric("vllm:num_requests_running") == 1
@@ -107,8 +107,8 @@ def test_an_abort_frees_blocks_over_there(pair: tuple[Server, Server]) -> None:
     server.wait_until(lambda: server.metric("vllm:kv_cache_usage_perc") == 0)
 
 
-def test_a_child_that_dies_is_told(start: Start) -> None:
-    server = start(is_process=True, **SETTINGS)
+def test_a_child_that_dies_is_told(start: Start, slow: Path) -> None:
+    server = start(is_process=True, fault_plan=slow, **SETTINGS)
     child = child_of(server)
     stream = server.complete(stream=True, max_tokens=1500)
     next(iter(stream))

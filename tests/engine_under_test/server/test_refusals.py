@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -231,8 +232,8 @@ def test_a_key_guards_the_api(start: Any) -> None:
     assert server.request("GET", "/health").status == 200
 
 
-def test_a_full_queue_says_when_to_come_back(start: Any) -> None:
-    server = start(max_num_seqs=1, max_waiting=1)
+def test_a_full_queue_says_when_to_come_back(start: Any, slow: Path) -> None:
+    server = start(max_num_seqs=1, max_waiting=1, fault_plan=slow)
     running = server.complete(max_tokens=2000, stream=True)
     next(iter(running))  # it runs, so the next one waits
     thread = threading.Thread(target=server.complete)
@@ -243,5 +244,5 @@ def test_a_full_queue_says_when_to_come_back(start: Any) -> None:
     assert raised.value.code == "queue_full"
     assert int(raised.value.response.headers["retry-after"]) >= 1
     running.close()
-    thread.join(20)
+    thread.join(120)
     assert not thread.is_alive()

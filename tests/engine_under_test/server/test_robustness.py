@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -30,7 +31,7 @@ LONG = {"messages": USER, "max_tokens": 1900, "ignore_eos": True}
 
 def open_stream(server: Any, **fields: Any) -> tuple[Any, http.client.HTTPResponse]:
     """A stream that has begun: headers and first event are read."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     connection.request(
         "POST", "/v1/chat/completions", json.dumps({**LONG, "stream": True, **fields})
     )
@@ -40,8 +41,10 @@ def open_stream(server: Any, **fields: Any) -> tuple[Any, http.client.HTTPRespon
     return connection, response
 
 
-def test_killing_the_step_thread_turns_health_red_and_ends_every_stream(start: Any) -> None:
-    server = start()
+def test_killing_the_step_thread_turns_health_red_and_ends_every_stream(
+    start: Any, slow: Path
+) -> None:
+    server = start(fault_plan=slow)
     opened = [open_stream(server) for _ in range(3)]
     waiting: list[Any] = []
     whole = threading.Thread(
@@ -62,7 +65,7 @@ def test_killing_the_step_thread_turns_health_red_and_ends_every_stream(start: A
         assert (error["code"], error["type"]) == ("engine_dead", "service_unavailable_error")
         assert events[-1] == "data: [DONE]"
         connection.close()
-    whole.join(20)
+    whole.join(120)
     assert (waiting[0].status, waiting[0].json["error"]["code"]) == (503, "engine_dead")
     server.wait_until(lambda: server.request("GET", "/health").status == 503)
     reply = server.request("POST", "/v1/chat/completions", LONG)
@@ -81,7 +84,7 @@ def test_clients_that_do_not_read_hold_nobody_up_and_no_block(start: Any) -> Non
     for _ in range(3):
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(20)
+        sock.settimeout(120)
         sock.connect(("127.0.0.1", server.port))
         sock.sendall(head % len(body) + body)
         deaf.append(sock)
@@ -113,7 +116,7 @@ def test_a_client_that_never_reads_is_cut_off_and_forgotten(start: Any, is_strea
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.settimeout(20)
+    sock.settimeout(120)
     sock.connect(("127.0.0.1", server.port))
     sock.sendall(head % len(body) + body)
     server.wait_until(lambda: server.app.num_open == 1)
