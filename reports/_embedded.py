@@ -48,6 +48,8 @@ def _kept(data: Mapping[str, Any], keep: Keep) -> dict[str, Any]:
         return dict(data)
     points = [
         {**point, "estimates": [_bare(e) for e in point["estimates"] if keep(e)]}
+        if "estimates" in point  # a calibration's have none: they are no figures of a load
+        else point
         for point in data["points"]
     ]
     return {**data, "points": points}

@@ -1,10 +1,10 @@
-"""View -> CSV for a spreadsheet: a row an estimate of every point, or a row a compared metric."""
+"""View -> CSV for a spreadsheet: a row an estimate of every point, a compared metric, or a step."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reports.view import View
@@ -17,18 +17,27 @@ PAIR_COLUMNS = (
     "metric", "stat", "stage", "unit", "baseline", "candidate", "change_ratio", "low_ratio",
     "high_ratio", "limit_ratio", "mde_ratio", "p", "verdict", "reason",
 )  # fmt: skip
+STEP_COLUMNS = (
+    "kind", "num_seqs", "context_tok", "prompt_tok", "cached_tok", "num", "seconds", "law_s",
+)  # fmt: skip
 
 
 def render_csv(view: View) -> str:
     """A header and its rows, values in base units; empty where there is none."""
-    is_pair = "metrics" in view.data
-    columns = PAIR_COLUMNS if is_pair else POINT_COLUMNS
-    rows = _pairs(view.data["metrics"]) if is_pair else _estimates(view.data.get("points", ()))
+    columns, rows = _table(view.data)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: _plain(v) for k, v in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _table(data: Mapping[str, Any]) -> tuple[Sequence[str], Iterable[dict[str, Any]]]:
+    if "metrics" in data:
+        return PAIR_COLUMNS, _pairs(data["metrics"])
+    if "steps" in data:  # a calibration's points have no figures of their own
+        return STEP_COLUMNS, data["steps"]
+    return POINT_COLUMNS, _estimates(data.get("points", ()))
 
 
 def _estimates(points: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ import reports
 from harness.analysis.steps import StepRow
 from harness.decisions import Headline
 from harness.estimate import Outcome
+from reports._embedded import embedded_json
 from reports.view import Chart, Table
 from tests.decisions.test_step_words import FIT
 
@@ -60,3 +61,15 @@ def test_failures_are_told_and_a_run_that_is_no_calibration_too() -> None:
     assert not any(isinstance(b, Chart) for s in found.sections for b in s.leaves)
     assert "see Errors" in found.next_step
     reports.render_html(found)
+
+
+def test_points_without_figures_are_embedded_as_they_are() -> None:
+    point = {"name": "concurrency-1", "counts": {"success": 4}}
+    assert json.loads(embedded_json({"points": [point]})) == {"points": [point]}
+
+
+def test_a_spreadsheet_gets_a_row_a_step() -> None:
+    head, first, *rest = reports.render_csv(view()).splitlines()
+    assert head == "kind,num_seqs,context_tok,prompt_tok,cached_tok,num,seconds,law_s"
+    assert first.startswith("decode,1,100,0,0,50,0.0021,")
+    assert len(rest) == 6
