@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,14 @@ from benchmarks.gpu_stages.base import TOY, Context, read_points
 ROOT = Path(__file__).parents[2]
 
 
-def rehearse(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def rehearse(
+    folder: Path, *args: str, packages: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    paths = [str(path) for path in (packages, ROOT) if path is not None]
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--out", str(folder), *args],
         capture_output=True, text=True, timeout=280, cwd=ROOT, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )  # fmt: skip
 
 
@@ -33,6 +38,7 @@ def test_a_rehearsal_leaves_points_and_a_page_and_goes_on_where_it_stopped(tmp_p
     for point in decode[:2]:
         assert point["tok_per_s"] > 0
         assert 0 < point["roofline_ratio"] < 1  # the interpreter is far from this CPU's limits
+        assert 0 <= point["idle_ratio"] < 1
     assert {p["key"] for p in decode} >= {"profile B=1"}
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["about"]["is_rehearsal"]
@@ -41,12 +47,36 @@ def test_a_rehearsal_leaves_points_and_a_page_and_goes_on_where_it_stopped(tmp_p
     assert "Figures of a GPU are still open" in page
     # One point is lost: only it is measured again.
     kept = (tmp_path / "decode-8b.jsonl").read_text().splitlines()
-    (tmp_path / "decode-8b.jsonl").write_text("\n".join(kept[1:]) + '\n{"key": "cut')
+    (tmp_path / "decode-8b.jsonl").write_text("\n".join(kept[1:]) + '\n{"key": "cut\n')
     second = rehearse(tmp_path, "--stages", "decode-8b")
     assert second.returncode == 0, second.stderr
     measured = [line for line in second.stdout.splitlines() if line.startswith("decode-8b  ")]
     assert len(measured) == 1
     assert "B=1 C=8" in measured[0]
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_a_missing_wheel_and_no_time_left_are_told(tmp_path: Path) -> None:
+    absent, out = tmp_path / "absent", tmp_path / "out"
+    absent.mkdir()
+    (absent / "sitecustomize.py").write_text(
+        "import sys\n"
+        "sys.modules['transformers'] = None  # as if it were not installed\n"
+        "sys.modules['benchmarks.gpu_stages.ceilings'] = None  # importing it raises\n"
+    )
+    done = rehearse(out, "--stages", "ceilings,transformers-8b", packages=absent)
+    assert done.returncode == 0, done.stderr
+    points = {p["key"]: p for p in read_points(out / "transformers-8b.jsonl")}
+    assert points["ours"]["tok_per_s"] > 0, "it ran, though a stage before it failed"
+    assert points["transformers"]["skipped"] == "transformers is not installed"
+    page = (out / "results.md").read_text()
+    assert "ceilings | exit code 1: ModuleNotFoundError" in page
+    assert "transformers is not installed" in page
+    late = rehearse(out, "--stages", "ceilings", "--minutes", "0.2")
+    assert "not run ceilings: 0 s were left" in late.stdout
+    again = rehearse(out, "--stages", "ceilings")
+    assert "not run" not in again.stdout
+    assert len(read_points(out / "ceilings.jsonl")) == 3
 
 
 def test_speculation_at_a_given_acceptance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
