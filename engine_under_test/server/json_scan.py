@@ -15,7 +15,7 @@ import numpy.typing as npt
 MAX_VALUES = 400_000
 MAX_MEMBERS = 50_000
 MAX_CONTAINERS = 25_000
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**15  # what is made of one stays in the second-level cache
 
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -85,8 +85,11 @@ def _quotes(block: Bytes, num_slashes: int) -> tuple[Bools, int]:
     if not num_slashes and not slashes.any():
         return quotes, 0
     # The last byte before each that is no backslash: an odd number of them in between escapes.
-    last = np.where(slashes, -1 - num_slashes, np.arange(len(block)))
+    places = np.arange(len(block), dtype=np.int64)
+    last = np.where(slashes, -1 - num_slashes, places)
     np.maximum.accumulate(last, out=last)
-    run = np.arange(len(block)) - last  # backslashes up to and with each byte
-    before = np.concatenate(([num_slashes], run[:-1]))
-    return quotes & (before % 2 == 0), int(run[-1])
+    run = np.subtract(places, last, out=places)  # backslashes up to and with each byte
+    is_escaped = (run & 1).astype(bool)
+    quotes[1:] &= ~is_escaped[:-1]
+    quotes[0] &= num_slashes % 2 == 0
+    return quotes, int(run[-1])

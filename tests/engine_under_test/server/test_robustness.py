@@ -228,6 +228,7 @@ def test_a_text_read_in_slices_is_the_text(text: str, size: int, is_ascii: bool)
     inside = json.dumps(text * 9, ensure_ascii=is_ascii).encode()[1:-1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine_under_test.server.escapes.SLICE_BYTES", size)
+        patch.setattr("engine_under_test.server.escapes.PAUSE_S", 0)
         assert decoded(inside) == text * 9
 
 
@@ -246,7 +247,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is large, every string long, every slice short."""
     for name, value in (
         ("body.UNCOUNTED_BYTES", 0), ("body.MAX_ESCAPES", 0), ("escapes.LONG_BYTES", 8),
-        ("escapes.SLICE_BYTES", 24), ("escapes.MAX_SHORT_ESCAPES", 50),
+        ("escapes.SLICE_BYTES", 24), ("escapes.PAUSE_S", 0), ("escapes.MAX_SHORT_ESCAPES", 50),
     ):  # fmt: skip
         monkeypatch.setattr(f"engine_under_test.server.{name}", value)
 
