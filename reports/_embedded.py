@@ -8,13 +8,13 @@ then all but the key figures; the page says so under `left_out`, and points.csv 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
 from harness.estimate import Estimate
 
-MOST_BYTES = 400_000
+MOST_BYTES = 300_000
 KEY_STATS = ("p50", "rate", "ratio")
 _DEFAULTS = {f.name: f.default for f in fields(Estimate) if f.default is not MISSING}
 
@@ -23,9 +23,9 @@ Keep = Callable[[Mapping[str, Any]], bool]
 LEVELS: tuple[tuple[Keep, str], ...] = (
     (lambda e: True, ""),
     (lambda e: e.get("value") is not None and e.get("scope", "all") == "all",
-     "estimates by class and those withheld: points.csv"),
+     "estimates by class, those withheld, methods: points.csv"),
     (lambda e: e.get("value") is not None and e.get("scope", "all") == "all"
-     and e["stat"] in KEY_STATS, "all estimates but medians, rates and shares: points.csv"),
+     and e["stat"] in KEY_STATS, "all but medians, rates and shares; methods: points.csv"),
 )  # fmt: skip
 
 
@@ -33,7 +33,10 @@ def embedded_json(data: Mapping[str, Any]) -> str:
     """JSON that cannot close its own script element, at most about MOST_BYTES of estimates."""
     text = ""
     for keep, left_out in LEVELS:
-        text = _dump(_kept(data, keep) | ({"left_out": left_out} if left_out else {}))
+        text = _dump(
+            _kept(data, keep, ("method",) * bool(left_out))
+            | ({"left_out": left_out} if left_out else {})
+        )
         if len(text) <= MOST_BYTES or "points" not in data:
             break
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
@@ -43,11 +46,16 @@ def _dump(data: Mapping[str, Any]) -> str:
     return json.dumps(_short(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _kept(data: Mapping[str, Any], keep: Keep) -> dict[str, Any]:
+def _kept(data: Mapping[str, Any], keep: Keep, drop: Sequence[str]) -> dict[str, Any]:
+    verdicts = [
+        {**v, "estimate": _bare(v["estimate"])} if v.get("estimate") else v
+        for v in data.get("verdicts", ())
+    ]
+    data = {**data, "verdicts": verdicts} if verdicts else dict(data)
     if "points" not in data:
-        return dict(data)
+        return data
     points = [
-        {**point, "estimates": [_bare(e) for e in point["estimates"] if keep(e)]}
+        {**point, "estimates": [_bare(e, drop) for e in point["estimates"] if keep(e)]}
         if "estimates" in point  # a calibration's have none: they are no figures of a load
         else point
         for point in data["points"]
@@ -55,9 +63,13 @@ def _kept(data: Mapping[str, Any], keep: Keep) -> dict[str, Any]:
     return {**data, "points": points}
 
 
-def _bare(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what Estimate has by default."""
-    return {k: v for k, v in estimate.items() if k not in _DEFAULTS or v != _DEFAULTS[k]}
+def _bare(estimate: Mapping[str, Any], drop: Sequence[str] = ()) -> dict[str, Any]:
+    """Without what Estimate has by default, and without what is dropped."""
+    return {
+        k: v
+        for k, v in estimate.items()
+        if k not in drop and (k not in _DEFAULTS or v != _DEFAULTS[k])
+    }
 
 
 def _short(value: Any) -> Any:

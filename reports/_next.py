@@ -45,7 +45,9 @@ def next_step(
         return "add higher rates; the capacity lies above those measured."
     if len(summaries) > 1 or any(s.meta.idle_s for s in summaries):
         return ""
-    what = "the load that still keeps them" if broken else "where the target stops keeping them"
+    what = "the load that still keeps the limits" if broken else (
+        "where the target stops keeping the limits"
+    )  # fmt: skip
     return f"`harness run sweep`, aimed at the same target, finds {what}."
 
 

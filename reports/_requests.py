@@ -41,8 +41,8 @@ def heatmap_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
         caption=caption,
         definition=(
             f"Each box counts the requests of {plain_time(found.bin_s)} whose"
-            f" {name_of(found.metric)}, from the intended send, lies between its edges; the darker"
-            " the more. Failures have no latency and a row of their own."
+            f" {name_of(found.metric)}, from the intended send, lies between its edges; the"
+            " stronger its colour, the more. Failures have no latency and a row of their own."
         ),
         description=f"{caption} {_extremes(found)}",
         x_label="seconds from the start of the measured window",
@@ -68,7 +68,9 @@ def _shades(found: Heatmap) -> list[tuple[int, int, float]]:
 
 
 def _counted(low: int, high: int) -> str:
-    return f"{low}" if low == high else f"{low} to {high}"
+    if low == high:
+        return f"{low} request{'' if low == 1 else 's'}"
+    return f"{low} to {high} requests"
 
 
 def _cells(found: Heatmap, low: int, high: int) -> list[tuple[float, float, float, float]]:
@@ -95,13 +97,16 @@ def _failures(found: Heatmap) -> tuple[tuple[tuple[float, float, float, float], 
 
 def _heat_caption(found: Heatmap) -> str:
     """Whether it moved within the window."""
-    name, (first, _, last) = name_of(found.metric), found.thirds_s
+    name, (first, middle, last) = name_of(found.metric), found.thirds_s
     lost = sum(found.failed)
     failed = f" {lost:,} failed." if lost else ""
     if first is None or last is None:
         return f"{name} over the window.{failed}"
     ends = f"{amount(first, 's')} in the first third of the window, {amount(last, 's')} in the last"
     if max(first, last) < FAR * min(first, last):
+        if middle is not None and not 1 / FAR < middle / math.sqrt(first * last) < FAR:
+            told = listed([amount(v, "s") for v in (first, middle, last)])
+            return f"{name} moved within the window: median {told} in its thirds.{failed}"
         return f"{name} kept its level: median {ends}.{failed}"
     return f"{name} {'rose' if last > first else 'fell'}: median {ends}.{failed}"
 
@@ -222,8 +227,9 @@ def _bars(title: str, rows: Sequence[Passage], seen: set[str], unit_s: float) ->
             for a, b in (span,)
             if b > a
         ]
-        if name in seen and spans:
-            boxes.append(Boxes(name, tuple(spans), tone))  # type: ignore[arg-type]
+        if name in seen:  # of either panel, since one legend tells both: here it may be empty
+            nothing = (0.0, 0.0, 0.5, 0.5)
+            boxes.append(Boxes(name, tuple(spans) or (nothing,), tone))  # type: ignore[arg-type]
     ticks = ((len(rows) - 0.5, "1"), (0.5, str(len(rows))))
     return Panel(title, (), boxes=tuple(boxes), y_ticks=ticks, num_rows=len(rows))
 

@@ -31,6 +31,7 @@ _PROLOG = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.
 _STYLE = re.compile(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", re.DOTALL)
 _PLACES = re.compile(r'\b(?:d|x|y|points|transform)="[^"]*"')
 _FRACTION = re.compile(r"(\d+\.\d\d)\d+")
+_STEP = re.compile(r"\s*([MLCQz])\s*")  # spaces and line ends about a path's commands
 _FAMILY = re.compile(r"font-family: [^;\"]*(?:; )?")
 _ROOT = re.compile(r"<svg\b[^>]*>", re.DOTALL)
 
@@ -52,11 +53,16 @@ def to_inline_svg(figure: Figure, chart_id: str, title: str, description: str) -
     text = _STYLE.sub("", _PROLOG.sub("", buffer.getvalue()))
     text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
     # a hundredth of a point is a tenth of what an eye sees, and half of a page's bytes
-    text = _PLACES.sub(lambda place: _FRACTION.sub(r"\1", place[0]), text)
+    text = _PLACES.sub(_short, text)
     text = _prefix_ids(text, chart_id)
     text = _HEX.sub(_themed, text)
     text = _FAMILY.sub("", text)  # the page's own font
     return _ROOT.sub(lambda root: _accessible(root[0], chart_id, title, description), text).strip()
+
+
+def _short(place: re.Match[str]) -> str:
+    text = _FRACTION.sub(r"\1", place[0])
+    return _STEP.sub(r"\1", text) if text.startswith("d=") else text
 
 
 def _prefix_ids(text: str, prefix: str) -> str:

@@ -6,6 +6,7 @@ Series differ by colour, dash and marker together, so that none is told apart by
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,8 +38,9 @@ def draw(chart: Chart) -> Figure:
     grid = figure.subplots(
         num, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": bodies}
     )[:, 0]
-    for axes, panel in zip(grid, chart.panels, strict=True):
-        _panel(axes, panel)
+    for k, (axes, panel) in enumerate(zip(grid, chart.panels, strict=True)):
+        # boxes of several panels mean the same: one legend tells them
+        _panel(axes, panel, has_legend=len(panel.names) > 1 and not (k and panel.boxes))
     scale_x(grid[-1], chart.x_scale, _every_x(chart), chart.x_ticks)
     for axes, panel in zip(grid, chart.panels, strict=True):  # once both scales are known
         draw_limits(axes, panel.limits)
@@ -89,7 +91,7 @@ def _columns(panel: Panel) -> int:
     return 5 if longest <= 8 else 4 if longest <= 12 else 3 if longest <= 20 else 2
 
 
-def _panel(axes: Axes, panel: Panel) -> None:
+def _panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
     dress(axes)
     for x0, x1, label in panel.bands:
         axes.axvspan(x0, x1, color=SHADE, alpha=0.6, linewidth=0)
@@ -117,8 +119,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
         fill_y(axes, panel.y_scale, _heights(panel), panel.y_ticks)
     else:
         scale_y(axes, panel.y_scale, values)
-    axes.set_ylabel(panel.y_label, color=TEXT, fontsize=8.5)
-    if len(panel.names) > 1:
+    # a phone's larger ticks must not reach it
+    axes.set_ylabel(panel.y_label, color=TEXT, fontsize=8.5, labelpad=8)
+    if has_legend:
         handles, names = axes.get_legend_handles_labels()
         # guides are drawn first, beneath the data, but named last
         order = sorted(range(len(names)), key=lambda k: k < len(names) - len(measured))
@@ -127,8 +130,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
         above = ScaledTranslation(0, 0.04 + words_in, axes.figure.dpi_scale_trans)
         axes.legend(
             [handles[k] for k in order], [names[k] for k in order], fontsize=7.5, frameon=False,
-            labelcolor=TEXT, handlelength=2.6, ncols=_columns(panel), borderaxespad=0,
-            loc="lower left", bbox_to_anchor=(0.0, 1.0), bbox_transform=axes.transAxes + above,
+            labelcolor=TEXT, handlelength=2.6, columnspacing=2.6, ncols=_columns(panel),
+            borderaxespad=0, loc="lower left",
+            bbox_to_anchor=(0.0, 1.0), bbox_transform=axes.transAxes + above,
         )  # fmt: skip
 
 
@@ -159,9 +163,10 @@ def _line(axes: Axes, line: Line, i: int) -> None:
             line.x, line.y, yerr=(low, high), fmt="none", color=color, elinewidth=1.0, capsize=2.5
         )
     elif line.low:
+        (at, low_y), (_, high_y) = (_held(replace(line, y=ends)) for ends in (line.low, line.high))
         axes.fill_between(
-            line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0,
-            where=[not math.isnan(v) for v in line.low],
+            at, low_y, high_y, color=color, alpha=0.18, linewidth=0,
+            where=[not math.isnan(v) for v in low_y], step="post" if line.is_step else None,
         )  # fmt: skip
     x, y = _held(line)
     axes.plot(

@@ -231,6 +231,21 @@ def test_a_legend_lies_above_its_panel_and_steps_reach_the_end() -> None:
     assert all(line.get_xdata()[-1] == 3.0 for line in axes.lines)
 
 
+def test_a_band_of_steps_has_steps_as_long_as_its_line() -> None:
+    line = Line("a", (0.0, 1.0), (2.0, 3.0), (1.0, 2.0), (2.0, 4.0), is_step=True, width=1.0)
+    figure = draw(Chart("c", "t", "", "", "", "h", (Panel("y", (line,)),)))
+    (band,) = figure.axes[0].collections
+    corners = {(float(x), float(y)) for x, y in band.get_paths()[0].vertices}
+    assert {(1.0, 2.0), (1.0, 4.0), (2.0, 2.0), (2.0, 4.0)} <= corners  # hour 1 to its end
+    assert {(0.0, 1.0), (1.0, 1.0)} <= corners  # hour 0 level, no slope into the next
+
+
+def test_a_page_that_judges_nothing_wears_no_badge(sample: ModuleType) -> None:
+    page = render_html(replace(sample.view(1), outcome="", status="complete"))
+    assert '<span class="badge' not in page
+    assert "<title>sample</title>" in page
+
+
 def test_a_band_stays_where_its_ends_are_known(sample: ModuleType) -> None:
     point = sample.point(0, 2.0)
     (first, *others) = point.curves

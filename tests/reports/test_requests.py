@@ -42,10 +42,10 @@ def test_a_box_a_count_and_failures_in_a_row_of_their_own() -> None:
     drawn = {b.name: b.boxes for b in panel.boxes}
     # 20 requests at most: shades of 1, 2, 3, 4 to 6, 7 to 11, 12 to 20
     assert {name: len(boxes) for name, boxes in drawn.items()} == {
-        "1": 1, "3": 1, "12 to 20": 1, "failed": 1,
+        "1 request": 1, "3 requests": 1, "12 to 20 requests": 1, "failed": 1,
     }  # fmt: skip
-    assert drawn["1"] == ((0.0, 1.0, 400.0, 800.0),)
-    assert drawn["12 to 20"] == ((1.0, 2.0, 200.0, 400.0),)
+    assert drawn["1 request"] == ((0.0, 1.0, 400.0, 800.0),)
+    assert drawn["12 to 20 requests"] == ((1.0, 2.0, 200.0, 400.0),)
     ((_, _, low, high),) = drawn["failed"]
     assert 800 < low < high
     assert panel.y_ticks[0][1] == "failed"
@@ -75,6 +75,9 @@ def test_a_level_latency_is_called_level() -> None:
     told = heatmap_chart(Bare(heat(counts, (0,), (0.2, 0.2, 0.21))), "")  # type: ignore[arg-type]
     assert told is not None
     assert told.caption.startswith("TTFT kept its level: median 200 ms in the first third")
+    dip = heatmap_chart(Bare(heat(counts, (0,), (0.4, 0.2, 0.4))), "")  # type: ignore[arg-type]
+    assert dip is not None
+    assert "moved within the window: median 400 ms, 200 ms and 400 ms in its" in dip.caption
     fell = heatmap_chart(Bare(heat(counts, (0,), (0.4, 0.2, 0.2))), "")  # type: ignore[arg-type]
     assert fell is not None
     assert fell.caption.startswith("TTFT fell: median 400 ms")
