@@ -52,7 +52,7 @@ def run(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a short quickstart."""
     folder = tmp_path_factory.mktemp("llama")
     settings = [
-        f"load={{kind: closed, concurrency: 2, warmup: 2s, requests: {NUM_REQUESTS}, drain: 5m}}",
+        f"load={{kind: closed, concurrency: 2, warmup: 2s, requests: {NUM_REQUESTS}, drain: 5min}}",
         f"traffic.chat.workload.input_tokens={{kind: fixed, value: {ASKED_IN}}}",
         f"traffic.chat.workload.output_tokens={{kind: fixed, value: {ASKED_OUT}}}",
     ]  # fmt: skip
