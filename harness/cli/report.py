@@ -83,6 +83,6 @@ def _show_samples(kept: dict[str, list[dict[str, Any]]]) -> None:
     for label, rows in kept.items():
         for row in rows:
             echo(f"\nanswer {row.get('request_id', '?')} of point {label}")
-            for name in ("reasoning", "visible", "calls"):
-                if row.get(name):
-                    echo(f"  {name}: {without_control(str(row[name]))}")
+            texts = [(n, str(row[n])) for n in ("reasoning", "visible", "calls") if row.get(n)]
+            for name, text in texts or [("text", "none came")]:
+                echo(f"  {name}: {without_control(text)}")
