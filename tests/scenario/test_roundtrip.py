@@ -23,6 +23,7 @@ rates = st.floats(1e-6, 1e3).map(write_rate)
 shares = st.floats(0.001, 1).map(write_share)
 text = st.text(max_size=30).filter(lambda t: t.isprintable())
 ascii = text.filter(str.isascii)
+models = text.filter(bool)
 
 
 def block(kind: str, **fields: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -70,7 +71,7 @@ traffic = st.dictionaries(names, chat, min_size=1, max_size=3).map(
 )
 targets = st.dictionaries(
     names,
-    block("reference", model=text, flags=st.dictionaries(names, st.booleans() | text | number))
+    block("reference", model=models, flags=st.dictionaries(names, st.booleans() | text | number))
     | block("openai", url=st.just("http://h/v1"), headers=st.dictionaries(st.just("x-a"), ascii))
     | block("scripted", script=st.dictionaries(names, text | number)),
     min_size=1,
