@@ -40,7 +40,7 @@ _FLEETS: tuple[tuple[str, Align], ...] = (
 _NAMES = {
     "a0": "shortest step", "b": "step, at the corner's line", "a1": "a token of a step",
     "d": "a decoding sequence", "c": "a token of context", "e": "a prompt token squared",
-    "o": "outside the engine",
+    "o": "outside the engine", "r": "a request that others wait for",
 }  # fmt: skip
 
 
@@ -240,13 +240,15 @@ def _ground(part: Part) -> Table:
 def law_note(calibration: Part) -> str:
     """The law's formula."""
     return (
-        "A step takes max(a0, b + a1 n) + d D + c K + e sum p (x + p/2): n tokens in it, D decoding"
-        " sequences with context K, chunks p of prompts after x earlier tokens. Intervals are 95%,"
+        "A step takes max(a0, b + a1 n) + d D + c K + e sum p (x + p/2) + r N: n tokens in it, D"
+        " decoding sequences with context K, chunks p of prompts after x earlier tokens, N requests"
+        " that it admits. Intervals are 95%,"
         f" of {calibration['num_draws']} bootstrap draws."
     )
 
 
-_UNITS = {"s": (1e3, "ms"), "s/tok": (1e6, "us"), "s/seq": (1e6, "us"), "s/tok2": (1e9, "ns")}
+_UNITS = {"s": (1e3, "ms"), "s/tok": (1e6, "us"), "s/seq": (1e6, "us"), "s/tok2": (1e9, "ns"),
+          "s/req": (1e3, "ms")}  # fmt: skip
 
 
 def _parameter(e: Part) -> str:

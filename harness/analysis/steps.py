@@ -5,7 +5,7 @@ stream is one step of n sequences whose context is known. Reading prompts: a req
 server to itself shows the steps of its prompt, less what lies outside the engine. Where the server
 tells `prefill_ms` and `decode_steps`, those are used; no figure here needs them.
 
-Not seen from outside, so left out: steps that read prompts while others decode.
+Steps that read prompts while others decode are not seen one by one: see turnovers.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from harness.analysis.frame import FloatArray, Frame
 from harness.analysis.server_summary import Speculation
 from harness.analysis.timings import read_timings
+from harness.analysis.turnovers import Turnover, turnovers
 
 SPECULATES = 1.05  # tokens a step above which a server does; below it is a rounding
 LEAST_STEPS = 8  # of a row; fewer are one hiccup's word
@@ -91,6 +92,7 @@ class PointSteps:
     overheads: tuple[Overhead, ...]
     pace: Pace
     num_prefill_steps: Mapping[int, int]
+    turnovers: tuple[Turnover, ...] = ()
 
 
 def point_steps(frame: Frame, point: int, speculation: Speculation | None = None) -> PointSteps:
@@ -108,7 +110,8 @@ def point_steps(frame: Frame, point: int, speculation: Speculation | None = None
         for row in alone
         if "prefill_steps" in row and "prompt_tokens" in row and not row.get("preemptions")
     }
-    return PointSteps(tuple(rows), tuple(_overheads(frame, told)), pace, steps)
+    came = turnovers(frame, point) if not pace.speculates else []
+    return PointSteps(tuple(rows), tuple(_overheads(frame, told)), pace, steps, tuple(came))
 
 
 def decode_spans(frame: Frame) -> list[Span]:

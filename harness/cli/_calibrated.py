@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.analysis.frame import read_frame
 from harness.analysis.server_series import read_server
 from harness.analysis.steps import Overhead, StepRow, point_steps
+from harness.analysis.turnovers import Turnover
 from harness.decisions.step_fit import NUM_DRAWS, StepFit, fit_steps, told_budget
 from harness.decisions.twin import Deployment
 from harness.decisions.twin_drafting import BatchPace, Drafting, drafting_of
@@ -48,6 +49,7 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
         )  # fmt: skip
     rows: list[StepRow] = []
     overheads: list[Overhead] = []
+    turnovers: list[Turnover] = []
     steps: dict[int, int] = {}
     paces: list[BatchPace] = []
     for point in points:
@@ -55,6 +57,7 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
         found = point_steps(frame, point.index, read_server(point.server()).speculation())
         rows += found.rows
         overheads += found.overheads
+        turnovers += found.turnovers
         steps |= found.num_prefill_steps
         decoding = [row.num_seqs for row in found.rows if row.kind == "decode"]
         paces += [BatchPace(max(decoding), found.pace)] if decoding else []
@@ -63,7 +66,8 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
     budget = given.budget_tok or told.get("max_num_batched_tokens") or told_budget(steps)
     drafts = drafting_of(paces)
     fit = fit_steps(
-        rows, overheads, budget_tok=budget or longest, num_draws=num_draws, tok_per_step=drafts.tau,
+        rows, overheads, turnovers, budget_tok=budget or longest, num_draws=num_draws,
+        tok_per_step=drafts.tau,
     )  # fmt: skip
     deployment, assumed = _deployment(fit, told, given, budget, drafts)
     facts = points[0].meta["facts"]

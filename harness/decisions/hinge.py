@@ -1,27 +1,28 @@
 """The step-time law fitted by weighted least absolute deviations, exactly.
 
-    t = sum over steps of max(a0, b + a1 n) + d D + c K + e A + o
+    t = sum over steps of max(a0, b + a1 n) + d D + c K + e A + o + r N
 
 n: tokens of a step, D: decoding sequences (what each costs beside its token: sampling, its row of
-the block table), K: their context, A: sum of p (x + p/2) over chunks p after x
-earlier tokens, o: what passes outside the engine. With a1 >= 0 the maximum is flat up to one size
-and rising after it; for each place of that corner the fit is a linear programme, so the best over
-all places is the best there is. Deviations are relative (weight 1/t): a step of 2 ms counts as
-much as a prompt of 2 s. Least absolute deviations, because a busy machine makes outliers, all late.
+the block table), K: their context, A: sum of p (x + p/2) over chunks p after x earlier tokens, o:
+what passes outside the engine, N: requests that came while others decoded, r: what one of them
+keeps these waiting beside its tokens. With a1 >= 0 the maximum is flat up to one size and rising
+after it; for each place of that corner the fit is a linear programme, so the best over all places
+is the best there is. Deviations are relative (weight 1/t): a step of 2 ms counts as much as a
+prompt of 2 s. Least absolute deviations, because a busy machine makes outliers, all late.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-NAMES = ("a0", "b", "a1", "d", "c", "e", "o")
+NAMES = ("a0", "b", "a1", "d", "c", "e", "o", "r")
 _NUM = len(NAMES)
 MOST_CORNERS = 64  # tried one by one; of more sizes the best neighbourhood is searched
 _SMALL = 1e-9  # a0 is above this share of the smallest time
@@ -30,7 +31,8 @@ _SMALL = 1e-9  # a0 is above this share of the smallest time
 @dataclass(frozen=True, slots=True, eq=False)
 class StepTimes:
     """n observations. sizes: [n, s] tokens of a step, counts: [n, s] steps of that size (0: none).
-    num_seqs, context_tok, area, num_overheads: [n]. seconds: [n] > 0, of all steps of a row."""
+    num_seqs, context_tok, area, num_overheads, num_requests: [n]. seconds: [n] > 0, of all steps of
+    a row."""
 
     sizes: FloatArray
     counts: FloatArray
@@ -38,22 +40,28 @@ class StepTimes:
     context_tok: FloatArray
     area: FloatArray
     num_overheads: FloatArray
+    num_requests: FloatArray
     seconds: FloatArray
 
     def __len__(self) -> int:
         return len(self.seconds)
 
+    def and_(self, other: StepTimes) -> StepTimes:
+        """These rows, then the other's; both have s steps a row."""
+        both = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return StepTimes(*(np.concatenate(pair) for pair in both))
+
     def take(self, index: npt.NDArray[np.int64]) -> StepTimes:
         return StepTimes(
             self.sizes[index], self.counts[index], self.num_seqs[index],
             self.context_tok[index], self.area[index], self.num_overheads[index],
-            self.seconds[index],
+            self.num_requests[index], self.seconds[index],
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Hinge:
-    """Seconds, seconds a token, seconds a token squared, as NAMES; loss: sum of |error| / time."""
+    """Seconds, a token, a token squared, a request, as NAMES; loss: sum of |error| / time."""
 
     a0: float
     b: float
@@ -64,6 +72,7 @@ class Hinge:
     o: float
     loss: float
     corner: int  # how many of the distinct sizes lie on the flat part
+    r: float = 0.0
 
     def predict(self, times: StepTimes) -> FloatArray:
         """[n] seconds."""
@@ -71,6 +80,7 @@ class Hinge:
         steps = (linear * times.counts).sum(axis=1)
         extra = self.d * times.num_seqs + self.c * times.context_tok
         extra = extra + self.e * times.area + self.o * times.num_overheads
+        extra = extra + self.r * times.num_requests
         return np.asarray(steps + extra)
 
 
@@ -129,7 +139,7 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
     rising = times.counts * ~is_flat
     columns = np.stack(
         [flat, rising.sum(axis=1), (rising * times.sizes).sum(axis=1), times.num_seqs,
-         times.context_tok, times.area, times.num_overheads], axis=1,
+         times.context_tok, times.area, times.num_overheads, times.num_requests], axis=1,
     )  # fmt: skip
     unit = times.seconds.min()  # seconds are counted in it, so that no coefficient is tiny
     scale = np.maximum(np.abs(columns).max(axis=0), 1.0)
@@ -159,12 +169,12 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
     if found.x is None:
         return Hinge(**dict.fromkeys(NAMES, math.nan), loss=math.inf, corner=corner)
     x = found.x[:_NUM] / scale * unit
-    a0, b, a1, d, c, e, o = (float(v) for v in x)
+    a0, b, a1, d, c, e, o, r = (float(v) for v in x)
     if corner == 0:  # no flat part was seen: it begins below the smallest step
         a0 = b + a1 * float(levels[0])
     if corner == len(levels):
         b = a0
-    return Hinge(a0, b, a1, d, c, e, o, float(found.fun), corner)
+    return Hinge(a0, b, a1, d, c, e, o, float(found.fun), corner, r)
 
 
 def _order(scale: FloatArray, size: float, sign: float) -> FloatArray:

@@ -170,7 +170,7 @@ def good_of(
     fit: StepFit, requests: Requests, outcome: Outcome, objective: Objective
 ) -> npt.NDArray[np.bool_]:
     """[n] which requests keep every limit, what lies outside the engine included."""
-    outside_s = fit.overhead_s + fit.overhead_s_per_tok * requests.n_in
+    outside_s = fit.outside_s(fit.hinge, requests.n_in)
     ttft_s = np.where(outcome.is_refused, np.inf, outcome.ttft_s + outside_s)
     e2e_s = np.where(outcome.is_refused, np.inf, outcome.e2e_s + outside_s)
     served = Served(requests, ttft_s, outcome.tpot_s, e2e_s, outcome)

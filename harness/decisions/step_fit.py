@@ -1,9 +1,9 @@
 """A sweep's step times -> the twin's parameters, with what is not known about them.
 
 Fitted on all points; the error shown comes from points left out of a fit of the others. The draws
-are fits of resampled points (prompts and decode steps each among themselves): every plan made from
-a fit is made once a draw, and its interval is theirs. Two errors are therefore told apart: what
-few points leave open (the draws) and what the law cannot follow (the held-out error).
+are fits of resampled points (prompts, decode steps, turnovers each among themselves): every plan
+made from a fit is made once a draw, and its interval is theirs. Two errors are therefore told
+apart: what few points leave open (the draws) and what the law cannot follow (the held-out error).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.steps import Overhead, StepRow, as_arrays
+from harness.analysis.turnovers import Turnover
 from harness.decisions.hinge import NAMES, FloatArray, Hinge, StepTimes, fit_hinge
 from harness.decisions.swept_hull import SweptHull
 from harness.errors import MeasurementError
@@ -24,7 +25,8 @@ from harness.estimate import Estimate
 NUM_DRAWS = 60
 HELD_OUT_SHARE = 0.2
 LEAST_DECODE, LEAST_PREFILL = 5, 4  # rows; fewer cannot even tell the law's shape
-UNITS = {"a0": "s", "b": "s", "a1": "s/tok", "d": "s/seq", "c": "s/tok", "e": "s/tok2", "o": "s"}
+UNITS = {"a0": "s", "b": "s", "a1": "s/tok", "d": "s/seq", "c": "s/tok", "e": "s/tok2", "o": "s",
+         "r": "s/req"}  # fmt: skip
 IntArray = npt.NDArray[np.int64]
 
 
@@ -42,7 +44,9 @@ class HeldOut:
 class StepFit:
     """hinge: the fit of all points.  draws: fits of resampled points.  overhead_s +
     overhead_s_per_tok x prompt tokens: added to a first token, for what lies outside the engine.
-    budget_tok: tokens of a step the prompts were cut by.  tok_per_step: of a decoding sequence."""
+    What of that keeps the server busy is in the law (r) and not waited for twice.
+    budget_tok: tokens of a step the prompts were cut by.  tok_per_step: of a decoding sequence.
+    num_requests: those whose own cost was seen, 0 where none came while others decoded."""
 
     hinge: Hinge
     draws: tuple[Hinge, ...]
@@ -54,6 +58,12 @@ class StepFit:
     tok_per_step: float
     num_decode: int
     num_prefill: int
+    num_requests: int = 0
+
+    def outside_s(self, hinge: Hinge, n_in: IntArray) -> FloatArray:
+        """[n] What a first token waits for outside the steps of this law."""
+        outside_s = self.overhead_s + self.overhead_s_per_tok * n_in - hinge.r
+        return np.asarray(np.maximum(outside_s, 0.0))
 
     def estimate(self, name: str) -> Estimate:
         """A parameter (one of NAMES) with the 95 % interval of its draws."""
@@ -81,6 +91,7 @@ class StepFit:
             },
             "num_decode": self.num_decode,
             "num_prefill": self.num_prefill,
+            "num_requests": self.num_requests,
             "num_draws": len(self.draws),
             "budget_tok": self.budget_tok,
             "tok_per_step": self.tok_per_step,
@@ -91,6 +102,7 @@ class StepFit:
 def fit_steps(
     rows: Sequence[StepRow],
     overheads: Sequence[Overhead],
+    turnovers: Sequence[Turnover] = (),
     *,
     budget_tok: int,
     tok_per_step: float = 1.0,
@@ -105,17 +117,17 @@ def fit_steps(
     prefill = [row for row in rows if row.kind == "prefill"]
     _require(decode, prefill)
     ordered = [*decode, *prefill]
-    times = step_times(ordered, budget_tok)
-    is_prompt = np.arange(len(ordered)) >= len(decode)
+    times = step_times(ordered, budget_tok).and_(turnover_times(turnovers, budget_tok))
+    kind = np.repeat([0, 1, 2], [len(decode), len(prefill), len(turnovers)])
     rng = np.random.default_rng([seed, len(ordered)])
     hinge = fit_hinge(times)
     overhead_s, per_tok = _overhead(overheads, hinge)
     return StepFit(
         hinge,
-        tuple(fit_hinge(times.take(_resample(is_prompt, rng)), hinge) for _ in range(num_draws)),
+        tuple(fit_hinge(times.take(_resample(kind, rng)), hinge) for _ in range(num_draws)),
         overhead_s,
         per_tok,
-        _hold_out(times, is_prompt, hinge, rng),
+        _hold_out(times, kind, hinge, rng),
         SweptHull.of(
             as_arrays(decode, "num_seqs").tolist(), as_arrays(decode, "context_tok").tolist(),
             [row.prompt_tok + row.cached_tok for row in prefill],
@@ -124,6 +136,7 @@ def fit_steps(
         tok_per_step,
         len(decode),
         len(prefill),
+        sum(row.num_requests for row in turnovers),
     )  # fmt: skip
 
 
@@ -141,7 +154,28 @@ def step_times(rows: Sequence[StepRow], budget_tok: int) -> StepTimes:
         # sum of p (x + p/2) over chunks p after x tokens, however the prompt is cut
         prompt_tok * (as_arrays(rows, "cached_tok") + prompt_tok / 2),
         as_arrays(rows, "has_overhead"),
+        np.zeros(len(rows)),
         as_arrays(rows, "seconds"),
+    )  # fmt: skip
+
+
+def turnover_times(rows: Sequence[Turnover], budget_tok: int) -> StepTimes:
+    """Turnovers as the law sees them: steps that read prompts, and steps that do not, each of their
+    mean size."""
+
+    def column(name: str) -> FloatArray:
+        return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+
+    num_steps, decode_tok = column("num_steps"), column("seq_steps")
+    # prompts may share a step, and one may take several
+    least = np.ceil((column("prompt_tok") + decode_tok) / budget_tok)
+    num_mixed = np.minimum(np.maximum(column("num_mixed"), least), num_steps)
+    each = decode_tok / np.maximum(num_steps, 1)
+    sizes = [each + column("prompt_tok") / np.maximum(num_mixed, 1), each]
+    return StepTimes(
+        np.stack(sizes, axis=1), np.stack([num_mixed, num_steps - num_mixed], axis=1), decode_tok,
+        column("context_tok"), column("area"), np.zeros(len(rows)), column("num_requests"),
+        column("seconds"),
     )  # fmt: skip
 
 
@@ -184,19 +218,17 @@ def _overhead(overheads: Sequence[Overhead], hinge: Hinge) -> tuple[float, float
     return max(0.0, float(np.median(seconds - slope * tok))), slope
 
 
-def _resample(is_prompt: npt.NDArray[np.bool_], rng: np.random.Generator) -> IntArray:
-    """As many decode rows and as many prompts as there are, each drawn with replacement."""
-    groups = (np.flatnonzero(~is_prompt), np.flatnonzero(is_prompt))
+def _resample(kind: IntArray, rng: np.random.Generator) -> IntArray:
+    """As many rows of each kind as there are, drawn with replacement."""
+    groups = [np.flatnonzero(kind == k) for k in np.unique(kind)]
     return np.concatenate([rng.choice(group, len(group)) for group in groups])
 
 
-def _hold_out(
-    times: StepTimes, is_prompt: npt.NDArray[np.bool_], hinge: Hinge, rng: np.random.Generator
-) -> HeldOut:
+def _hold_out(times: StepTimes, kind: IntArray, hinge: Hinge, rng: np.random.Generator) -> HeldOut:
     """Every point is left out once, a fifth at a time; its error is that of the others' fit."""
     num_folds = round(1 / HELD_OUT_SHARE)
     fold = np.empty(len(times), np.int64)
-    for group in (np.flatnonzero(~is_prompt), np.flatnonzero(is_prompt)):
+    for group in (np.flatnonzero(kind == k) for k in np.unique(kind)):
         fold[rng.permutation(group)] = np.arange(len(group)) % num_folds
     errors: FloatArray = np.zeros(len(times))
     for k in range(num_folds):

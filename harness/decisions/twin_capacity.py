@@ -132,13 +132,13 @@ class TwinCapacity:
 
 def step_model(hinge: Hinge) -> StepModel:
     """The twin's parameters of a fit."""
-    return StepModel(hinge.a0, hinge.b, hinge.a1, hinge.c, hinge.e, hinge.d)
+    return StepModel(hinge.a0, hinge.b, hinge.a1, hinge.c, hinge.e, hinge.d, hinge.r)
 
 
 def serve(fit: StepFit, hinge: Hinge, deployment: Deployment, requests: Requests) -> Served:
     """Simulate one replica and add what lies outside its engine."""
     outcome = simulate(step_model(hinge), deployment, requests)
-    outside_s = fit.overhead_s + fit.overhead_s_per_tok * requests.n_in
+    outside_s = fit.outside_s(hinge, requests.n_in)
     ttft_s, e2e_s = outcome.ttft_s + outside_s, outcome.e2e_s + outside_s
     for values in (ttft_s, e2e_s):
         values[outcome.is_refused] = np.inf

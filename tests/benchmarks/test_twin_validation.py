@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from benchmarks._twin_page import page
-from benchmarks._twin_runs import KINDS, Cell, Seen, cell_of
+from benchmarks._twin_runs import KINDS, Cell, Seen, at_pace, cell_of, pace_of
+from harness.analysis.frame import read_frame
 from harness.analysis.steps import StepRow
 from harness.cli._calibrated import Calibration
 from harness.decisions.hinge import Hinge
@@ -27,7 +29,7 @@ def calibration() -> Calibration:
     times = LAW.predict(step_times(rows, 512))
     rows = [replace(r, seconds=float(s)) for r, s in zip(rows, times, strict=True)]
     fit = fit_steps(rows, (), budget_tok=512, num_draws=2)
-    return Calibration(fit, Deployment(64, 512, 100_000), (), "main", "tiny")
+    return Calibration(fit, tuple(rows), Deployment(64, 512, 100_000), (), "main", "tiny")
 
 
 def seen(calibration: Calibration, wrong: float) -> Seen:
@@ -38,7 +40,9 @@ def seen(calibration: Calibration, wrong: float) -> Seen:
     fit = calibration.fit
     true = serve(fit, fit.hinge, calibration.deployment, requests)
     told = (true.ttft_s * wrong, true.tpot_s * wrong, 100.0)
-    return Seen(arrival_s, true.ttft_s, true.tpot_s, 100.0, (told, told), (False, False), 0, true)
+    return Seen(
+        arrival_s, true.ttft_s, true.tpot_s, 100.0, (told, told), (False, False), 0, true, 1.0, told
+    )
 
 
 def cell(calibration: Calibration, wrong: float, load: float = 0.5) -> Cell:
@@ -67,9 +71,33 @@ def test_the_page_shows_failures_like_everything_else(calibration: Calibration) 
     where = {"versions": {"numba": "1"}, "date": "today", "num_cpus": 2, "cpu": "x",
              "python": "3", "load_average_before": 0.1}  # fmt: skip
     text = page(calibration, [cell(calibration, 1.0), cell(calibration, 1.25, 0.7)], where)
-    assert "**6 of 10 figures within their bar.**" in text
-    assert text.count("**no**") == 4
+    assert "**6 of 10 figures within their bar; 6 at the pace of each run.**" in text
+    assert text.count("**no**") == 8
+    assert "two runs of a cell differ by 0%" in text
     assert "| a0, ms | 4 |" in text
+
+
+def test_a_machine_that_got_slower_is_told_from_a_law_that_is_wrong(
+    calibration: Calibration,
+) -> None:
+    """Gaps a fifth longer than the law's: pace 1.2, and all of the law that much longer."""
+    gap_s = LAW.predict(step_times([StepRow(0, "decode", 1.0, 1, 150.0, 0, 0, False, 9)], 512))[0]
+    stamps = [[round((0.05 + 1.2 * k * gap_s) * 1e9) for k in range(101)]]
+    column = pa.array([0], pa.int64())
+    frame = read_frame(pa.table({
+        "intended_ns": column, "sent_ns": column, "first_token_ns": [stamps[0][0]],
+        "last_token_ns": [stamps[0][-1]], "end_ns": [stamps[0][-1]], "error_class": [""],
+        "n_in": [100], "cached_tok": [0], "chunk_ns": pa.array(stamps, pa.list_(pa.int64())),
+        "chunk_tok": pa.array([[1.0] * 101], pa.list_(pa.float32())),
+    }), 0, 10**9)  # fmt: skip
+    assert pace_of(frame, calibration.fit) == pytest.approx(1.2, rel=1e-3)
+    slower = at_pace(LAW, 1.2)
+    assert (slower.a0, slower.a1, slower.r) == pytest.approx((1.2 * LAW.a0, 1.2 * LAW.a1, 0))
+    off = seen(calibration, 1 / 1.25)
+    right = (off.ttft_s, off.tpot_s, 100.0)
+    figures = cell_of("chat", 0.5, 1.0, [replace(off, paced=right)], calibration.fit.hull).figures
+    assert not all(f.accepted for f in figures if f.accepted is not None)
+    assert all(f.accepted_at_pace for f in figures if f.accepted_at_pace is not None)
 
 
 def test_a_scenario_fits_its_time(calibration: Calibration) -> None:

@@ -50,7 +50,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sets = [
         "sweep.kind=grid",
         f"sweep.over={GRID}",
-        "traffic.probe.workload.output_tokens.value=24",
+        "traffic.probe.workload.output_tokens={kind: fixed, value: 24}",
         "validity.max_send_lag.p99=60s",
         "validity.max_receive_lag.p99=60s",
     ]
@@ -182,7 +182,7 @@ def test_wrong_words_are_usage(calibrated: Path, args: list[str], told: str) -> 
 @pytest.mark.e2e
 def test_a_run_that_is_no_calibration_says_so(calibrated: Path, tmp_path: Path) -> None:
     """A run of one point: too few batches and prompts."""
-    sets = ["sweep=null", "traffic.probe.workload.output_tokens.value=4"]
+    sets = ["sweep=null", "traffic.probe.workload.output_tokens={kind: fixed, value: 4}"]
     flags = [word for item in sets for word in ("--set", item)]
     ran = harness(tmp_path, "run", "twin-sweep", "--progress", "none", "--no-report", *flags)
     assert ran.returncode in (0, 3), ran.stderr

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.analysis.steps import Overhead, StepRow
+from harness.analysis.turnovers import Turnover
 from harness.decisions.hinge import NAMES, Hinge, StepTimes, fit_hinge
-from harness.decisions.step_fit import fit_steps, step_times, told_budget
+from harness.decisions.step_fit import fit_steps, step_times, told_budget, turnover_times
 from harness.decisions.swept_hull import SweptHull
 from harness.errors import MeasurementError
 
@@ -115,6 +116,41 @@ def test_the_overhead_is_taken_where_it_was_told() -> None:
     assert fit.hinge.o == 0
 
 
+def came(num: int, law: Hinge) -> list[Turnover]:
+    """Turnovers of a server with this law, every step above its corner."""
+    rows = []
+    for k in range(num):
+        one = Turnover(
+            0, 1.0, 30, 8, 30.0 * (4 + 3 * k), 9e3 * (k + 1), 900.0 + 300 * k, 6e4, 10 + k
+        )
+        (seconds,) = law.predict(turnover_times([one], BUDGET))
+        rows.append(replace(one, seconds=float(seconds)))
+    return rows
+
+
+def test_what_a_request_costs_others_is_found_and_not_waited_for_twice() -> None:
+    law = replace(LAW, r=1.5e-3)
+    told = [Overhead(2e-3, n) for n in range(16, 800, 16)]
+    fit = fit_steps(sweep(has_overhead=False), told, came(8, law), budget_tok=BUDGET, num_draws=2)
+    assert fit.hinge.r == pytest.approx(1.5e-3, rel=1e-6)
+    assert fit.hinge.a1 == pytest.approx(LAW.a1, rel=1e-6)
+    assert fit.num_requests == sum(10 + k for k in range(8))
+    assert fit.estimate("r").unit == "s/req"
+    n_in = np.array([100, 400])
+    np.testing.assert_allclose(fit.outside_s(fit.hinge, n_in), 0.5e-3, rtol=1e-6)
+    assert fit.outside_s(replace(fit.hinge, r=5e-3), n_in).tolist() == [0, 0]
+    assert fit.held_out.worst_ratio < 1e-6
+    assert fit.held_out.n == len(sweep()) + 8
+
+
+def test_a_turnover_takes_as_many_steps_as_its_prompts() -> None:
+    """2,000 prompt tokens and 40 of decoding at 512 a step: 4 steps at the least, not the 2 that
+    brought first tokens; the 6 others only decode."""
+    times = turnover_times([Turnover(0, 1.0, 10, 2, 40.0, 1e3, 2000.0, 1e5, 10)], BUDGET)
+    assert times.counts.tolist() == [[4, 6]]
+    assert times.sizes.tolist() == [[4 + 500, 4]]
+
+
 def test_no_calibration_is_refused() -> None:
     for rows in ([], sweep()[:40], sweep()[40:]):
         with pytest.raises(MeasurementError, match="no calibration") as caught:
@@ -166,7 +202,7 @@ def test_a_published_profile(
     each = [sum(float(r[o] or 0) for o in ops) * 80 + float(r["emb_ms"] or 0) for r in rows]
     seconds = np.array(each) / 1e3
     none = np.zeros(len(n))
-    times = StepTimes(n[:, None], np.ones((len(n), 1)), none, none, none, none, seconds)
+    times = StepTimes(n[:, None], np.ones((len(n), 1)), none, none, none, none, none, seconds)
     found = fit_hinge(times)
     assert found.a0 * 1e3 == pytest.approx(a0_ms, rel=0.02)
     assert found.b * 1e3 == pytest.approx(b_ms, rel=0.03)

@@ -34,7 +34,7 @@ def plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
     if d.drafts_last:
         tok_each, gain = 1, TOKEN_UNITS
     rest = d.budget - s.num_decoding * tok_each
-    chunk, area, num_prefill = 0, 0.0, 0
+    chunk, area, num_prefill, num_new = 0, 0.0, 0, 0
     if s.prompt != NONE:
         i = s.prompt
         chunk = min(req[i].n_in + req[i].num_done - req[i].computed, rest)
@@ -75,6 +75,7 @@ def plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
             s.blocked_by = KV_FULL
         if s.blocked_by != FREE or i == NONE or req[i].enter_s > s.now_s:
             break
+        num_new += math.isnan(req[i].scheduled_s)
         admit(d, s, req, p, i)
         left = req[i].n_in + req[i].num_done - req[i].computed
         chunk = min(left, rest)
@@ -102,14 +103,15 @@ def plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
 
     num_tok = s.num_decoding * tok_each + num_prefill
     s.first_step_s = max(d.a0, d.b + d.a1 * num_tok) + d.c * (s.context_units / TOKEN_UNITS)
-    s.first_step_s += d.d * s.num_decoding + d.e * area
+    s.first_step_s += d.d * s.num_decoding + d.e * area + d.r * num_new
     s.longer_s = d.c * (s.num_decoding * gain / TOKEN_UNITS) + d.e * s.chunk * s.chunk
     s.num_prefill, s.growth_units, s.gain_units = num_prefill, growth, gain
     s.is_planned = 1
 
-    # The last chunk of a prompt and a step that preempted stand alone.
+    # The last chunk of a prompt, a step that preempted and one that a new request lengthens stand
+    # alone.
     k = UNBOUNDED
-    if s.num_finishing > 0 or has_preempted:
+    if s.num_finishing > 0 or has_preempted or (num_new > 0 and d.r > 0):
         k = 1
     elif s.chunk > 0:
         i = s.prompt

@@ -20,6 +20,7 @@ FREE, BATCH_FULL, KV_FULL, BUDGET_SPENT = range(4)  # why the first in line is n
 
 LIMITS = np.dtype([
     ("a0", "f8"), ("b", "f8"), ("a1", "f8"), ("c", "f8"), ("e", "f8"), ("d", "f8"),
+    ("r", "f8"),
     ("max_batch", "i8"), ("budget", "i8"), ("gamma", "i8"), ("drafts_last", "i8"),
     ("is_watermark", "i8"), ("kv_units", "i8"), ("free_units", "i8"),
     ("half_block_units", "i8"), ("tau_units", "i8"),
@@ -73,7 +74,7 @@ BLOCK = np.dtype([
 def limits_record(model: StepModel, deployment: Deployment, requests: Requests) -> RecordArray:
     """[1]"""
     row = np.zeros(1, LIMITS)
-    for name in ("a0", "b", "a1", "c", "e", "d"):
+    for name in ("a0", "b", "a1", "c", "e", "d", "r"):
         row[name] = getattr(model, name)
     row["max_batch"] = deployment.max_batch
     row["budget"] = deployment.max_batched_tokens

@@ -63,6 +63,7 @@ class Stepper:
         self.line: list[Sequence] = []
         self.arrivals = sorted({s.arrival for s in sequences})
         self.running: list[Sequence] = []
+        self.num_new = 0  # of the coming step: admitted for the first time
         self.rest = 0  # tokens of the coming step that nobody took
         self.now = Fraction(-(10**6))
         self.result = Result(sequences)
@@ -170,6 +171,7 @@ class Stepper:
 
     def admit(self, has_preempted: bool) -> str:
         """Why the first in line, there already or not, is kept out; empty if it is not."""
+        self.num_new = 0
         while True:
             self.rest = self.share_out()
             self.trim()
@@ -186,6 +188,7 @@ class Stepper:
             if self.line[0].arrival > self.now:
                 return ""
             s = self.line.pop(0)
+            self.num_new += s.scheduled is None
             s.scheduled = self.now if s.scheduled is None else s.scheduled
             s.shared = list(range(self.match(s)))
             s.offered, s.computed = len(s.shared), Fraction(len(s.shared) * self.size)
@@ -198,13 +201,14 @@ class Stepper:
 
     def step_s(self) -> Fraction:
         m = self.model
-        a0, b, a1, c, e, d = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d))
+        a0, b, a1, c, e, d, r = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d, m.r))
         decoding = [s for s in self.running if s.is_decoding]
         prompts = [s for s in self.running if not s.is_decoding]
         n = sum(s.tokens for s in self.running)
         context = sum(s.computed for s in decoding)
         area = sum(s.writes * (s.computed + s.writes / 2) for s in prompts)
-        return max(a0, b + a1 * n) + d * len(decoding) + c * context + e * area
+        own = d * len(decoding) + r * self.num_new
+        return max(a0, b + a1 * n) + own + c * context + e * area
 
     def advance(self, until: float) -> None:
         """Every step that ends by then; a boundary at that very instant is left for later."""

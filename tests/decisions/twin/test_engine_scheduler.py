@@ -39,10 +39,11 @@ class AllAccepted:
         """Nothing to learn."""
 
 
-def step_s(m: StepModel, out: SchedulerOutput, decoding: set[str]) -> Fraction:
-    """By what the engine really put into the step. decoding: who has drawn since admission."""
-    a0, b, a1, c, e, d = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d))
-    time_s, num_tok, num_decoding = Fraction(0), 0, 0
+def step_s(m: StepModel, out: SchedulerOutput, decoding: set[str], num_new: int) -> Fraction:
+    """By what the engine really put into the step. decoding: who has drawn since admission.
+    num_new: who is in a step for the first time."""
+    a0, b, a1, c, e, d, r = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d, m.r))
+    time_s, num_tok, num_decoding = r * num_new, 0, 0
     for seq in out.seqs:
         num_tok += seq.num_new
         x = seq.request.num_computed
@@ -91,6 +92,7 @@ def run_engine(
     first_s, last_s = [0.0] * len(rows), [0.0] * len(rows)
     now, num_come, num_steps = Fraction(0), 0, 0
     decoding: set[str] = set()
+    known: set[str] = set()
     while scheduler.has_work or num_come < len(rows):
         if not scheduler.has_work:
             now = max(now, Fraction(rows[num_come][0]))
@@ -103,7 +105,9 @@ def run_engine(
             if seq.max_drafts:
                 seq.put_drafts([7] * seq.max_drafts)
         decoding -= set(out.preempted_ids)
-        now += step_s(model, out, decoding)
+        in_step = {seq.request.request_id for seq in out.seqs}
+        now += step_s(model, out, decoding, len(in_step - known))
+        known |= in_step
         num_steps += 1
         decoding |= {seq.request.request_id for seq in out.seqs if seq.is_sampled}
         drawn = [[7] * (1 + seq.num_drafts) if seq.is_sampled else [] for seq in out.seqs]
@@ -153,7 +157,7 @@ def ticks(most: int, least: int = 0) -> st.SearchStrategy[float]:
 
 LAW = st.builds(
     StepModel, a0=ticks(4096, 1), b=ticks(4096, -512), a1=ticks(256), c=ticks(8), e=ticks(4),
-    d=ticks(64),
+    d=ticks(64), r=ticks(512),
 )  # fmt: skip
 TRAFFIC = st.lists(
     st.tuples(ticks(2**17), st.integers(1, 90), st.integers(1, 40)), min_size=1, max_size=14
