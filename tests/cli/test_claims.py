@@ -152,7 +152,7 @@ def test_speed_and_uptime_from_a_short_run(cli: Any) -> None:
     block = {"block": "250ms"}
     mine = own_claims(
         cli.folder, C1={"value": "5s", "scope": block},
-        C14={"value": "1tok/s", "min_n": 30, "scope": block},
+        C14={"value": "1tok/s", "placeholder": False, "min_n": 30, "scope": block},
     )  # fmt: skip
     found = judged(cli, mine, "latest")
     assert found["C1"]["standing"] == "supported"
