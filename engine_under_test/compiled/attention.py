@@ -17,11 +17,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from .host import compiled
-from .instructions import F32, I32, I64, at, declared, fetch, plus
+from .instructions import F32, I32, I64, at, chosen, declared, fetch, plus
 
 MAX_GROUP = 8  # query heads of a key-value head
 FLOAT_BYTES = 4
-_LANES = (16, 8)
+_MOST = dict.fromkeys((16, 8), MAX_GROUP)  # by lanes
 _INT = numba.int64
 _ONE = ir.Constant(I64, 1)
 
@@ -172,22 +172,6 @@ def _mixed_of(module: ir.Module, lanes: int, group: int) -> ir.Function:
     return fn
 
 
-def _chosen(define: Any, b: ir.IRBuilder, given: Any) -> None:
-    """Call the function of these lanes and this group, the first two of given."""
-    lanes, group, *rest = given
-    kind = b.add(b.mul(lanes, ir.Constant(I64, 100)), group)
-    end = b.append_basic_block("chosen")
-    switch = b.switch(kind, end)
-    for n in _LANES:
-        for g in range(1, MAX_GROUP + 1):
-            block = b.append_basic_block(f"of_{n}_{g}")
-            switch.add_case(ir.Constant(I64, 100 * n + g), block)
-            case = ir.IRBuilder(block)
-            case.call(define(b.module, n, g), rest)
-            case.branch(end)
-    b.position_at_end(end)
-
-
 def _type_scores(
     typing: Any, lanes: Any, group: Any, q: Any, k: Any, k_stride: Any, num_tokens: Any,
     num_chunks: Any, out: Any, ld_out: Any, ahead: Any,
@@ -199,7 +183,7 @@ def _type_scores(
     """
 
     def generate(context: Any, b: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        _chosen(_scores_of, b, given)
+        chosen(_scores_of, _MOST, b, given)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 10), generate
@@ -212,7 +196,7 @@ def _type_mix(
     """out [group, dim] += weights [group, num_tokens] by v [num_tokens, dim]; as for _scores."""
 
     def generate(context: Any, b: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        _chosen(_mixed_of, b, given)
+        chosen(_mixed_of, _MOST, b, given)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 10), generate

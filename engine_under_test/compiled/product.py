@@ -20,7 +20,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .host import compiled
-from .instructions import F32, I32, I64, at, declared, fetch, plus
+from .instructions import F32, I32, I64, at, chosen, declared, fetch, plus
 
 VECTORS = 2  # of a panel's width
 # By lanes of a vector: rows x VECTORS sums, a row of the panel and one element of x fit the
@@ -99,22 +99,6 @@ def _defined(module: ir.Module, lanes: int, rows: int) -> ir.Function:
     return fn
 
 
-def _chosen(define: Any, b: ir.IRBuilder, given: Any) -> None:
-    """Call what define makes for these lanes and rows, the first two of given."""
-    lanes, rows, *rest = given
-    kind = b.add(b.mul(lanes, ir.Constant(I64, 100)), rows)
-    end = b.append_basic_block("chosen")
-    switch = b.switch(kind, end)
-    for n, most in MAX_ROWS.items():
-        for r in range(1, most + 1):
-            block = b.append_basic_block(f"of_{n}_{r}")
-            switch.add_case(ir.Constant(I64, 100 * n + r), block)
-            case = ir.IRBuilder(block)
-            case.call(define(b.module, n, r), rest)
-            case.branch(end)
-    b.position_at_end(end)
-
-
 def _type_tile(
     typing: Any,
     lanes: Any,
@@ -136,7 +120,7 @@ def _type_tile(
     """
 
     def generate(context: Any, b: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        _chosen(_defined, b, given)
+        chosen(_defined, MAX_ROWS, b, given)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 11), generate
@@ -202,7 +186,7 @@ def _type_transpose(
     """
 
     def generate(context: Any, b: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        _chosen(_transposed, b, given)
+        chosen(_transposed, MAX_ROWS, b, given)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), generate

@@ -10,14 +10,12 @@ import pytest
 import torch
 
 from engine_under_test.attention.compiled import CompiledBackend
-from engine_under_test.batch import FlatBatch, RowTable, batch_order, build_batch
 from engine_under_test.compiled import lanes
 from engine_under_test.models import SHAPES
-from engine_under_test.plan import ScheduledSeq
-from engine_under_test.request import Request, SamplingParams
+
+from .layouts import BLOCK, layout
 
 pytestmark = pytest.mark.skipif(not lanes(), reason="this processor has no vectors of 8 floats")
-BLOCK = 4
 HEADS = [(4, 4, 16), (9, 3, 64), (8, 1, 32), (6, 2, 48)]
 
 
@@ -32,23 +30,6 @@ def exact(q: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
             weights = (seen[:, kv_head] @ q[i, h].double() / head_dim**0.5).softmax(0)
             rows.append(weights @ seen[:, kvh + kv_head])
     return torch.stack(rows).view(num_new, num_heads * head_dim)
-
-
-def layout(lengths: list[tuple[int, int]], rng: random.Random) -> tuple[FlatBatch, list[int]]:
-    """(computed, new) a sequence, blocks scattered; the batch, and the order it took."""
-    needed = [-(-(done + new) // BLOCK) for done, new in lengths]
-    free = list(range(1, 1 + sum(needed)))
-    rng.shuffle(free)
-    table = RowTable(len(lengths), max(needed), BLOCK)
-    seqs = []
-    for i, (done, new) in enumerate(lengths):
-        blocks = [free.pop() for _ in range(needed[i])]
-        params = SamplingParams()
-        r = Request(str(i), [0] * (done + new), params, num_computed=done, block_ids=blocks)
-        seqs.append(ScheduledSeq(r, new, is_sampled=True))
-    order = batch_order(seqs)
-    seqs = [seqs[i] for i in order]
-    return build_batch(seqs, np.array([table.sync(s.request) for s in seqs]), table), order
 
 
 @pytest.mark.parametrize("heads", HEADS)

@@ -11,12 +11,9 @@ import torch
 
 from engine_under_test.attention import SdpaBackend
 from engine_under_test.attention.sdpa import MAX_PADDING_TOKENS, _group_bounds
-from engine_under_test.batch import FlatBatch, RowTable, batch_order, build_batch
 from engine_under_test.models import SHAPES
-from engine_under_test.plan import ScheduledSeq
-from engine_under_test.request import Request, SamplingParams
 
-BLOCK = 4
+from .layouts import BLOCK, layout
 
 
 def naive(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -30,24 +27,6 @@ def naive(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             weights = (k[:seen, kv_head] @ q[i, h] / head_dim**0.5).softmax(0)
             rows.append(weights @ v[:seen, kv_head])
     return torch.stack(rows).view(num_new, num_heads * head_dim)
-
-
-def layout(lengths: list[tuple[int, int]], rng: random.Random) -> tuple[FlatBatch, list[int]]:
-    """(computed, new) a sequence, blocks scattered; the batch, and the order it took."""
-    needed = [-(-(done + new) // BLOCK) for done, new in lengths]
-    free = list(range(1, 1 + sum(needed)))
-    rng.shuffle(free)
-    table = RowTable(len(lengths), max(needed), BLOCK)
-    seqs = []
-    for i, (done, new) in enumerate(lengths):
-        blocks = [free.pop() for _ in range(needed[i])]
-        tokens = [0] * (done + new)
-        r = Request(str(i), tokens, SamplingParams(), num_computed=done, block_ids=blocks)
-        seqs.append(ScheduledSeq(r, new, is_sampled=True))
-    order = batch_order(seqs)
-    seqs = [seqs[i] for i in order]
-    rows = np.array([table.sync(s.request) for s in seqs])
-    return build_batch(seqs, rows, table), order
 
 
 @pytest.mark.parametrize("heads", [(4, 4), (4, 2), (6, 1)])
