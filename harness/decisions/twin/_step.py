@@ -47,6 +47,7 @@ def plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
         preempt(d, s, req, p, room[HEAP])
         chunk = 0  # if there was a prompt, it was the newest
         growth = s.num_decoding * gain
+        rest = d.budget - s.num_decoding * tok_each  # its tokens are free for drafts
         has_preempted = True
     trim(d, s, p, growth)
 

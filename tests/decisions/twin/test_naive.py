@@ -187,6 +187,19 @@ def plain(rows: Rows) -> Case:
     return Case(rows, [[] for _ in rows], 1, [0] * len(rows), 1, "round_robin")
 
 
+def test_who_gives_way_leaves_its_tokens_to_the_drafts_of_others() -> None:
+    """Four tokens a step: two decoders leave two, too few for drafts of both; the one that stays
+    has three for its own, in the very step in which the other gave way."""
+    model = StepModel(a0=2**-7, b=2**-8, a1=2**-10)
+    deployment = Deployment(
+        max_batch=2, max_batched_tokens=4, kv_tokens=40, block_tok=0, gamma=3, tau=2.0
+    )
+    case = plain([(0.0, 3, 30), (0.0, 3, 30)])
+    outcome, found = both(model, deployment, case)
+    compare(outcome, found, atol=0)
+    assert outcome.preemptions.tolist() == [0, 1]
+
+
 def test_the_cases_above_meet_every_rule() -> None:
     """A tight cache preempts, a full batch and a small budget hold back, refusals happen."""
     model = StepModel(a0=2**-7, b=2**-7, a1=2**-15, c=2**-20, e=2**-20, r=2**-9)
