@@ -43,10 +43,12 @@ def ratio_intervals(
     bin_s: float,
     residence_s: float,
     rng: np.random.Generator,
+    bound_level: float = 0.90,
 ) -> RatioIntervals:
     """Interval of sum(numerator) / sum(denominator), both [b] over bins of bin_s in order.
 
-    residence_s: mean time a request stays.  Levels: 95 % two-sided, and 90 % for the bounds.
+    residence_s: mean time a request stays.  Levels: 95 % two-sided, and bound_level for the
+    bounds (90 %: each one-sided at 95 %).
     """
     total = float(denominator.sum())
     value = float(numerator.sum()) / total if total > 0 else 0.0
@@ -67,7 +69,7 @@ def ratio_intervals(
     sums = blocks.sums(denominator)
     draws = blocks.sums(numerator) / np.where(sums > 0, sums, np.nan)
     num_blocks = window_s / block_s
-    shown, bound = (_widened(draws, value, num_blocks, level) for level in (0.95, 0.90))
+    shown, bound = (_widened(draws, value, num_blocks, level) for level in (0.95, bound_level))
     return RatioIntervals(value, shown, bound, num_blocks, "")
 
 

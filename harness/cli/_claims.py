@@ -141,13 +141,16 @@ def planned(run: Run) -> list[Crossing]:
 
 
 def crossings_of(name: str, plan: Mapping[str, Any]) -> list[Crossing]:
-    """The part `crossover` of a plan: the least traffic at which either scaling may cross."""
+    """The part `crossover` of a plan: the least traffic at which any scaling may cross, and from
+    which one surely has, where the plan is sure of its answer."""
     part = plan["crossover"]
     if part is None:
         return []
     lows = [e["low"] for e in part["crossing"].values() if e["low"] not in (None, "inf")]
     is_feasible = part["feasibility"] != "infeasible"  # where it is uncertain it may be
-    return [Crossing(name, float(min(lows)) if lows else None, is_feasible)]
+    highs = [e["high"] for e in part["crossing"].values() if e["high"] not in (None, "inf")]
+    least, most = (float(min(ends)) if ends else None for ends in (lows, highs))
+    return [Crossing(name, least, is_feasible, most if part["outcome"] == "pass" else None)]
 
 
 def print_findings(judged: Judged, voice: Voice) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import Fault, ScenarioError
+from harness.scenario._faults import explain
 from harness.scenario._files import library_folder
 from harness.scenario._flags import apply_overrides
 from harness.scenario._plain import Kind, load_plain
@@ -70,7 +71,19 @@ def _parse_factor(text: object) -> float:
 
 
 def _parse_price(unit: str) -> Callable[[object], float]:
-    return lambda text: price_parser(unit)(text).point
+    return _above_0(lambda text: price_parser(unit)(text).point)
+
+
+def _above_0(read: Callable[[object], float]) -> Callable[[object], float]:
+    """Where the measured is divided by the value, or any number would keep it."""
+
+    def parse_above_0(text: object) -> float:
+        value = read(text)
+        if value <= 0:
+            raise ValueError(f"'{text}' must be above 0")
+        return value
+
+    return parse_above_0
 
 
 # test -> the comparisons it can judge; every other would be judged as one of these
@@ -83,12 +96,12 @@ _OPERATORS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # test -> how its value is read; None: it has none
 _VALUES: dict[str, Callable[[object], float] | None] = {
-    "ttft_by_prompt": parse_seconds, "uptime": parse_share, "bill": None,
+    "ttft_by_prompt": parse_seconds, "uptime": _above_0(parse_share), "bill": None,
     "audio_price": _parse_price("audio_min"), "break_even_speed": _parse_price("Mtok"),
-    "gpu_prices": None, "crossover": parse_tok_per_h, "batch_discount": parse_share,
+    "gpu_prices": None, "crossover": _above_0(parse_tok_per_h), "batch_discount": parse_share,
     "cold_start": parse_share, "stability": None, "linear_scaling": parse_share,
-    "tier_speed": _parse_factor, "prefix_caching": parse_share, "output_speed": _parse_tok_per_s,
-    "rate_limit": parse_rate,
+    "tier_speed": _parse_factor, "prefix_caching": _above_0(parse_share),
+    "output_speed": _above_0(_parse_tok_per_s), "rate_limit": parse_rate,
 }  # fmt: skip
 
 
@@ -239,9 +252,10 @@ def with_values(document: Claims, overrides: Sequence[str]) -> Claims:
     }
     origins: dict[Where, str] = {}
     faults = apply_overrides(data, overrides, origins)
+    ids = [c.id for c in document.claims]
     for name in {str(where[0]) for where in origins}:
-        if name not in {c.id for c in document.claims}:
-            faults.append(Fault(name, f"no claim of that id; there are {', '.join(data)}"))
+        if name not in ids:
+            faults.append(Fault(name, f"no claim of that id; there are {', '.join(ids)}"))
         elif (name, "value") in origins:
             data[name]["placeholder"] = False
     claims = []
@@ -251,9 +265,8 @@ def with_values(document: Claims, overrides: Sequence[str]) -> Claims:
             faults += [Fault(f"{known.id}.{path}", why) for path, why in _of_claim(found)]
             claims.append(found)
         except ValidationError as error:
-            faults += [
-                Fault(".".join(map(str, (known.id, *e["loc"]))), e["msg"]) for e in error.errors()
-            ]
+            wrong = explain(Claim, data[known.id], error.errors(include_url=False))
+            faults += [Fault(".".join(map(str, (known.id, *w.where))), w.message) for w in wrong]
     if faults:
         raise ScenarioError(document.name, faults, kind="claims file", check="harness claims")
     return document.model_copy(update={"claims": tuple(claims)})

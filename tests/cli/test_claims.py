@@ -76,6 +76,9 @@ def test_the_guide_needs_no_network(here: Any, tmp_path: Path) -> None:
         (("guide", "no-run"), "there is no run 'no-run'"),
         (("guide", "--format", "html"), "--format and -o belong together"),
         (("guide", "--prices", "nowhere"), "no file 'nowhere'"),
+        (("guide", "--set", "C77.value=3"), "C14, C15\n"),  # of those there are
+        (("guide", "--set", "C7.vlue=3"), "C7.vlue    unknown key; did you mean 'value'?"),
+        (("guide", "--set", "C1.min_n=0"), "C1.min_n    must be 1 or more"),
         (("guide", "--evidence", "nowhere.yaml"), "cannot be read"),
     ],
 )
@@ -109,12 +112,15 @@ def test_the_page_has_the_three_lines(here: Any, tmp_path: Path) -> None:
 
 
 def test_what_a_plan_says_of_the_crossing() -> None:
-    ends = {"autoscaled": {"low": 2e6}, "fixed": {"low": "inf"}}  # as cost_answer writes them
-    part = {"crossing": ends, "feasibility": "uncertain"}
+    # as cost_answer writes them
+    ends = {"autoscaled": {"low": 2e6, "high": 3e6}, "fixed": {"low": "inf", "high": "inf"}}
+    part = {"crossing": ends, "feasibility": "uncertain", "outcome": "pass"}
     (found,) = crossings_of("run", {"crossover": part})
-    assert (found.low_tok_per_h, found.is_feasible) == (2e6, True)
-    (never,) = crossings_of("run", {"crossover": part | {"crossing": {"fixed": {"low": "inf"}},
-                                                         "feasibility": "infeasible"}})  # fmt: skip
+    assert (found.low_tok_per_h, found.high_tok_per_h, found.is_feasible) == (2e6, 3e6, True)
+    (doubtful,) = crossings_of("run", {"crossover": part | {"outcome": "inconclusive"}})
+    assert doubtful.high_tok_per_h is None
+    only = {"crossing": {"fixed": ends["fixed"]}, "feasibility": "infeasible"}
+    (never,) = crossings_of("run", {"crossover": part | only})
     assert (never.low_tok_per_h, never.is_feasible) == (None, False)
     assert crossings_of("run", {"crossover": None}) == []
 

@@ -59,6 +59,9 @@ def uptime(claim: Claim, evidence: Evidence) -> Finding:
         )
         return _done(claim, Standing.REFUTED, told, figures, value, low, high, len(up))
     num_down = int((~up).sum())
+    if share >= 1:
+        told = f"{len(up):,} windows of {length} cannot show it, nor can any number: only refute"
+        return _done(claim, Standing.INCONCLUSIVE, told, figures, value, low, high, len(up))
     needed = max(claim.min_n, windows_needed(share, num_down, 1 - claim.alpha))
     time = format_seconds(needed * claim.scope.window)
     if low is not None and low >= share and len(up) >= claim.min_n:

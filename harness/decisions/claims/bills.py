@@ -5,6 +5,8 @@ No response says what it cost: bills come from an evidence file (harness/scenari
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scipy import special
 
 from harness.analysis.intervals import clopper_pearson
@@ -25,11 +27,32 @@ def bill(claim: Claim, evidence: Evidence) -> Finding:
     before the load are not on record and must be worth less than half a cent. Own counts
     against the server's by an exact sign test; equal ones say nothing and are left out of it.
     """
-    for known in evidence.facts.bills:
-        own = [m for m in evidence.measured if _is_of(m, known)]
-        if own:
-            return _judge_bill(claim, evidence, own, known)
-    return missing(claim, "no bill is given for any of the runs (an evidence file's bills)")
+    found = [
+        _judge_bill(claim, evidence, own, known)
+        for known in evidence.facts.bills
+        if (own := [m for m in evidence.measured if _is_of(m, known)])
+    ]
+    if not found:
+        return missing(claim, "no bill is given for any of the runs (an evidence file's bills)")
+    return _together(claim, found)
+
+
+def _together(claim: Claim, found: list[Finding]) -> Finding:
+    """One wrong bill refutes, one that cannot be worked out leaves it open; else their requests
+    add up."""
+    for standing in (Standing.REFUTED, Standing.NOT_TESTABLE):
+        for one in found:
+            if one.standing is standing:
+                return one
+    n = sum(one.n for one in found)
+    reason = "; ".join(one.reason for one in found)
+    standing = Standing.SUPPORTED
+    if n < claim.min_n:
+        standing = Standing.INCONCLUSIVE
+        reason += f"; {claim.min_n:,} are asked for"
+    figures = tuple(row for one in found for row in one.figures)
+    usd = sum(one.value or 0.0 for one in found)
+    return replace(found[0], standing=standing, reason=reason, figures=figures, value=usd, n=n)
 
 
 def _is_of(m: Measured, known: Bill) -> bool:
@@ -57,7 +80,7 @@ def _judge_bill(claim: Claim, evidence: Evidence, own: list[Measured], known: Bi
     figures.add("own count above / below the server's", f"{plus:,} / {minus:,}, p = {p:.2g}", p)
     is_exact = abs(known.usd - computed) < CENT / 2 + 1e-9
     if known.cached_tok is not None:
-        cached = sum(billed_of(m.frame).cached_tok for m in own)
+        cached = sum(billed_of(m.frame).cached_tok for m in _once_a_point(own))
         figures.add("tokens billed as cached", f"{known.cached_tok:,}, told {cached:,.0f}")
         is_exact = is_exact and known.cached_tok == cached
     told = f"billed ${known.usd:,.2f}, usage x price is ${computed:,.2f} over {requests:,} requests"
@@ -66,11 +89,6 @@ def _judge_bill(claim: Claim, evidence: Evidence, own: list[Measured], known: Bi
     if p < claim.alpha:
         told = f"the server counts other tokens than we do (sign test p = {p:.2g}), though {told}"
         return Finding(claim, Standing.REFUTED, told, (), figures.done(), known.usd, n=requests)
-    if requests < claim.min_n:
-        told += f"; {claim.min_n:,} are asked for"
-        return Finding(
-            claim, Standing.INCONCLUSIVE, told, (), figures.done(), known.usd, n=requests
-        )
     return Finding(claim, Standing.SUPPORTED, told, (), figures.done(), known.usd, n=requests)
 
 
@@ -109,7 +127,7 @@ def batch_discount(claim: Claim, evidence: Evidence) -> Finding:
     # a bill has cents: half of one each way is what it cannot tell
     cents = CENT / 2 / next(b.sync_usd for b in known if b.model == best)
     deadline = claim.scope.deadline
-    low, high, n, late = _on_time(known, deadline)
+    low, high, n, late = _on_time(known, deadline, 1 - claim.alpha)
     time = write_seconds(deadline)
     if n:
         on_time = f"{n - late:,} of {n:,} (at least {amount(low, 'ratio')} of all)"
@@ -133,13 +151,15 @@ def batch_discount(claim: Claim, evidence: Evidence) -> Finding:
     return Finding(claim, standing, told, (), figures.done(), saved[best], low, high, n)
 
 
-def _on_time(known: tuple[Batch, ...], deadline_s: float) -> tuple[float, float, int, int]:
+def _on_time(
+    known: tuple[Batch, ...], deadline_s: float, confidence: float
+) -> tuple[float, float, int, int]:
     """Bounds of the share done in time; an unfinished batch younger than that says nothing."""
     done = [t for b in known for t in b.done]
     overdue = sum(t > deadline_s for b in known for t in b.running)
     late = sum(t > deadline_s for t in done) + overdue
     n = len(done) + overdue
-    ends = clopper_pearson(n - late, n)
+    ends = clopper_pearson(n - late, n, confidence)
     return ends.low or 0.0, 1.0 if ends.high is None else ends.high, n, late
 
 

@@ -13,7 +13,7 @@ from harness.analysis.quantiles import type7
 from harness.analysis.time_blocks import LEAST_IN_BLOCK, block_index
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, missing
-from harness.decisions.claims.paired import bounds, judge, paired, times
+from harness.decisions.claims.paired import Pairs, bounds, paired, times
 from harness.scenario.claims import Claim
 from harness.units import significant, write_share
 
@@ -38,12 +38,13 @@ def prefix_caching(claim: Claim, evidence: Evidence) -> Finding:
         most = write_share(claim.scope.margin)
         reason = f"the two classes differ in prompt length by more than {most}: not comparable"
         return Finding(claim, Standing.INCONCLUSIVE, reason, (), figures.done())
-    d = [v for m in runs for v in _hit_pairs(m.frame, claim)]
-    if not d:
+    pairs = sum((_hit_pairs(m.frame, claim) for m in runs), Pairs(()))
+    if not pairs.d:
         return missing(claim, "no block holds enough answers of both classes")
-    means = SubsetMeans.of(d)
+    means = SubsetMeans.of(pairs.d)
+    pairs.tell(figures)
     limit = math.log(claim.number * (1 + claim.scope.margin))
-    standing = judge(means, limit, claim.alpha)
+    standing = pairs.judge(means, limit, claim)
     low, high = bounds(means, claim.alpha)
     told = f"{significant(math.exp(means.mean))} ({times(low)} to {times(high)})"
     figures.add("TTFT, cached over not", told, math.exp(means.mean))
@@ -73,19 +74,21 @@ def _mean_in(runs: Sequence[Measured], name: str) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
-def _hit_pairs(frame: Frame, claim: Claim) -> list[float]:
-    """log(median hit / median miss) of each block that holds five of both."""
-    ttft = elapsed_s(frame.first_token_s, frame.intended_s)
+def _hit_pairs(frame: Frame, claim: Claim) -> Pairs:
+    """Median TTFT of hits and of misses in each block that holds five of both; failures =
+    infinity."""
+    ttft = np.where(frame.is_failed, np.inf, elapsed_s(frame.first_token_s, frame.intended_s))
     index = block_index(frame, claim.scope.block)
+    chosen = frame.is_valid & frame.is_last & ~np.isnan(ttft)
     found = []
     for block in np.unique(index[index >= 0]):
         sides = [
-            np.sort(ttft[_of_class(frame, name) & (index == block) & np.isfinite(ttft)])
+            np.sort(ttft[chosen & frame.scope(name) & (index == block)])
             for name in (claim.scope.hit, claim.scope.miss)
         ]
         if min(map(len, sides)) >= LEAST_IN_BLOCK:
-            found.append(math.log(type7(sides[0], 0.5) / type7(sides[1], 0.5)))
-    return found
+            found.append((type7(sides[0], 0.5), type7(sides[1], 0.5)))
+    return Pairs.of(found)
 
 
 def _bill_ratio(
@@ -104,7 +107,7 @@ def _bill_ratio(
     row = sheet.serverless[name] if name else None
     off = sheet.cached_input.discount if sheet.cached_input else None
     if row is not None and row.input is not None and row.cached_input is not None:
-        off = 1 - row.cached_input.point / row.input.point
+        off = 1 - row.cached_input.point / row.input.point if row.input.point else None
     if off is None:
         return None
     return cached / total, 1 - off * cached / total

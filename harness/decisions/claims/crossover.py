@@ -72,6 +72,8 @@ def _from_plans(claim: Claim, evidence: Evidence, value: float, figures: Figures
     feasible = [c for c in evidence.crossings if c.is_feasible]
     for c in feasible:
         told = "never" if c.low_tok_per_h is None else f"at least {_rate(c.low_tok_per_h)}"
+        if c.high_tok_per_h is not None:
+            told += f", at most {_rate(c.high_tok_per_h)}"
         figures.add(f"crosses, {c.name}", told, c.low_tok_per_h)
     if not evidence.crossings:
         return missing(claim, "the prices alone allow it, and no crossover was planned")
@@ -82,6 +84,10 @@ def _from_plans(claim: Claim, evidence: Evidence, value: float, figures: Figures
     if all(low is None or low > value for low in lows):
         reason = f"every deployment that carries the load crosses above {_rate(value)}"
         return Finding(claim, Standing.REFUTED, reason, (), figures.done(), n=len(feasible))
+    sure = [c for c in feasible if c.high_tok_per_h is not None and c.high_tok_per_h <= value]
+    if sure:
+        reason = f"{sure[0].name} is cheaper on demand from {_rate(value)} on at the latest"
+        return Finding(claim, Standing.SUPPORTED, reason, (), figures.done(), n=len(feasible))
     reason = f"a deployment may cross below {_rate(value)}"
     return Finding(claim, Standing.INCONCLUSIVE, reason, (), figures.done(), n=len(feasible))
 
@@ -137,8 +143,8 @@ def _t1_of(sheet: PriceSheet, d: Deployment) -> float | None:
     if name is None or gpu is None:
         return None
     row = sheet.serverless[name]
-    prices = [p.high for p in (row.input, row.output) if p is not None]
-    return d.gpus * gpu.price.low / max(prices) * 1e6 if prices else None
+    most = max((p.high for p in (row.input, row.output) if p is not None), default=0.0)
+    return d.gpus * gpu.price.low / most * 1e6 if most > 0 else None
 
 
 def _rate(tok_per_h: float) -> str:

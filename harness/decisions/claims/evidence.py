@@ -45,14 +45,16 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Tokens/h from which on-demand is cheaper for good, of one deployment; low of its interval.
+    """Tokens/h from which on-demand is cheaper for good, of one deployment: ends of its interval.
 
-    is_feasible: False where the deployment cannot carry as much (u_required above 1).
+    low: None where it never is.  high: None where that is not sure.  is_feasible: False where the
+    deployment cannot carry as much (u_required above 1).
     """
 
     name: str
     low_tok_per_h: float | None
     is_feasible: bool | None
+    high_tok_per_h: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,13 @@ class Evidence:
     crossings: tuple[Crossing, ...] = ()
 
     def of(self, claim: Claim) -> tuple[Measured, ...]:
-        """Valid windows of the target a claim speaks of; unless it wants that one only, of every
-        target where no run has one of that name: a run of one target need not call it as the
-        claim does."""
+        """Valid windows of the target a claim speaks of; unless it wants that one only, of the
+        only target where the runs have one, whatever its name. Of several none is guessed: windows
+        of two deployments are no sample of one."""
         usable = [m for m in self.measured if m.is_usable]
         named = [m for m in usable if m.target == claim.scope.target]
-        return tuple(named if named or claim.scope.only else usable)
+        is_one = len({m.target for m in usable}) == 1 and not claim.scope.only
+        return tuple(named or (usable if is_one else ()))
 
     def absence(self, claim: Claim) -> str:
         """Why `of` has nothing: no run, none that can be believed, or none of that target."""
@@ -82,7 +85,11 @@ class Evidence:
         if len(void) == len(self.measured):
             first = void[0].summary.invalid_reasons[0]
             return f"no window of the runs is a valid measurement: {first}"
-        return f"no run has a target called {claim.scope.target}"
+        told = f"no run has a target called {claim.scope.target}"
+        names = sorted({m.target for m in self.measured if m.is_usable})
+        if len(names) > 1:
+            told += f" but {', '.join(names)}: --set {claim.id}.scope.target={names[0]} names one"
+        return told
 
     def exactly(self, target: str) -> tuple[Measured, ...]:
         """Valid windows of that target and no other: for claims that compare two."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from harness.analysis.paired import SubsetMeans
 from harness.decisions.claims.finding import Figures, Finding, Standing
@@ -33,6 +35,48 @@ def paired(
     return Finding(
         claim, standing, reason, (), figures.done(), math.exp(means.mean), least, most, means.k
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """d: log ratios of the pairs that both sides can tell.  lost_own, lost_other: pairs in which
+    one side's number is infinite, too many of its requests having failed."""
+
+    d: tuple[float, ...]
+    lost_own: int = 0
+    lost_other: int = 0
+
+    @classmethod
+    def of(cls, both: Iterable[tuple[float, float]]) -> Pairs:
+        """both: own and other number of a pair, above 0, inf where not reached."""
+        d, lost = [], [0, 0]
+        for own, other in both:
+            if math.isfinite(own) and math.isfinite(other):
+                d.append(math.log(own) - math.log(other))
+            else:
+                lost[0] += math.isinf(own)
+                lost[1] += math.isinf(other)
+        return cls(tuple(d), lost[0], lost[1])
+
+    def __add__(self, more: Pairs) -> Pairs:
+        return Pairs(
+            self.d + more.d, self.lost_own + more.lost_own, self.lost_other + more.lost_other
+        )
+
+    def tell(self, figures: Figures) -> None:
+        for side, num in (("claim's", self.lost_own), ("other", self.lost_other)):
+            if num:
+                told = f"blocks left out, failures of the {side} side"
+                figures.add(told, f"{num}", float(num))
+
+    def judge(self, means: SubsetMeans, limit: float, claim: Claim) -> Standing:
+        """As judge(); but what was left out must not have decided: own failures keep no claim of
+        being less, the other side's refute none, beyond the claim's margin."""
+        standing, most = judge(means, limit, claim.alpha), claim.scope.margin * len(self.d)
+        is_hidden = (standing is Standing.SUPPORTED and self.lost_own > most) or (
+            standing is Standing.REFUTED and self.lost_other > most
+        )
+        return Standing.INCONCLUSIVE if is_hidden else standing
 
 
 def times(log: float | None) -> str:

@@ -62,8 +62,8 @@ def audio_price(claim: Claim, evidence: Evidence) -> Finding:
         " the price a GPU-hour of one sheet cannot both be meant."
     )
     figures.add("speed over break-even", f"{ratio:,.3g}", ratio)
-    is_far = ratio > FAR
-    standing = Standing.INCONSISTENT if is_far else Standing.SUPPORTED
+    # a slow speed shows nothing: the GPU may not have been asked for more
+    standing = Standing.INCONSISTENT if ratio > FAR else Standing.INCONCLUSIVE
     reason = (
         f"one {cheapest} of the same sheet transcribes {ratio:,.0f} times the minutes from which it"
         f" pays at ${price:g} a minute"
@@ -95,8 +95,8 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     measured = evidence.of(claim)
     if not measured:
         return missing(claim, f"no throughput was measured; it takes {needed:,.0f} tok/s to pay")
-    best = max(measured, key=lambda m: _input_rate(m.frame)[0])
-    value, ends = _input_rate(best.frame)
+    rates = [_input_rate(m.frame, claim.alpha) for m in measured]
+    best, (value, ends) = max(zip(measured, rates, strict=True), key=lambda pair: pair[1][0])
     if value <= 0 or ends.low is None or ends.high is None or ends.low <= 0:
         return missing(claim, "the run is too short for an interval of its throughput")
     low, high = needed / ends.high, needed / ends.low
@@ -111,8 +111,8 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     return Finding(claim, standing, told, (), figures.done(), needed / value, low, high)
 
 
-def _input_rate(frame: Frame) -> tuple[float, Interval]:
-    """Input tokens/s of answered requests by their end, with its bootstrap interval."""
+def _input_rate(frame: Frame, alpha: float) -> tuple[float, Interval]:
+    """Input tokens/s of answered requests by their end, with one-sided bootstrap bounds."""
     num = max(2, math.floor(frame.window_s))
     width = frame.window_s / num
     chosen = frame.is_success & (frame.end_s >= 0) & (frame.end_s < frame.window_s)
@@ -123,8 +123,9 @@ def _input_rate(frame: Frame) -> tuple[float, Interval]:
     stay = frame.end_s[chosen] - frame.intended_s[chosen]
     residence = float(stay.mean()) if len(stay) else 0.0
     found = ratio_intervals(
-        per_bin, np.full(num, width), width, residence, np.random.default_rng(0)
-    )
+        per_bin, np.full(num, width), width, residence, np.random.default_rng(0),
+        bound_level=1 - 2 * alpha,
+    )  # fmt: skip
     return found.value, found.bound
 
 
@@ -134,6 +135,8 @@ def _input_rate(frame: Frame) -> tuple[float, Interval]:
 def gpu_prices(claim: Claim, evidence: Evidence) -> Finding:
     """The claimed prices are the sheet's, and the sheet is not old. Others' prices stand beside."""
     sheet, figures = evidence.sheet, Figures()
+    if not claim.scope.prices:
+        return missing(claim, "the claim names no price (scope.prices)")
     wrong = []
     for name, price in claim.scope.prices.items():
         row = sheet.on_demand.get(name)

@@ -133,7 +133,9 @@ def rate_limit(claim: Claim, evidence: Evidence) -> Finding:
             reason = f"429 came at {significant(60 * min(early))}/min, below the limit of {rpm}"
             return Finding(claim, Standing.REFUTED, reason, (), figures.done(), min(early))
         told = f"{n:,} requests at .85 to .95 of {rpm} where {claim.min_n:,} are asked for"
-        return missing(claim, told)
+        if not n:
+            return missing(claim, told)
+        return Finding(claim, Standing.INCONCLUSIVE, told, (), figures.done(), k / n, n=n)
     ends = clopper_pearson(k, n, 1 - claim.alpha, design_effect(throttled))
     assert ends.low is not None
     assert ends.high is not None

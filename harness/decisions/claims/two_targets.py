@@ -14,7 +14,7 @@ from harness.analysis.time_blocks import LEAST_IN_BLOCK, block_index
 from harness.analysis.tokens import token_times
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, missing
-from harness.decisions.claims.paired import bounds, judge, paired, times
+from harness.decisions.claims.paired import Pairs, bounds, paired, times
 from harness.scenario.claims import Claim
 from harness.units import significant, write_seconds
 
@@ -24,9 +24,9 @@ def stability(claim: Claim, evidence: Evidence) -> Finding:
     found = _two_targets(claim, evidence, _spread)
     if isinstance(found, str):
         return missing(claim, found)
-    means, figures = found
+    means, pairs, figures = found
     low, high = bounds(means, claim.alpha)
-    standing = judge(means, 0.0, claim.alpha)
+    standing = pairs.judge(means, 0.0, claim)
     ratio = math.exp(means.mean)
     reason = (
         f"p99/p50 on {claim.scope.target} is {significant(ratio)} times that on"
@@ -40,9 +40,9 @@ def tier_speed(claim: Claim, evidence: Evidence) -> Finding:
     found = _two_targets(claim, evidence, _tpot)
     if isinstance(found, str):
         return missing(claim, found)
-    means, figures = found
+    means, pairs, figures = found
     # d = log(target) - log(other): N times faster is d = -log N or below
-    standing = judge(means, -math.log(claim.number), claim.alpha)
+    standing = pairs.judge(means, -math.log(claim.number), claim)
     low, high = bounds(means, claim.alpha)
     swapped = (None if high is None else -high, None if low is None else -low)
     reason = (
@@ -54,50 +54,56 @@ def tier_speed(claim: Claim, evidence: Evidence) -> Finding:
 
 
 def _two_targets(
-    claim: Claim, evidence: Evidence, number: Callable[[Frame, Claim], list[float]]
-) -> tuple[SubsetMeans, Figures] | str:
-    """Blocks of the two targets paired in the order measured, or why there is none."""
+    claim: Claim, evidence: Evidence, number: Callable[[Frame, Claim], dict[int, float]]
+) -> tuple[SubsetMeans, Pairs, Figures] | str:
+    """Blocks of the two targets at the same place of windows paired in the order measured, or why
+    there is none."""
     own, other = claim.scope.target, claim.scope.against
     if own is None or other is None:
         return "the claim names no two targets (scope.target, scope.against)"
     sides = [evidence.exactly(name) for name in (own, other)]
     if not all(sides):
         return f"no run measured both {own} and {other}"
-    values = [[v for m in _in_time(side) for v in number(m.frame, claim)] for side in sides]
-    num = min(map(len, values))
-    if not num:
+    values = [
+        {(i, b): v for i, m in enumerate(_in_time(side)) for b, v in number(m.frame, claim).items()}
+        for side in sides
+    ]
+    both = [(values[0][at], values[1][at]) for at in sorted(values[0].keys() & values[1].keys())]
+    pairs, figures = Pairs.of(both), Figures()
+    if not pairs.d:
         return f"no block of {write_seconds(claim.scope.block)} holds enough requests on both"
-    d = [math.log(a) - math.log(b) for a, b in zip(values[0][:num], values[1][:num], strict=True)]
-    figures = Figures()
     figures.add("measured on", targets_of([*sides[0], *sides[1]]))
-    for name, side in zip((own, other), values, strict=True):
-        middle = math.exp(float(np.mean(np.log(side[:num]))))
-        figures.add(f"{name}, geometric mean of {num} blocks", significant(middle), middle)
-    return SubsetMeans.of(d), figures
+    known = np.log([pair for pair in both if math.isfinite(max(pair))])
+    for name, middle in zip((own, other), np.exp(known.mean(axis=0)).tolist(), strict=True):
+        figures.add(f"{name}, geometric mean of {len(known)} blocks", significant(middle), middle)
+    pairs.tell(figures)
+    return SubsetMeans.of(pairs.d), pairs, figures
 
 
 def _in_time(measured: Sequence[Measured]) -> list[Measured]:
     return sorted(measured, key=lambda m: (m.run_id, m.summary.meta.t0_ns))
 
 
-def _spread(frame: Frame, claim: Claim) -> list[float]:
-    """p99/p50 of each block that carries a p99; failures = infinity, so a block may be lost."""
+def _spread(frame: Frame, claim: Claim) -> dict[int, float]:
+    """p99/p50 of each block that carries a p99; failures = infinity."""
     ttft = np.where(frame.is_failed, np.inf, elapsed_s(frame.first_token_s, frame.intended_s))
-    found = []
-    for own in _blocks(frame, ttft, claim.scope.block, needed_requests(0.99)):
+    found = {}
+    for b, own in _blocks(frame, ttft, claim.scope.block, needed_requests(0.99)).items():
         p99, p50 = type7(own, 0.99), type7(own, 0.5)
-        if math.isfinite(p99) and p50 > 0:
-            found.append(p99 / p50)
+        if p50 > 0:
+            found[b] = math.inf if math.isinf(p99) else p99 / p50
     return found
 
 
-def _tpot(frame: Frame, claim: Claim) -> list[float]:
-    tpot = token_times(frame).tpot_s
-    return [type7(own, 0.5) for own in _blocks(frame, tpot, claim.scope.block, LEAST_IN_BLOCK)]
+def _tpot(frame: Frame, claim: Claim) -> dict[int, float]:
+    """Median of each block; failures = infinity."""
+    tpot = np.where(frame.is_failed, np.inf, token_times(frame).tpot_s)
+    own = _blocks(frame, tpot, claim.scope.block, LEAST_IN_BLOCK)
+    return {b: type7(values, 0.5) for b, values in own.items()}
 
 
-def _blocks(frame: Frame, values: FloatArray, block_s: float, least: int) -> list[FloatArray]:
+def _blocks(frame: Frame, values: FloatArray, block_s: float, least: int) -> dict[int, FloatArray]:
     index = block_index(frame, block_s)
     chosen = frame.is_valid & frame.is_last & ~np.isnan(values)
-    own = [np.sort(values[chosen & (index == b)]) for b in np.unique(index[index >= 0])]
-    return [v for v in own if len(v) >= least]
+    own = {int(b): np.sort(values[chosen & (index == b)]) for b in np.unique(index[index >= 0])}
+    return {b: v for b, v in own.items() if len(v) >= least}

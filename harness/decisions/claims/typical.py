@@ -31,7 +31,8 @@ def ttft_by_prompt(claim: Claim, evidence: Evidence) -> Finding:
     figures.add("measured on", targets_of(measured))
     rtt = [m.summary.meta.rtt_s for m in measured if m.summary.meta.rtt_s is not None]
     if rtt:
-        figures.add("round trip, inside every TTFT", amount(float(np.median(rtt)), "s"), rtt[0])
+        rtt_s = float(np.median(rtt))
+        figures.add("round trip, inside every TTFT", amount(rtt_s, "s"), rtt_s)
     standings: dict[int, Standing] = {}
     seen: list[BlockMedian] = []
     for tokens in claim.scope.prompts:
