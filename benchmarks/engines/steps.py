@@ -21,6 +21,7 @@ from typing import Any
 
 from engine_under_test import runner
 from engine_under_test.attention import SdpaBackend
+from engine_under_test.attention.compiled import CompiledBackend
 from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.models import Llama
@@ -39,6 +40,7 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("scheduler", Scheduler, "update"),
     ("build", runner, "build_batch"),
     ("build", SdpaBackend, "build"),
+    ("build", CompiledBackend, "build"),
     ("forward", Llama, "forward"),
     ("forward", Llama, "logits"),
     ("sample", Sampler, "plan"),

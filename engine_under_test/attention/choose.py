@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from engine_under_test.compiled import suits
+from engine_under_test.compiled import suits_attention
 from engine_under_test.config import AttentionName, ModelConfig
 from engine_under_test.errors import ConfigError
 
@@ -43,7 +43,7 @@ def make_backend(
 ) -> AttentionBackend[Any]:
     """name: resolved."""
     if name == "sdpa":
-        if suits(config, dtype, device) and CompiledBackend.can_run(config):
+        if suits_attention(dtype, device) and CompiledBackend.can_run(config):
             return CompiledBackend(config, num_blocks, block_size)
         return SdpaBackend(config, num_blocks, block_size, dtype)
     from .triton_paged import TritonBackend

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine_under_test.attention import SdpaBackend, make_backend
 from engine_under_test.attention.compiled import CompiledBackend
 from engine_under_test.compiled import lanes
 from engine_under_test.models import SHAPES
@@ -16,7 +17,7 @@ from engine_under_test.models import SHAPES
 from .layouts import BLOCK, layout
 
 pytestmark = pytest.mark.skipif(not lanes(), reason="this processor has no vectors of 8 floats")
-HEADS = [(4, 4, 16), (9, 3, 64), (8, 1, 32), (6, 2, 48)]
+HEADS = [(4, 4, 16), (4, 2, 64), (9, 3, 64), (8, 1, 32), (6, 2, 48)]
 
 
 def exact(q: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -90,3 +91,18 @@ def test_heads_that_the_loops_do_not_know_stay_with_sdpa() -> None:
     shape = replace(SHAPES["debug"], num_heads=16, num_kv_heads=1, head_dim=64)
     assert not CompiledBackend.can_run(shape)  # 16 queries a key
     assert not CompiledBackend.can_run(replace(shape, num_kv_heads=16, head_dim=20))
+
+
+def test_every_size_of_model_attends_so_in_float32_on_one_thread() -> None:
+    threads, cpu = torch.get_num_threads(), torch.device("cpu")
+    try:
+        torch.set_num_threads(1)
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
+            backend = make_backend("sdpa", SHAPES["debug"], 8, BLOCK, dtype, cpu)
+            expected = CompiledBackend if dtype == torch.float32 else SdpaBackend
+            assert type(backend) is expected
+        torch.set_num_threads(2)
+        backend = make_backend("sdpa", SHAPES["debug"], 8, BLOCK, torch.float32, cpu)
+        assert type(backend) is SdpaBackend
+    finally:
+        torch.set_num_threads(threads)
