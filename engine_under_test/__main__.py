@@ -77,6 +77,7 @@ def serve(args: argparse.Namespace) -> None:
         max_loras=args.max_loras,
         max_lora_rank=args.max_lora_rank,
         spec=spec_of(args, source, find_model),
+        pooling=args.pooling,
     )
     options = ServerOptions(
         args.served_model_name,
@@ -136,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=[*ON_OFF],
         default="auto",
         help="run decode steps as captured CUDA graphs; auto: on a GPU",
+    )
+    model.add_argument(
+        "--pooling",
+        choices=["last", "mean"],
+        default=default.pooling,
+        help="/v1/embeddings: of a prompt's last token (the default), or the mean of all",
     )
     model.add_argument("--layers", type=int, metavar="N", help="of a named shape: use N layers")
     model.add_argument("--seed", type=int, default=default.seed, help="of random weights and draws")

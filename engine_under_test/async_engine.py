@@ -253,7 +253,13 @@ class AsyncEngine:
         if self._metrics is not None:
             request = live.request
             self._metrics.observe_finished(
-                FinishedRequest(reason, request.timings, request.num_prompt, live.num_tokens)
+                FinishedRequest(
+                    reason,
+                    request.timings,
+                    request.num_prompt,
+                    live.num_tokens,
+                    request.pooling is not None,
+                )
             )
 
     def _fail_all(self, error: EngineDead) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .errors import ConfigError, ModelError
+from .request import Pooling
 from .spec_config import SpecConfig
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float64"]
@@ -170,6 +171,7 @@ class EngineConfig:
     long_prefill_threshold: most tokens of one sequence in one step; None: no limit but the budget.
     seed: of random weights, and of the seeds drawn for requests that bring none.
     spec: speculation; None: off.
+    pooling: what an embedding is made of: the last token's hidden state, or the mean of all.
     device auto: a GPU where there is one.  attention auto: Triton's kernels on a GPU, else SDPA.
     """
 
@@ -195,6 +197,7 @@ class EngineConfig:
     max_waiting: int = 1024
     num_threads: int = 1
     spec: SpecConfig | None = None
+    pooling: Pooling = "last"
     max_loras: int = 4  # different adapters in one step
     max_lora_rank: int = 16
 
@@ -207,6 +210,8 @@ class EngineConfig:
             raise ConfigError("num_layers changes a named shape only, not weights from disk")
         if self.dtype != "auto" and self.dtype not in DTYPE_BYTES:
             raise ConfigError(f"dtype {self.dtype!r} is unknown", do=f"use {[*DTYPE_BYTES]}")
+        if self.pooling not in get_args(Pooling):
+            raise ConfigError(f"pooling {self.pooling!r} is unknown", do="use 'last' or 'mean'")
         counts = ("block_size", "max_num_seqs", "max_num_batched_tokens", "max_waiting")
         for name in (*counts, "num_threads", "max_loras", "max_lora_rank"):
             if getattr(self, name) < 1:

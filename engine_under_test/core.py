@@ -254,10 +254,11 @@ class EngineCore:
         ids = (*r.prompt_ids, *p.stop_token_ids, *(i for i, _ in p.logit_bias))
         if min(ids) < 0 or max(ids) >= vocab_size:
             raise RequestRefused(f"a token id lies outside the vocabulary of {vocab_size}")
-        if r.num_prompt >= self.max_model_len:
+        if r.num_prompt + (r.pooling is None) > self.max_model_len:
+            answer = "" if r.pooling else "with one token of answer "
             raise RequestRefused(
-                f"the prompt has {r.num_prompt} tokens; with one token of answer the context "
-                f"window of {self.max_model_len} is exceeded",
+                f"the prompt has {r.num_prompt} tokens; {answer}the context window of "
+                f"{self.max_model_len} is exceeded",
                 do="shorten the prompt",
             )
         if self._kv.num_blocks_for(r.num_prompt) > self._kv.num_usable_blocks:

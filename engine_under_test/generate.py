@@ -1,6 +1,6 @@
 """`python -m engine_under_test.generate --model tiny "prompt" ["prompt" ...]`: no server.
 
-Runs a batch of prompts to its end. The function is what tests and benchmarks call; the command
+Runs a batch of prompts to its end. The functions are what tests and benchmarks call; the command
 prints one continuation after another, and how fast they came to stderr.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .config import EngineConfig
 from .core import EngineCore
 from .errors import EngineError
-from .request import Request, SamplingParams
+from .request import NO_TOKENS, FloatArray, Pooling, Request, RequestOutput, SamplingParams
 
 
 def generate(
@@ -26,6 +26,24 @@ def generate(
     anything ran, EngineError when a sequence outgrew the cache.
     """
     requests = [Request(f"generate-{i}", list(ids), params) for i, ids in enumerate(prompts_ids)]
+    for _ in _outputs(engine, requests):
+        pass
+    return [request.token_ids[request.num_prompt :] for request in requests]
+
+
+def embed(
+    engine: EngineCore, prompts_ids: Sequence[Sequence[int]], pooling: Pooling
+) -> list[FloatArray]:
+    """Each prompt's vector [hidden_size], not normalised. Otherwise as generate()."""
+    requests = [
+        Request(f"embed-{i}", list(ids), NO_TOKENS, pooling=pooling)
+        for i, ids in enumerate(prompts_ids)
+    ]
+    found = {output.request_id: output.embedding for output in _outputs(engine, requests)}
+    return [vector for r in requests if (vector := found[r.request_id]) is not None]
+
+
+def _outputs(engine: EngineCore, requests: Sequence[Request]) -> Iterator[RequestOutput]:
     try:
         for request in requests:
             engine.add(request)
@@ -33,11 +51,11 @@ def generate(
             for output in engine.step():
                 if output.error:
                     raise EngineError(output.error, where=output.request_id)
+                yield output
     except EngineError:
         for request in requests:
             engine.abort(request.request_id)
         raise
-    return [request.token_ids[request.num_prompt :] for request in requests]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -72,6 +72,7 @@ class FinishedRequest:
     timings: Timings
     num_prompt: int
     num_output: int
+    is_embedding: bool = False
 
 
 class EngineMetrics(Collector):
@@ -86,6 +87,7 @@ class EngineMetrics(Collector):
         self._stats = EngineStats()
         self._finished: Counter[str] = Counter({str(reason): 0 for reason in FinishReason})
         self._injected: Counter[str] = Counter()
+        self._num_embeddings = 0
         self.ttft_s = Histogram(TTFT_BUCKETS_S)
         self.inter_token_s = Histogram(TOKEN_BUCKETS_S)
         self.time_per_output_token_s = Histogram(TOKEN_BUCKETS_S)
@@ -118,10 +120,13 @@ class EngineMetrics(Collector):
         t = done.timings
         if done.reason not in (FinishReason.STOP, FinishReason.LENGTH) or not t.first_ns:
             return
-        self.ttft_s.observe((t.first_ns - t.received_ns) / 1e9)
         self.e2e_s.observe((t.last_ns - t.received_ns) / 1e9)
         self.queue_s.observe((t.scheduled_ns - t.admitted_ns) / 1e9)
         self.prefill_s.observe((t.first_ns - t.scheduled_ns) / 1e9)
+        if done.is_embedding:  # it has no first token, and no decode
+            self._num_embeddings += 1
+            return
+        self.ttft_s.observe((t.first_ns - t.received_ns) / 1e9)
         self.decode_s.observe((t.last_ns - t.first_ns) / 1e9)
         if done.num_output > 1:
             per_token_s = (t.last_ns - t.first_ns) / 1e9 / (done.num_output - 1)
@@ -251,6 +256,11 @@ class EngineMetrics(Collector):
         for name, count in sorted(self._injected.items()):
             injected.add_metric((*self._labels, name), count)
         yield injected
+        embedded = CounterMetricFamily(
+            "engine:embeddings", "Prompts answered by a vector.", labels=("model_name", "engine")
+        )
+        embedded.add_metric(self._labels, self._num_embeddings)
+        yield embedded
 
     def _counter(self, name: str, text: str, value: float) -> CounterMetricFamily:
         family = CounterMetricFamily(f"vllm:{name}", text, labels=("model_name", "engine"))

@@ -18,7 +18,8 @@ from .request import PLACEHOLDER, RequestStatus
 def as_if_done(in_flight: SchedulerOutput | None) -> Iterator[None]:
     """Within it, requests of the step stand where they will when it is booked.
 
-    One whose coming token is surely its last is ENDING: nobody schedules it again. None: nothing
+    One whose coming token is surely its last, or that has no token coming, is ENDING: nobody
+    schedules it again. None: nothing
     runs. The step must hold no drafts: how many are accepted nobody could foresee.
     """
     touched = [
@@ -32,8 +33,8 @@ def as_if_done(in_flight: SchedulerOutput | None) -> Iterator[None]:
         r.num_computed += s.num_new
         if s.is_sampled:
             r.token_ids.append(PLACEHOLDER)
-            if r.num_tokens >= r.max_num_tokens:
-                r.status = RequestStatus.ENDING
+        if r.num_tokens >= r.max_num_tokens and (s.is_sampled or r.num_computed == r.num_tokens):
+            r.status = RequestStatus.ENDING
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .request import Request, RequestOutput, RequestStatus, TokenLogprob
+from .request import FloatArray, Request, RequestOutput, RequestStatus, TokenLogprob
 
 
 class DraftLengths(Protocol):
@@ -26,7 +26,7 @@ class DraftLengths(Protocol):
 class ScheduledSeq:
     """num_new tokens of one request, from position request.num_computed on.
 
-    is_sampled: the chunk reaches the last known token, so the next one is drawn.
+    is_sampled: the chunk reaches the last known token, so the next one is drawn, where any is.
     max_drafts: drafts that may follow it; slots for them are allocated.  num_drafts: that do.
     """
 
@@ -69,11 +69,13 @@ class SampledTokens:
     With d drafts a row holds 1..d+1 tokens: the accepted drafts and one more.
     logprobs: None, or for each row None or one entry a token.
     prompt_logprobs: those of prompts' own tokens, by request id; they may come before any token.
+    embeddings: of the requests with pooling whose prompt ended here, by id; see RequestOutput.
     """
 
     token_ids: list[list[int]]
     logprobs: list[list[TokenLogprob] | None] | None = None
     prompt_logprobs: dict[str, list[TokenLogprob]] = field(default_factory=dict)
+    embeddings: dict[str, FloatArray] = field(default_factory=dict)
 
 
 def book_scores(

@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from .errors import RequestRefused
 
+Pooling = Literal["last", "mean"]
+FloatArray = npt.NDArray[np.floating]
 PLACEHOLDER = -1  # stands for a token that the device has drawn and the host does not know yet
 
 
@@ -41,6 +46,9 @@ class SamplingParams:
     seed: int | None = None
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+
+
+NO_TOKENS = SamplingParams(max_tokens=0, seed=0)  # of a request that is over with its prompt
 
 
 class Adapter(Protocol):
@@ -141,6 +149,7 @@ class Request:
     cache_salt: str = ""
     adapter: Adapter | None = None  # None: the base model
     grammar: Grammar | None = None  # its answer is constrained: see structured.py
+    pooling: Pooling | None = None  # its answer is a vector, its params NO_TOKENS: see pooling.py
     arrival: int = 0  # set by the scheduler: order of admission
     end_ids: frozenset[int] = frozenset()  # set by the scheduler: tokens that end it
     max_num_tokens: int = 0  # set by the scheduler: prompt and answer together
@@ -155,6 +164,7 @@ class Request:
     finish_reason: FinishReason | None = None
 
     def __post_init__(self) -> None:
+        assert self.pooling is None or self.params.max_tokens == 0, "a vector and tokens"
         if not self.token_ids:
             self.token_ids = list(self.prompt_ids)
 
@@ -193,6 +203,8 @@ class RequestOutput(NamedTuple):
     """What one step says about one request. new_token_ids excludes nothing: EOS is included.
 
     prompt_logprobs: the next of those asked for, in order, the prompt's second token first.
+    embedding: [hidden_size] float32, or float64 of a float64 model; not normalised. It is the only
+    output of a request with pooling.
     """
 
     request_id: str
@@ -202,3 +214,4 @@ class RequestOutput(NamedTuple):
     timings: Timings | None = None  # on the last output only
     error: str = ""
     prompt_logprobs: list[TokenLogprob] | None = None
+    embedding: FloatArray | None = None

@@ -1,8 +1,8 @@
 """Runs one scheduled step: lay it out, forward, sample. Owns rows, the KV tensors and the model.
 
-It only reads requests; what was drawn is booked by the scheduler. A step whose draws need nothing
-of the host (no grammar, penalty, log-probability or draft) is launched and not waited for: its
-tokens stay on the device, where the next step finds those that the host does not know yet.
+It only reads requests; what was drawn or pooled is booked by the scheduler. A step whose draws need
+nothing of the host (no grammar, penalty, log-probability or draft) is launched and not waited for:
+its tokens stay on the device, where the next step finds those that the host does not know yet.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .logit_edits import LogitEdits
 from .logprobs import score_prompts
 from .models import AdapterSlots, LoadedModel
 from .plan import SampledTokens, ScheduledSeq, SchedulerOutput
+from .pooling import PooledPart, Pooler, Vectors, parts_of
 from .request import Request, TokenLogprob
 from .sampler import DrawPlan, Sampler
 from .speculative import Drafter, Judge, Proposals, Speculation
@@ -37,7 +38,7 @@ class _Step:
     """One step laid out. seqs, rows and batch are in batch order; order leads back to the plan.
 
     graph_q: tokens of each sequence where a graph runs the step, else 0.  meta: the attention's,
-    where none does.  sampled: sequences that draw.
+    where none does.  sampled: sequences that draw.  pooled: parts of prompts with pooling.
     """
 
     seqs: list[ScheduledSeq]
@@ -48,6 +49,7 @@ class _Step:
     has_placeholders: bool
     meta: Any
     sampled: list[int]
+    pooled: list[PooledPart]
 
     @property
     def places(self) -> list[int]:
@@ -93,6 +95,9 @@ class ModelRunner:
         )
         # The last row takes what padding draws.
         self._last_tokens = torch.zeros(max_rows + 1, dtype=torch.int64, device=model.device)
+        self._pooler = Pooler(
+            model.normed, max_rows, model.config.hidden_size, model.dtype, model.device
+        )
         self._masks = MaskFiller(model.config.vocab_size)
         self._drafter: Drafter | None = None
         self._judge = Judge(
@@ -164,18 +169,20 @@ class ModelRunner:
             batch = batch.on(self.device)
             meta = self._attention.build(batch)
         sampled = [b for b, s in enumerate(seqs) if s.is_sampled]
-        return _Step(seqs, rows, order, batch, graph_q, has_placeholders, meta, sampled)
+        pooled = parts_of(seqs, rows, batch)
+        return _Step(seqs, rows, order, batch, graph_q, has_placeholders, meta, sampled, pooled)
 
     def _run_ahead(self, step: _Step, plan: DrawPlan | None) -> StepHandle:
         """A step of plain draws; touches nothing that the host has changed since its launch."""
         with torch.inference_mode():
-            logits, tokens, _ = self._compute(step)
-            if plan is None:
-                return Done(SampledTokens([[] for _ in step.seqs]))
-            if tokens is None or not self._sampler.is_unfiltered(plan.rows):
+            logits, tokens, hidden = self._compute(step)
+            if plan is not None and (tokens is None or not self._sampler.is_unfiltered(plan.rows)):
                 tokens = self._sampler.draw(_wide(logits), plan)
                 self._last_tokens.index_copy_(0, to_device(plan.rows, self.device), tokens)
-            return OnItsWay(tokens, step.places, len(step.seqs))
+            vectors = self._pool(step, hidden)
+            if tokens is None and vectors is None:
+                return Done(SampledTokens([[] for _ in step.seqs]))
+            return OnItsWay(tokens, step.places, len(step.seqs), vectors)
 
     def _run(self, step: _Step, proposals: Proposals) -> SampledTokens:
         """A step to its end."""
@@ -186,9 +193,11 @@ class ModelRunner:
             batch.num_decodes < len(step.seqs) or len(step.sampled) < len(step.seqs)
         ):  # prompts are among them
             scored = score_prompts(step.seqs, batch, hidden, self._model.logits)
+        vectors = self._pool(step, hidden)
+        embeddings = vectors.on_host() if vectors is not None else {}
         rows, requests = step.rows[step.sampled], [step.seqs[b].request for b in step.sampled]
         if not requests:
-            return SampledTokens([[] for _ in step.seqs], prompt_logprobs=scored)
+            return SampledTokens([[] for _ in step.seqs], None, scored, embeddings)
         if any(s.num_drafts for s in step.seqs):
             bits = self._masks.fill(requests, [r.draft_ids for r in requests])
             own = None
@@ -201,8 +210,16 @@ class ModelRunner:
             bits = self._masks.fill(requests)
             drawn = self._sampler.sample(_wide(logits), rows, requests, bitmask=bits)
         drawn = _in_step_order(drawn, step.places, len(step.seqs))
-        drawn.prompt_logprobs = scored
+        drawn.prompt_logprobs, drawn.embeddings = scored, embeddings
         return drawn
+
+    def _pool(self, step: _Step, hidden: torch.Tensor | None) -> Vectors | None:
+        """None where no prompt with pooling ends in the step."""
+        if not step.pooled:
+            return None
+        assert hidden is not None, "a graph's sequences all draw"
+        vectors = self._pooler.pool(step.pooled, hidden)
+        return vectors if vectors.ids else None
 
     def _compute(
         self, step: _Step

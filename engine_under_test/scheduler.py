@@ -23,7 +23,14 @@ from .plan import (
     SchedulerOutput,
     book_scores,
 )
-from .request import FinishReason, Request, RequestOutput, RequestStatus, TokenLogprob
+from .request import (
+    FinishReason,
+    FloatArray,
+    Request,
+    RequestOutput,
+    RequestStatus,
+    TokenLogprob,
+)
 from .spec_gain import ControlRule
 
 _RUNNING = RequestStatus.RUNNING
@@ -208,6 +215,10 @@ class Scheduler:
                     if r.status is not _RUNNING:
                         has_finished = True
                         continue
+            elif r.pooling is not None and num_after == r.num_prompt:
+                outputs.append(self._embedded(r, sampled.embeddings[r.request_id], now_ns))
+                has_finished = True
+                continue
             if num_after // block_size > num_before // block_size:
                 self.kv.commit(r, num_after)
         self.counters.num_generation_tokens += num_drawn
@@ -241,7 +252,8 @@ class Scheduler:
                 num_new = min(num_missing, self._chunk_limit, step.budget)
             if num_computed + num_new <= len(r.block_ids) * block_size:  # nearly always
                 step.budget -= num_new
-                seqs[r.request_id] = ScheduledSeq(r, num_new, num_new == num_missing)
+                is_last = num_new == num_missing
+                seqs[r.request_id] = ScheduledSeq(r, num_new, is_last and r.pooling is None)
                 continue
             while not self.kv.allocate(r, num_new):
                 if self.in_flight is not None:
@@ -344,7 +356,7 @@ class Scheduler:
 
     def _schedule(self, r: Request, num_new: int, is_last: bool, step: _Step) -> None:
         step.budget -= num_new
-        step.seqs[r.request_id] = ScheduledSeq(r, num_new, is_last)
+        step.seqs[r.request_id] = ScheduledSeq(r, num_new, is_last and r.pooling is None)
 
     def _book_admission(self, r: Request, num_cached: int, now_ns: int) -> None:
         r.status = RequestStatus.RUNNING
@@ -391,6 +403,16 @@ class Scheduler:
         self.kv.commit(r, min(r.num_computed, r.num_tokens))
         self._finish(r, reason)
         return RequestOutput(r.request_id, tokens, logprobs, reason, timings)
+
+    def _embedded(self, r: Request, embedding: FloatArray, now_ns: int) -> RequestOutput:
+        """The end of a request with pooling: its whole prompt is computed, and nothing drawn."""
+        timings = r.timings
+        timings.first_ns = timings.last_ns = now_ns
+        self.kv.commit(r, r.num_computed)
+        self._finish(r, FinishReason.STOP)
+        return RequestOutput(
+            r.request_id, [], None, FinishReason.STOP, timings, embedding=embedding
+        )
 
     def _finish_reason(self, r: Request, token: int) -> FinishReason | None:
         if token in r.end_ids and self._may_end(r, token):

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from .plan import SampledTokens
+from .pooling import Vectors, by_id
 
 
 class StepHandle(Protocol):
@@ -29,18 +30,25 @@ class Done:
 class OnItsWay:
     """Of a step that runs: one token for each place in `places`, of num_seqs sequences.
 
-    The copy to pinned memory is queued behind the step; an event tells when it has arrived.
+    tokens: None where none was drawn.  vectors: of prompts that ended in it.  The copies to pinned
+    memory are queued behind the step; an event tells when they have arrived.
     """
 
-    def __init__(self, tokens: torch.Tensor, places: Sequence[int], num_seqs: int) -> None:
+    def __init__(
+        self,
+        tokens: torch.Tensor | None,
+        places: Sequence[int],
+        num_seqs: int,
+        vectors: Vectors | None = None,
+    ) -> None:
         self._places = places
         self._num_seqs = num_seqs
+        self._tokens = _toward_host(tokens) if tokens is not None else None
+        self._vectors = _toward_host(vectors.values) if vectors is not None else None
+        self._ids = vectors.ids if vectors is not None else []
         self._event: torch.cuda.Event | None = None
-        if tokens.device.type == "cpu":
-            self._tokens = tokens.clone()  # a graph's next run draws into the same place
-        else:
-            self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
-            self._tokens.copy_(tokens, non_blocking=True)
+        given = tokens if tokens is not None else vectors.values if vectors is not None else None
+        if given is not None and given.device.type != "cpu":
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record()
 
@@ -48,9 +56,20 @@ class OnItsWay:
         if self._event is not None:
             self._event.synchronize()
         token_ids: list[list[int]] = [[] for _ in range(self._num_seqs)]
-        for place, token in zip(self._places, self._tokens.tolist(), strict=True):
-            token_ids[place] = [token]
-        return SampledTokens(token_ids)
+        if self._tokens is not None:
+            for place, token in zip(self._places, self._tokens.tolist(), strict=True):
+                token_ids[place] = [token]
+        sampled = SampledTokens(token_ids)
+        if self._vectors is not None:
+            sampled.embeddings = by_id(self._ids, self._vectors)
+        return sampled
+
+
+def _toward_host(values: torch.Tensor) -> torch.Tensor:
+    if values.device.type == "cpu":
+        return values.clone()  # a graph's next run draws into the same place
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values, non_blocking=True)
 
 
 Submit = Callable[[Callable[[], StepHandle]], StepHandle]

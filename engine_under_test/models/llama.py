@@ -129,7 +129,11 @@ class Llama:
 
     def raw_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """The same in the model's own dtype."""
-        return self.lm_head.product(self._ops.norm(hidden, self.norm, self.config.rms_norm_eps))
+        return self.lm_head.product(self.normed(hidden))
+
+    def normed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [N, hidden_size] behind the last norm: what the head sees, and embeddings are."""
+        return self._ops.norm(hidden, self.norm, self.config.rms_norm_eps)
 
     def pack(self) -> None:
         """Arrange the matrices for running; after it slots() has nothing to give."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from typing import Any
 
+from ..request import Timings
 from .sequence import Sequence
 
 
@@ -46,6 +47,22 @@ def _of_one(sequence: Sequence, written_ns: int, is_streaming: bool) -> dict[str
     t = sequence.request.timings
     # The engine ran past a stop string; the answer's last token is the one that completed it.
     last_ns = max(sequence.last_ns, t.first_ns) if sequence.last_ns else t.last_ns
+    return {
+        **request_timings(t, sequence.request.num_prompt, last_ns, written_ns, is_streaming),
+        "output_tokens": sequence.num_tokens,
+        "wasted_tokens": sequence.wasted_tokens,
+        "drafted_tokens": t.drafted_tokens,
+        "accepted_tokens": t.accepted_tokens,
+        "accepted_per_pos": list(t.accepted_per_pos),
+        # An estimate; null where nothing was compared. See spec_gain.py.
+        "net_speedup": t.without_drafts_s / t.compared_s if t.compared_s else None,
+    }
+
+
+def request_timings(
+    t: Timings, num_prompt: int, last_ns: int, written_ns: int, is_streaming: bool = False
+) -> dict[str, Any]:
+    """What every request has, tokens or not; the rest is as for timings()."""
     shown_ns = t.first_ns if is_streaming else last_ns
     return {
         "queue_ms": (t.scheduled_ns - t.admitted_ns) / 1e6,
@@ -56,15 +73,8 @@ def _of_one(sequence: Sequence, written_ns: int, is_streaming: bool) -> dict[str
         "prefill_steps": t.prefill_steps,
         "decode_steps": t.decode_steps,
         "preemptions": t.preemptions,
-        "prompt_tokens": sequence.request.num_prompt,
+        "prompt_tokens": num_prompt,
         "cached_tokens": t.cached_tokens,
-        "output_tokens": sequence.num_tokens,
-        "wasted_tokens": sequence.wasted_tokens,
-        "drafted_tokens": t.drafted_tokens,
-        "accepted_tokens": t.accepted_tokens,
-        "accepted_per_pos": list(t.accepted_per_pos),
-        # An estimate; null where nothing was compared. See spec_gain.py.
-        "net_speedup": t.without_drafts_s / t.compared_s if t.compared_s else None,
         "received_ns": t.received_ns,
         "admitted_ns": t.admitted_ns,
         "scheduled_ns": t.scheduled_ns,

@@ -1,26 +1,25 @@
 """The life of one generation request after its body is understood: admit, follow, word, close.
 
-One write per step with everything that step gave. A client that leaves ends its sequences at once.
-Injected faults act here and only on the request that drew one.
+One write per step with everything that step gave. Injected faults act here and only on the request
+that drew one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from ..async_engine import Arrival, AsyncEngine, EngineDead, Stream
-from ..errors import EngineError
+from ..async_engine import Arrival, AsyncEngine, Stream
 from ..faults import RequestFault
 from .accounting import timings, usage
-from .errors import ApiError, of_engine, of_grammar
-from .exchange import ClientGone, Exchange, watch
+from .errors import ApiError, of_grammar
+from .exchange import Exchange
+from .following import following
 from .sequence import Delta, Sequence
-from .sse import DONE, Dialect, error_event
+from .sse import DONE, Dialect
 
 # What one step changed; usage as of that step, where the client wants it in every chunk.
 Change = tuple[Sequence, Delta, dict[str, Any] | None]
@@ -71,32 +70,10 @@ class Answer:
         self._written_ns = 0
 
     async def serve(self) -> None:
-        """Answers. Raises ApiError only while nothing has been sent."""
-        requests = [s.request for s in self._sequences]
-        leaving = None
-        try:
-            stream = self._engine.submit(requests)
-            leaving = watch(self._exchange, stream.close)
+        """Answers. Raises ApiError only while nothing has been sent, and ClientGone."""
+        requests, field = [s.request for s in self._sequences], self._dialect.prompt_field
+        async with following(self._exchange, self._engine, requests, field) as stream:
             await (self._stream(stream) if self._wishes.is_streaming else self._whole(stream))
-        except ClientGone:
-            pass
-        except (EngineError, ApiError) as error:
-            await self._fail(error)
-        except asyncio.CancelledError:
-            # The server's grace period is over. A client must not take that for a lost network.
-            await self._fail(EngineDead("the server is shutting down"))
-        finally:
-            if leaving is not None:
-                leaving.cancel()
-            self._engine.release(requests)
-
-    async def _fail(self, error: EngineError | ApiError) -> None:
-        """An event where a stream has begun, else an ApiError for whoever called."""
-        prompt_field = self._dialect.prompt_field
-        failure = of_engine(error, prompt_field) if isinstance(error, EngineError) else error
-        if not self._exchange.has_started:
-            raise failure from error
-        await self._exchange.end(error_event(failure.body) + DONE)
 
     @property
     def _is_done(self) -> bool:

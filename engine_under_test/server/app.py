@@ -25,6 +25,7 @@ from .call_grammar import Constraint, Marks
 from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
 from .constraints import constraint
+from .embeddings import EmbeddingAnswer, EmbeddingBody, requests_of
 from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
@@ -137,7 +138,7 @@ class App:
             )
             raise ApiError(404, message, "model", "model_not_found")
 
-    # --- generation ---------------------------------------------------------------------------
+    # --- generation and embeddings ------------------------------------------------------------
 
     async def chat(self, exchange: Exchange) -> None:
         raw = await exchange.read_json()
@@ -174,7 +175,7 @@ class App:
             )
             if isinstance(prompt, str)
             else prompt
-            for prompt in prompts(body)
+            for prompt in prompts(body.prompt)
         ]
         dialect = CompletionDialect(self._envelope("cmpl", body), tokenizer)
         await self._generate(exchange, body, ids, body.max_tokens, dialect, received_ns, demanded)
@@ -237,6 +238,19 @@ class App:
                 )
         return fault
 
+    async def embed(self, exchange: Exchange) -> None:
+        raw = await exchange.read_json()
+        received_ns = time.monotonic_ns()
+        state = self.state
+        check_counts(raw, state.model.max_model_len, ("input",), num_answer=0)
+        body = state.parser.parse(EmbeddingBody, raw)
+        self._check_model(body.model)
+        adapter = state.adapters.get(body.model)
+        requests = await requests_of(body, state.model, state.tokenizer, adapter, received_ns)
+        name = state.model.name if adapter is None else adapter.name
+        fault = self._draw_fault(exchange)
+        await EmbeddingAnswer(exchange, state.engine, requests, body, name, fault).serve()
+
     # --- the rest -----------------------------------------------------------------------------
 
     async def models(self, exchange: Exchange) -> None:
@@ -274,6 +288,7 @@ class App:
 ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/chat/completions": {"POST": App.chat},
     "/v1/completions": {"POST": App.complete},
+    "/v1/embeddings": {"POST": App.embed},
     "/v1/models": {"GET": App.models},
     "/v1/models/": {"GET": App.model},
     "/v1/load_lora_adapter": {"POST": App.load_adapter},

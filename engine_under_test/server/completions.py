@@ -15,9 +15,8 @@ from .sse import Dialect, Envelope, quote
 Prompt = str | list[int]
 
 
-def prompts(body: CompletionBody) -> list[Prompt]:
+def prompts(given: str | list[str] | list[int] | list[list[int]]) -> list[Prompt]:
     """One entry a prompt. A flat list of ids is one prompt, a list of lists is many."""
-    given = body.prompt
     if isinstance(given, str):
         return [given]
     if given and isinstance(given[0], int):
@@ -29,7 +28,7 @@ def echoed(body: GenerationBody, tokenizer: Tokenizer) -> list[str]:
     """The prompts as text where the body wants them back, else []."""
     if not isinstance(body, CompletionBody) or not body.echo:
         return []
-    return [p if isinstance(p, str) else tokenizer.decode(p) for p in prompts(body)]
+    return [p if isinstance(p, str) else tokenizer.decode(p) for p in prompts(body.prompt)]
 
 
 class CompletionDialect(Dialect):

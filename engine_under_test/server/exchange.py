@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from .body import parse
@@ -20,6 +20,7 @@ Send = Callable[[ASGIMessage], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 32 * 2**20
+WRITE_BYTES = 64 * 1024  # of an answer in parts, at least so much at a time
 
 
 class ClientGone(Exception):
@@ -85,6 +86,24 @@ class Exchange:
         length = (b"content-length", b"%d" % len(body))
         await self.start(status, b"application/json", [length, *(headers or [])])
         await (self.write(body[: len(body) // 2]) if is_cut else self.end(body))
+
+    async def send_parts(self, status: int, parts: Sequence[bytes], is_cut: bool = False) -> None:
+        """JSON that is rendered already. Of a long one no more is handed over than a client takes.
+
+        is_cut: as for send_json.
+        """
+        length = sum(map(len, parts))
+        await self.start(status, b"application/json", [(b"content-length", b"%d" % length)])
+        if is_cut:
+            await self.write(b"".join(parts)[: length // 2])
+            return
+        pending = bytearray()
+        for part in parts:
+            pending += part
+            if len(pending) >= WRITE_BYTES:
+                await self.write(bytes(pending))
+                pending.clear()
+        await self.end(bytes(pending))
 
     async def send_text(self, status: int, body: bytes, content_type: bytes) -> None:
         await self.start(status, content_type, [(b"content-length", b"%d" % len(body))])

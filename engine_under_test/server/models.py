@@ -11,6 +11,8 @@ from ..config import EngineConfig, ModelConfig
 from ..models import SHAPES
 from .call_grammar import MAX_CALLS
 
+MAX_INPUTS, MAX_INPUT_TOK = 2048, 300_000  # of one request for embeddings, as at OpenAI
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -32,6 +34,11 @@ class ServedModel:
     def label(self) -> str:
         """What a report must say where the text is not that of a published model; else empty."""
         return "; ".join(filter(None, (self._weights_label, self._synthetic_label)))
+
+    @property
+    def max_inputs(self) -> int:
+        """Of one request for embeddings: each is a sequence, and all have to be let in together."""
+        return min(MAX_INPUTS, self.engine_config.max_waiting)
 
     @property
     def is_synthetic(self) -> bool:
@@ -79,6 +86,12 @@ class ServedModel:
                     "block_size": self.engine_config.block_size,
                     "num_blocks": self.num_blocks,
                     "max_tool_calls": MAX_CALLS,  # of an answer that must be calls
+                },
+                "embeddings": {
+                    "pooling": self.engine_config.pooling,
+                    "dimensions": self.model_config.hidden_size,
+                    "max_inputs": self.max_inputs,
+                    "max_input_tokens": MAX_INPUT_TOK,  # together
                 },
                 "flags": _plain(asdict(self.engine_config)),
                 "hardware": {"machine": platform.machine(), "system": platform.system()},

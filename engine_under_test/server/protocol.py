@@ -298,14 +298,17 @@ def _prompt_kind(value: Any) -> str:
     return "ids lists" if isinstance(first, list) else "ids" if type(first) is int else "texts"
 
 
+Prompts = Annotated[
+    Annotated[str, Tag("text")]
+    | Annotated[list[str], FAIL_FAST, Tag("texts")]
+    | Annotated[Ids, Tag("ids")]
+    | Annotated[list[Ids], FAIL_FAST, Tag("ids lists")],
+    Discriminator(_prompt_kind),
+]
+
+
 class CompletionBody(GenerationBody):
-    prompt: Annotated[
-        Annotated[str, Tag("text")]
-        | Annotated[list[str], FAIL_FAST, Tag("texts")]
-        | Annotated[Ids, Tag("ids")]
-        | Annotated[list[Ids], FAIL_FAST, Tag("ids lists")],
-        Discriminator(_prompt_kind),
-    ]
+    prompt: Prompts
     max_tokens: int = Field(16, ge=0)  # 0: the prompt alone, with echo
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
@@ -328,7 +331,7 @@ class CompletionBody(GenerationBody):
         return self.logprobs if self.echo else None
 
 
-Body = TypeVar("Body", bound=GenerationBody)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class BodyParser:

@@ -32,9 +32,9 @@ async def encode(
     return await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=add_special_tokens)
 
 
-def check_length(least: int, window: int, field: str) -> None:
-    """Raises ApiError where a prompt of at least so many tokens is too long."""
-    if least >= window:
+def check_length(least: int, window: int, field: str, num_answer: int = 1) -> None:
+    """Raises ApiError where a prompt of at least so many tokens is too long for its answer."""
+    if least + num_answer > window:
         raise bad_request(
             f"This model's maximum context length is {window} tokens. However, your prompt has at "
             f"least {least}.",
@@ -43,13 +43,18 @@ def check_length(least: int, window: int, field: str) -> None:
         )
 
 
-def check_counts(raw: object, window: int) -> None:
+def check_counts(
+    raw: object,
+    window: int,
+    fields: Seq[str] = ("messages", "prompt"),
+    num_answer: int = 1,
+) -> None:
     """Raises ApiError for more messages or token ids than fit, before each of them is looked at."""
     if isinstance(raw, dict):
-        for field in ("messages", "prompt"):
+        for field in fields:
             items = raw.get(field)
             if isinstance(items, list) and items and isinstance(items[0], dict | int):
-                check_length(len(items), window, field)
+                check_length(len(items), window, field, num_answer)
 
 
 def fan_out(
@@ -84,8 +89,8 @@ def fan_out(
         room = _check_prompt(prompt_ids, max_tokens, model, prompt_field)
         # One token is drawn even where none is wanted: it ends the request, and is not shown.
         params = body.sampling(room if max_tokens is None else max(max_tokens, 1))
-        _check_ids("stop_token_ids", params.stop_token_ids, model)
-        _check_ids("logit_bias", [token for token, _ in params.logit_bias], model)
+        check_ids("stop_token_ids", params.stop_token_ids, model)
+        check_ids("logit_bias", [token for token, _ in params.logit_bias], model)
         for choice in range(body.n):
             index = len(sequences)
             request = Request(
@@ -102,11 +107,12 @@ def fan_out(
     return sequences
 
 
-def _check_ids(field: str, token_ids: Seq[int], model: ServedModel) -> None:
+def check_ids(field: str, token_ids: Seq[int], model: ServedModel, item: str = "") -> None:
+    """Raises ApiError for what is no token of the model. item: of a field that holds many."""
     vocab_size, highest = model.model_config.vocab_size, max(token_ids, default=0)
     if highest >= vocab_size:  # none is negative: bodies and tokenizers see to that
         raise bad_request(
-            f"'{field}': token id {highest} is outside the vocabulary of {vocab_size}", field
+            f"'{field}{item}': token id {highest} is outside the vocabulary of {vocab_size}", field
         )
 
 
@@ -116,7 +122,7 @@ def _check_prompt(
     """Tokens of room left. Raises ApiError (context_length_exceeded)."""
     if not prompt_ids:
         raise bad_request("the prompt is empty", prompt_field)
-    _check_ids(prompt_field, prompt_ids, model)
+    check_ids(prompt_field, prompt_ids, model)
     room = model.max_model_len - len(prompt_ids)
     if room < (max_tokens or 1):
         raise bad_request(

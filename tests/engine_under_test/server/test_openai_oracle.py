@@ -228,7 +228,7 @@ def test_models_are_listed_and_found(strict: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("path", "method"),
     [
-        ("embeddings", "POST"), ("audio/transcriptions", "POST"), ("responses", "POST"),
+        ("audio/transcriptions", "POST"), ("responses", "POST"),
         ("batches", "GET"), ("chat/completions", "GET"), ("models", "POST"),
     ],
 )  # fmt: skip

@@ -66,6 +66,11 @@ def test_answers_are_those_of_the_thread(pair: tuple[Server, Server]) -> None:
         one, other = (server.chat(**fields) for server in pair)
         assert one.choices == other.choices, fields
         assert one.usage == other.usage
+    for model in ("debug", "poet"):
+        texts = ["Once", "upon a time " * 9]
+        vectors = [s.client.embeddings.create(model=model, input=texts) for s in pair]
+        assert vectors[0].data == vectors[1].data
+        assert vectors[0].usage == vectors[1].usage
 
 
 def test_streams_timings_and_metrics_cross_over(pair: tuple[Server, Server]) -> None:
