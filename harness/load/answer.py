@@ -53,7 +53,6 @@ class Answer:
         self.hidden: list[str] = []
         self.calls: list[str] = []
         self.call_events: list[tuple[int, dict[str, Any]]] = []  # (chunk, event), with the text
-        self.call_events: list[tuple[int, dict[str, Any]]] = []  # (chunk, event), with the text
 
     @property
     def num_events(self) -> int:
