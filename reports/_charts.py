@@ -156,10 +156,14 @@ def strips_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
     panels = [
         Panel("requests/s" if len(rates) > 1 else "completed/s", tuple(rates), bands=shaded),
         Panel("in flight", (_step("in flight", s, s.in_flight),), bands=_bare(shaded)),
-        Panel(
-            "output tok/s", (_step("output tok/s", s, s.output_tok_per_s),), bands=_bare(shaded)
-        ),
-    ]  # fmt: skip
+    ]
+    has_tokens = not summary.is_whole()
+    if has_tokens:
+        tokens = _step("output tok/s", s, s.output_tok_per_s)
+        panels.append(Panel("output tok/s", (tokens,), bands=_bare(shaded)))
+    if s.vector_per_s:
+        vectors = _step("vectors/s", s, s.vector_per_s)
+        panels.append(Panel("vectors/s", (vectors,), bands=_bare(shaded)))
     if any(s.errors_req_per_s):
         errors = _step("errors/s", s, s.errors_req_per_s)
         panels.append(Panel("errors/s", (errors,), bands=_bare(shaded)))
@@ -176,8 +180,7 @@ def strips_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
         caption=caption,
         definition=(
             f"Bins of {format_seconds(s.bin_s)}; warm-up and cool-down are shaded and outside every"
-            " figure."
-            " Tokens count when their chunk arrived."
+            " figure." + (" Tokens count when their chunk arrived." if has_tokens else "")
         ),
         description=caption,
         x_label="seconds from the start of the measured window",

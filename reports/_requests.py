@@ -177,6 +177,7 @@ PARTS: tuple[tuple[str, Part, int | str], ...] = (
     ("streaming", _streaming, 0), ("longest stall", _stall, 5), ("failed", _lost, "limit"),
 )  # fmt: skip
 TOLD = tuple(name for name, *_ in PARTS if name not in ("longest stall", "failed"))
+_WAITING, _WAITING_WHOLE = "to the first token", "to the answer"
 
 
 def waterfall_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
@@ -185,6 +186,7 @@ def waterfall_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
     if found is None or len(found.slowest) < 2:
         return None
     longest = found.slowest[0].end_s
+    is_whole = _is_whole(found.slowest)
     unit_s = 1.0 if longest >= 1 else 1e-3
     kinds = [("slowest", found.slowest), ("at random", found.random)]
     seen = {
@@ -195,7 +197,7 @@ def waterfall_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
         if (span := part(p)) and span[1] - span[0] > LEAST_SHARE * longest
     }
     panels = tuple(
-        _bars(f"{len(rows)} {title}", rows, seen, unit_s) for title, rows in kinds if rows
+        _bars(f"{len(rows)} {title}", rows, seen, unit_s, is_whole) for title, rows in kinds if rows
     )
     caption = _waterfall_caption(found.slowest, found.num_requests)
     where = f" at {summary.meta.name}" if suffix else ""
@@ -217,7 +219,15 @@ def waterfall_chart(summary: PointSummary, suffix: str = "") -> Chart | None:
     )  # fmt: skip
 
 
-def _bars(title: str, rows: Sequence[Passage], seen: set[str], unit_s: float) -> Panel:
+def _is_whole(rows: Sequence[Passage]) -> bool:
+    """Whether no answer among them was a stream: then the first token is no part of any."""
+    answered = [p for p in rows if not p.error_class]
+    return bool(answered) and all(p.first_token_s is None for p in answered)
+
+
+def _bars(
+    title: str, rows: Sequence[Passage], seen: set[str], unit_s: float, is_whole: bool
+) -> Panel:
     boxes = []
     for name, part, tone in PARTS:
         spans = [
@@ -229,7 +239,8 @@ def _bars(title: str, rows: Sequence[Passage], seen: set[str], unit_s: float) ->
         ]
         if name in seen:  # of either panel, since one legend tells both: here it may be empty
             nothing = (0.0, 0.0, 0.5, 0.5)
-            boxes.append(Boxes(name, tuple(spans) or (nothing,), tone))  # type: ignore[arg-type]
+            told = _WAITING_WHOLE if is_whole and name == _WAITING else name
+            boxes.append(Boxes(told, tuple(spans) or (nothing,), tone))  # type: ignore[arg-type]
     ticks = ((len(rows) - 0.5, "1"), (0.5, str(len(rows))))
     return Panel(title, (), boxes=tuple(boxes), y_ticks=ticks, num_rows=len(rows))
 
@@ -238,13 +249,18 @@ def _waterfall_caption(slowest: Sequence[Passage], num: int) -> str:
     """Whose time it was, of all the slowest together."""
     total = sum(p.end_s for p in slowest)
     first = slowest[0]
+    is_whole = _is_whole(slowest)
     spent = {
         name: sum(b - a for p in slowest if (span := part(p)) for a, b in (span,)) / total
         for name, part, _ in PARTS
         if name in TOLD
     }
     shares = sorted(spent.items(), key=lambda item: -item[1])
-    told = [f"{percent(round(share, 3))} {_verb(name)}" for name, share in shares if share >= 0.01]
+    told = [
+        f"{percent(round(share, 3))} {_verb(name, is_whole)}"
+        for name, share in shares
+        if share >= 0.01
+    ]
     failed = sum(bool(p.error_class) for p in slowest)
     text = f"The slowest of {num:,} took {format_seconds(first.end_s)}"
     text += f" ({first.error_class})." if first.error_class else "."
@@ -253,11 +269,14 @@ def _waterfall_caption(slowest: Sequence[Passage], num: int) -> str:
     return text + (f" {failed} of them failed." if failed else "")
 
 
-def _verb(part: str) -> str:
+def _verb(part: str, is_whole: bool) -> str:
+    if is_whole and part == _WAITING:
+        part = _WAITING_WHOLE
     return {
         "held by the client": "was spent before the send", "connecting": "went into connecting",
         "server's queue": "was the server's queue", "to the first token":
         "was waiting for the first token", "streaming": "was streaming",
+        "to the answer": "was waiting for the answer",
     }[part]  # fmt: skip
 
 
@@ -277,13 +296,18 @@ def _passage_data(
 ) -> tuple[tuple[str, ...], tuple[DataGroup, ...]]:
     header = ("intended at, s", "class", "sent, ms", "first token, ms", "end, ms", "output tok",
               "error")  # fmt: skip
-    return header, tuple(
+    dropped = (3, 5) if _is_whole([p for _, rows in kinds for p in rows]) else ()
+
+    def kept(cells: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cell for i, cell in enumerate(cells) if i not in dropped)
+
+    return kept(header), tuple(
         (
             title,
             tuple(
-                (f"{p.intended_s:.6g}", p.class_name, _ms(p.sent_s), _ms(p.first_token_s),
-                 _ms(p.end_s), "" if p.output_tok is None else f"{p.output_tok:.0f}",
-                 p.error_class)
+                kept((f"{p.intended_s:.6g}", p.class_name, _ms(p.sent_s), _ms(p.first_token_s),
+                      _ms(p.end_s), "" if p.output_tok is None else f"{p.output_tok:.0f}",
+                      p.error_class))
                 for p in rows
             ),
         )

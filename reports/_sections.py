@@ -31,7 +31,7 @@ def latency_section(summaries: Sequence[PointSummary], shown: Shown) -> Section 
     # of a sweep, TPOT stands against the load already
     for metric in ("ttft", "tpot", "e2e_latency") if len(stable) == 1 else ("ttft", "e2e_latency"):
         blocks.append(charts.nines_chart(stable, metric))
-    for metric in ("ttft", "icl"):
+    for metric in ("ttft", "icl", "e2e_latency"):
         blocks.append(charts.cdf_chart(stable, metric))
     if shown.is_short:
         blocks.append(many.latency_table(summaries))

@@ -21,12 +21,21 @@ LATENCIES = (
 RATES = (
     ("request_per_s", "rate"), ("goodput_req_per_s", "rate"), ("output_tok_per_s", "rate"),
     ("output_tok_per_s", "peak"), ("output_tok_per_s_per_user", "p50"),
-    ("input_tok_per_s", "rate"), ("valid_tok_per_s", "rate"), ("wasted_tok_per_s", "rate"),
+    ("vector_per_s", "rate"), ("input_tok_per_s", "rate"), ("valid_tok_per_s", "rate"),
+    ("wasted_tok_per_s", "rate"),
     ("tool_valid", "ratio"), ("schema_valid", "ratio"), ("slo_attainment", "ratio"),
     ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
 STANDINGS = {"holds": "pass", "misses": "fail", "open": "inconclusive"}
 NO_FAILURES = ("cancelled", "cut")
+_OF_STREAMS = (
+    ("TTFT p50", "ttft", "p50"), ("TPOT p50", "tpot", "p50"),
+    ("completed/s", "request_per_s", "rate"), ("output tok/s", "output_tok_per_s", "rate"),
+)  # fmt: skip
+_OF_WHOLE = (
+    ("E2E p50", "e2e_latency", "p50"), ("completed/s", "request_per_s", "rate"),
+    ("vectors/s", "vector_per_s", "rate"), ("input tok/s", "input_tok_per_s", "rate"),
+)  # fmt: skip
 GOOD = 2  # column of the share of good requests in the table of points
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
@@ -152,17 +161,18 @@ def point_table(
     standings: of points without rules of their own, by name: whether their rate holds.
     """
     known = standings or {}
+    own = _OF_WHOLE if all(s.is_whole() for s in summaries) else _OF_STREAMS
     columns: tuple[tuple[str, Align], ...] = (
-        ("load", LEFT), ("verdict", LEFT), ("good", RIGHT), ("TTFT p50", RIGHT),
-        ("TPOT p50", RIGHT), ("completed/s", RIGHT), ("output tok/s", RIGHT), ("errors", RIGHT),
+        ("load", LEFT), ("verdict", LEFT), ("good", RIGHT),
+        *((title, RIGHT) for title, *_ in own), ("errors", RIGHT),
     )  # fmt: skip
     rows = []
     for s in summaries:
         cells = (
             Cell(_point_label(s, summaries)), _point_verdict(s, verdicts, known),
-            estimate_cell(s.find("slo_attainment", "ratio")), estimate_cell(s.find("ttft", "p50")),
-            estimate_cell(s.find("tpot", "p50")), _bare(s.find("request_per_s", "rate")),
-            _bare(s.find("output_tok_per_s", "rate")),
+            estimate_cell(s.find("slo_attainment", "ratio")),
+            *(_bare(s.find(metric, stat)) if stat == "rate" else estimate_cell(s.find(metric, stat))
+              for _, metric, stat in own),
             estimate_cell(s.find("error_rate", "ratio")),
         )  # fmt: skip
         rows.append(Row(cells, f"point-{s.meta.index}-{s.meta.stage_index}"))
@@ -226,30 +236,41 @@ def load_text(summary: PointSummary) -> str:
 
 
 def class_table(summary: PointSummary, suffix: str) -> Table | None:
-    """Counts and lengths by traffic class: realised beside asked."""
+    """Counts and lengths by traffic class: realised beside asked. Columns that no class has a
+    figure for, such as a TTFT where all answers come whole, are left out."""
     columns: tuple[tuple[str, Align], ...] = (
         ("class", LEFT), ("requests", RIGHT), ("succeeded", RIGHT), ("throttled", RIGHT),
         ("input tok, asked", RIGHT), ("realised", RIGHT),
         ("output tok, asked", RIGHT), ("realised", RIGHT), ("TTFT p50", RIGHT),
-        ("TPOT p50", RIGHT),
+        ("TPOT p50", RIGHT), ("E2E p50", RIGHT),
     )  # fmt: skip
     is_judged = bool(summary.meta.tool_classes or summary.meta.schema_classes)
-    rows = []
+    rows, num_whole = [], 0
     for c in summary.class_rows:
         scope = c.name if len(summary.class_rows) > 1 else "all"
         lengths = (c.asked_in_tok, c.realised_in_tok, c.asked_out_tok, c.realised_out_tok)
+        is_whole = summary.is_whole(scope)
+        num_whole += is_whole
+        end = summary.find("e2e_latency", "p50", scope=scope) if is_whole else None
         cells = (
             Cell(c.name), *(_count(n) for n in (c.num_requests, c.num_success, c.num_throttled)),
             *(Cell("" if v is None else f"{v:,.1f}", v) for v in lengths),
             estimate_cell(summary.find("ttft", "p50", scope=scope)),
-            estimate_cell(summary.find("tpot", "p50", scope=scope)),
+            estimate_cell(summary.find("tpot", "p50", scope=scope)), estimate_cell(end),
         )  # fmt: skip
         if is_judged:
             cells = (*cells, _valid_share(summary, scope))
         rows.append(Row(cells, f"class-{c.name}{suffix}"))
     if not rows:
         return None
+    dropped = [10] if not num_whole else [6, 7, 8, 9] if num_whole == len(rows) else []
+    columns = tuple(c for i, c in enumerate(columns) if i not in dropped)
+    rows = [
+        Row(tuple(c for i, c in enumerate(r.cells) if i not in dropped), r.id) for r in rows
+    ]  # fmt: skip
     note = "Lengths are means over the requests that have both figures."
+    if num_whole and len(rows) > num_whole:
+        note += " Where an answer comes whole, its time is that to its end."
     if is_judged:
         columns = (*columns, ("valid answers", RIGHT))
         note += " Valid: of the complete answers, those that keep their schema or make valid calls."

@@ -27,6 +27,7 @@ NAMES = {
     "output_tok_per_s": "output tokens/s, system",
     "output_tok_per_s_per_user": "output tokens/s per user",
     "input_tok_per_s": "input tokens/s, system",
+    "vector_per_s": "vectors/s",
     "wasted_tok_per_s": "wasted tokens/s",
     "request_per_s": "requests/s completed",
     "goodput_req_per_s": "good requests/s",

@@ -13,7 +13,7 @@ from harness.analysis.cold import WARM, cold_population
 from harness.decisions.uptime_facts import uptime_facts
 from harness.units import write_share
 from reports._availability import availability_tables, figures_table
-from reports._text import amount, estimate_cell, plain_time, span
+from reports._text import amount, estimate_cell, name_of, plain_time, span
 from reports.view import Align, Block, Cell, Chart, Limit, Line, Panel, Row, Table
 
 MOST_CELLS = 400
@@ -218,20 +218,24 @@ def cold_table(summary: PointSummary, suffix: str) -> Table | None:
     """First requests after a silence against those that follow."""
     if not summary.meta.idle_s:
         return None
+    led = "ttft" if summary.find("ttft", "p50", population=WARM) else "e2e_latency"
+    name_led = name_of(led)
     columns = (
-        ("over successes", _LEFT), ("TTFT p50", _RIGHT), ("95% interval", _RIGHT),
-        ("TTFT max", _RIGHT), ("E2E latency p50", _RIGHT), ("n", _RIGHT),
+        ("over successes", _LEFT), (f"{name_led} p50", _RIGHT), ("95% interval", _RIGHT),
+        (f"{name_led} max", _RIGHT),
+        *([("E2E latency p50", _RIGHT)] if led == "ttft" else []), ("n", _RIGHT),
     )  # fmt: skip
     rows: list[Row] = []
     for name in (WARM, *map(cold_population, sorted(set(summary.meta.idle_s)))):
-        ttft = summary.find("ttft", "p50", population=name)
-        if ttft is None:
+        first = summary.find(led, "p50", population=name)
+        if first is None:
             continue
+        end = summary.find("e2e_latency", "p50", population=name)
         cells = (
-            Cell(name), estimate_cell(ttft), Cell(span(ttft)),
-            estimate_cell(summary.find("ttft", "max", population=name)),
-            estimate_cell(summary.find("e2e_latency", "p50", population=name)),
-            Cell(f"{ttft.n:,}", float(ttft.n)),
+            Cell(name), estimate_cell(first), Cell(span(first)),
+            estimate_cell(summary.find(led, "max", population=name)),
+            *([estimate_cell(end)] if led == "ttft" else []),
+            Cell(f"{first.n:,}", float(first.n)),
         )  # fmt: skip
         rows.append(Row(cells, f"cold-{len(rows)}{suffix}"))
     note = (

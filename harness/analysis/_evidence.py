@@ -33,6 +33,11 @@ class Evidence:
     def succeeded(self) -> BoolArray:
         return self.frame.is_measured & self.frame.is_success
 
+    @property
+    def streamed(self) -> BoolArray:
+        """Successes whose tokens came as a stream."""
+        return self.succeeded & self.frame.is_streamed
+
 
 def send_lag_p99_s(e: Evidence) -> float | None:
     """The client's own lateness: intended to sent, less the time a connection took to open."""
@@ -74,7 +79,7 @@ def uncertain_chunks(e: Evidence) -> float | None:
 
 
 def uncertain_first(e: Evidence) -> float | None:
-    return _mean(e.frame.is_first_uncertain[e.succeeded])
+    return _mean(e.frame.is_first_uncertain[e.streamed])
 
 
 def events_per_receive(e: Evidence) -> float | None:
@@ -111,7 +116,12 @@ def input_mismatch(e: Evidence) -> float | None:
 
 
 def missing_counts(e: Evidence) -> float | None:
-    return _mean(np.isnan(e.frame.n_out[e.succeeded]))
+    return _mean(np.isnan(e.frame.n_out[e.streamed]))
+
+
+def missing_input_counts(e: Evidence) -> float | None:
+    """Of answers that come whole: their input is all there is to count."""
+    return _mean(np.isnan(e.frame.n_in[e.succeeded & ~e.frame.is_streamed]))
 
 
 def token_discrepancy(e: Evidence) -> float | None:
@@ -127,12 +137,12 @@ def token_discrepancy(e: Evidence) -> float | None:
 
 
 def estimated_counts(e: Evidence) -> float | None:
-    sources = e.frame.tok_source[e.succeeded]
+    sources = e.frame.tok_source[e.streamed]
     return _mean(np.isin(sources, ("tokenizer", "characters")))
 
 
 def without_tpot(e: Evidence) -> float | None:
-    return _mean(np.isnan(tpot_s(e.frame))[e.succeeded])
+    return _mean(np.isnan(tpot_s(e.frame))[e.streamed])
 
 
 def rtt_ratio(e: Evidence) -> float | None:

@@ -1,7 +1,7 @@
 """What a window's requests used, as a bill counts it, and what of it was worth having.
 
     billed           attempts intended in the window that brought tokens, good or not: also those
-                     that broke off or were left by their user
+                     that broke off or were left by their user; of whole answers the successes
     good_tok_per_s   tokens, in and out, of good requests / window
     good_tok_share   the same tokens / tokens of all billed attempts
 
@@ -30,7 +30,8 @@ def usage_of(frame: Frame, goodness: Goodness, seed: list[int]) -> Usage:
     arrived = np.bincount(frame.chunk_owner, frame.chunk_tok, minlength=len(frame))
     n_out = np.where(np.isfinite(frame.n_out), frame.n_out, arrived)
     n_in = np.nan_to_num(frame.n_in)
-    billed = frame.is_measured & ((frame.num_chunks > 0) | (frame.is_success & (n_in + n_out > 0)))
+    brought = (n_in + n_out > 0) | ~frame.is_streamed
+    billed = frame.is_measured & ((frame.num_chunks > 0) | (frame.is_success & brought))
     good = frame.is_measured & frame.is_last & frame.is_valid & goodness.is_good
     tok = n_in + n_out
     cached = frame.cached_tok[billed]

@@ -30,11 +30,14 @@ def cold_pairs(frame: Frame, idle_s: tuple[float, ...]) -> list[Pair]:
     """Nothing for a load that does not idle. idle_s: the silences asked for."""
     if not idle_s:
         return []
+    has_tokens = frame.has_tokens("all")
     ttft = elapsed_s(frame.first_token_s, frame.intended_s)
     e2e = elapsed_s(frame.end_s, frame.intended_s)
     pairs = []
     for name, chosen in _populations(frame, idle_s):
         for metric, values in (("ttft", ttft), ("e2e_latency", e2e)):
+            if metric == "ttft" and not has_tokens:
+                continue
             seen = values[chosen & frame.is_measured & frame.is_success]
             pairs += estimate_quantiles(Sample(metric, "s", seen[np.isfinite(seen)], "all", name))
     return pairs

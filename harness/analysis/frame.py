@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.records.schema import NOT_VALID
+from harness.records.schema import NOT_VALID, WHOLE_APIS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -68,6 +68,8 @@ class Frame:
     call_done_s: FloatArray
     fit: FloatArray  # [n] 1: the answer is what its class asks for, 0: it is not, NaN: not asked
     audio_s: FloatArray  # [n] audio sent, NaN where none was
+    num_vectors: FloatArray  # [n] embeddings that came, NaN where none was asked
+    is_streamed: BoolArray  # [n] its endpoint streams tokens; false where answers come whole
     timings: tuple[str, ...] = ()  # [n] JSON of what the server told, empty for nothing
 
     def __len__(self) -> int:
@@ -125,6 +127,11 @@ class Frame:
     def is_class(self, *error_classes: str) -> BoolArray:
         return np.isin(self.error_class, error_classes)
 
+    def has_tokens(self, scope: str) -> bool:
+        """Whether anything of a scope can have a time of a token; true of an empty one."""
+        members = self.scope(scope)
+        return bool(not members.any() or self.is_streamed[members].any())
+
     def scope(self, name: str) -> BoolArray:
         """Requests of a traffic class; every request for `all`."""
         if name == "all":
@@ -177,6 +184,8 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         chunk_is_uncertain=_match(*uncertain, offsets) == 1,
         fit=_number(table, "is_fit"),
         audio_s=_number(table, "audio_s"),
+        num_vectors=_number(table, "vector_count"),
+        is_streamed=~np.isin(_text(table, "api"), WHOLE_APIS),
         timings=_texts(table, "timings"),
     )
 

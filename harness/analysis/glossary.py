@@ -166,6 +166,12 @@ GLOSSARY: dict[str, Entry] = {
         "tok/s",
         "the system",
     ),
+    "vector_per_s": Entry(
+        "Vectors/s",
+        "Embeddings of the successes that ended in the window, divided by the window.",
+        "vec/s",
+        "the system",
+    ),
     "max_goodput": Entry(
         "Sustained rate",
         "The largest offered rate whose SLO attainment stays at or above the share the scenario"

@@ -41,9 +41,13 @@ class Heatmap:
 
 def latency_heatmap(frame: Frame) -> Heatmap | None:
     """TTFT from the intended send, over valid requests of the window (of a retried one the attempt
-    that decided it); None where fewer than LEAST_REQUESTS were answered."""
+    that decided it); to the end where no answer is a stream, else of streams only. None where fewer
+    than LEAST_REQUESTS were answered."""
     members = frame.is_measured & frame.is_valid & frame.is_last
-    waited = elapsed_s(frame.first_token_s, frame.intended_s)
+    has_tokens = frame.has_tokens("all")
+    waited = elapsed_s(frame.first_token_s if has_tokens else frame.end_s, frame.intended_s)
+    if has_tokens:
+        members &= frame.is_streamed
     answered = members & frame.is_success & np.isfinite(waited)
     if answered.sum() < LEAST_REQUESTS:
         return None
@@ -56,7 +60,7 @@ def latency_heatmap(frame: Frame) -> Heatmap | None:
     np.add.at(counts, (_column(at_s, bin_s, columns), row), 1)
     lost = frame.intended_s[members & ~answered]
     return Heatmap(
-        "ttft", bin_s, frame.window_s, tuple(map(float, edges)),
+        "ttft" if has_tokens else "e2e_latency", bin_s, frame.window_s, tuple(map(float, edges)),
         tuple(tuple(map(int, column)) for column in counts),
         tuple(map(int, np.bincount(_column(lost, bin_s, columns), minlength=columns))),
         tuple(_median(value_s[_column(at_s, frame.window_s / 3, 3) == k]) for k in range(3)),

@@ -30,20 +30,28 @@ class CensoredSample:
 
 
 def latency_samples(frame: Frame, scope: str) -> list[Sample]:
-    """All but the end-to-end latencies, each over both populations; send_lag over all sent."""
+    """All but the end-to-end latencies, each over both populations; send_lag over all sent.
+
+    What answers whole has no first token: such requests are in none of these but the lag, and a
+    scope of them alone has only that.
+    """
     chosen = frame.is_measured & frame.is_last & frame.scope(scope)
     first_from_intended = elapsed_s(frame.first_token_s, frame.intended_s)
     first_from_sent = elapsed_s(frame.first_token_s, frame.sent_s)
     visible = elapsed_s(frame.first_visible_s, frame.intended_s)
     lag = elapsed_s(frame.sent_s, frame.intended_s)
     was_sent = frame.is_measured & frame.is_first & frame.scope(scope) & np.isfinite(lag)
+    lags = Sample("send_lag", "s", lag[was_sent], scope, "sent")
+    if not frame.has_tokens(scope):
+        return [lags]
+    chosen &= frame.is_streamed
     return [
         *_first_token("ttft", first_from_intended, frame, chosen, scope),
         *_first_token("ttft_service", first_from_sent, frame, chosen, scope),
         *failing_twice(
             "ttfv", visible, frame, chosen & ~(frame.is_success & np.isnan(visible)), scope
         ),
-        Sample("send_lag", "s", lag[was_sent], scope, "sent"),
+        lags,
     ]
 
 

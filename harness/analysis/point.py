@@ -93,7 +93,7 @@ def analyse_point(
 
 def _slo_grids(frame: Frame, values: dict[str, FloatArray], meta: PointMeta) -> tuple[SloGrid, ...]:
     """Only where rates are compared: a gate's hundreds of runs need none."""
-    if meta.kind != "open" or not meta.swept:
+    if meta.kind != "open" or not meta.swept or not frame.has_tokens("all"):
         return ()
     return slo_grids(frame, values, meta.slo, meta.class_slos, meta.classes)
 
@@ -219,6 +219,12 @@ def _curves(
         if (sample.metric, sample.population) == ("ttft", "success"):
             curves.append(cdf_curve("ttft", "s", "success", sample.values))
     chosen = (frame.is_measured & frame.is_success)[gaps.owner]
+    if not frame.has_tokens("all"):  # then this one tells most
+        curves += [
+            cdf_curve("e2e_latency", "s", "success", s.values)
+            for s in ends
+            if (s.metric, s.population) == ("e2e_latency", "success")
+        ]
     curves.append(cdf_curve("icl", "s", "gaps", gaps.gap_s[chosen]))
     return tuple(c for c in curves if c is not None and c.metric not in withheld)
 

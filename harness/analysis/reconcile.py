@@ -82,7 +82,7 @@ def _counters(frame: Frame, server: Readings) -> list[Comparison]:
     """Counts over the whole point; ours over every row that the server may have counted."""
     ended = _ended(frame)
     n_in, unknown_in = _sum(frame.n_in, ended)
-    n_out, unknown_out = _sum(frame.n_out, ended)
+    n_out, unknown_out = _sum(frame.n_out, ended & frame.is_streamed)
     # what a stream brought before it broke was counted by the server too
     broken = np.where(np.isfinite(frame.n_out), frame.n_out, 0.0)
     partial = np.bincount(frame.chunk_owner, frame.chunk_tok, len(frame))
@@ -92,7 +92,7 @@ def _counters(frame: Frame, server: Readings) -> list[Comparison]:
         ("prompt_tok", "prompt tokens, whole point", "tok", n_in, unknown_in),
     ]  # fmt: skip
     found = _finished(frame, server)
-    for metric, title, unit, ours, unknown in rows:
+    for metric, title, unit, ours, unknown in rows if frame.has_tokens("all") else rows[1:]:
         theirs = server.increase(metric)
         if theirs is None:
             continue

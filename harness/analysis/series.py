@@ -49,11 +49,20 @@ def time_series(frame: Frame, stage_index: int) -> Series:
             np.histogram(frame.chunk_s[delivered], edges, weights=frame.chunk_tok[delivered])[0]
             / width
         ),
+        vector_per_s=_vectors(frame, own & frame.is_success & ended, edges, width),
         error_classes=tuple(classes),
         errors_by_class=tuple(
             _rate(frame.end_s, own & frame.is_class(name) & ended, edges, width) for name in classes
         ),
     )
+
+
+def _vectors(frame: Frame, chosen: BoolArray, edges: FloatArray, width: float) -> tuple[float, ...]:
+    """When they came; nothing where none was asked."""
+    if not np.isfinite(frame.num_vectors).any():
+        return ()
+    weights = np.nan_to_num(frame.num_vectors[chosen])
+    return _round(np.histogram(frame.end_s[chosen], edges, weights=weights)[0] / width)
 
 
 def _rate(

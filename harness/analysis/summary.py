@@ -170,7 +170,7 @@ class Series:
 
     Warm-up lies before 0, cool-down after window_s. offered, achieved, errors: requests/s (intended
     in the bin; succeeded, failed in the bin); errors_by_class: a row each of error_classes.
-    in_flight: mean number, from intended send to end.
+    in_flight: mean number, from intended send to end.  vector_per_s: empty where none was asked.
     """
 
     bin_s: float
@@ -181,6 +181,7 @@ class Series:
     errors_req_per_s: tuple[float, ...] = ()
     in_flight: tuple[float, ...] = ()
     output_tok_per_s: tuple[float, ...] = ()
+    vector_per_s: tuple[float, ...] = ()
     error_classes: tuple[str, ...] = ()
     errors_by_class: tuple[tuple[float, ...], ...] = ()
 
@@ -270,6 +271,12 @@ class PointSummary:
         order = ("invalid", "absent", "notice")
         raised = [check for check in self.checks if check.status != "ok"]
         return tuple(sorted(raised, key=lambda check: order.index(check.status)))
+
+    def is_whole(self, scope: str = "all") -> bool:
+        """Whether the answers of a scope came whole: they have an end and no first token."""
+        times = (self.find(metric, "p50", scope=scope) for metric in ("ttft", "e2e_latency"))
+        ttft, end = times
+        return ttft is None and end is not None
 
     def find(
         self, metric: str, stat: str, *, scope: str = "all", population: str | None = None

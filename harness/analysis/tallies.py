@@ -33,8 +33,8 @@ def count_requests(frame: Frame) -> dict[str, int]:
         "cut": count(frame.is_cut),
         "client_fault": count(frame.is_class("client_fault", "stale")),
         "one_token": int((success & (frame.n_out == 1)).sum()),
-        "no_tpot": int((success & np.isnan(tpot_s(frame))).sum()),
-        "no_visible": int((success & np.isnan(frame.first_visible_s)).sum()),
+        "no_tpot": int((success & frame.is_streamed & np.isnan(tpot_s(frame))).sum()),
+        "no_visible": int((success & frame.is_streamed & np.isnan(frame.first_visible_s)).sum()),
     }
 
 

@@ -4,6 +4,7 @@
     wasted_tok_per_s    the same tokens of requests that failed, or whose client left
     request_per_s       successes that ended in the window / window
     input_tok_per_s     prompt tokens of those successes / window
+    vector_per_s        embeddings of those successes / window, where any were asked
 
 A request across an edge earns credit for the tokens inside, whenever it was intended; so a long
 tail after the window changes nothing. Failures are out of the first and make up the second; tokens
@@ -57,21 +58,29 @@ def residence_s(frame: Frame) -> float:
 
 
 def throughput_pairs(frame: Frame, scope: str, rng: np.random.Generator) -> list[Pair]:
-    """The four rates and the peak second of one scope."""
+    """The rates and the peak second of one scope; those of tokens where it has answers with any."""
     bins = Bins.over(frame.window_s)
     chosen = frame.scope(scope)
     delivered = chosen & (frame.is_success | frame.is_cut)
     wasted = chosen & (frame.is_failed | frame.is_class("cancelled"))
     ended = chosen & frame.is_success & np.isfinite(frame.end_s)
     prompt_tok = np.nan_to_num(frame.n_in[ended])
+    has_tokens = frame.has_tokens(scope)
     rates = [
         ("output_tok_per_s", "tok/s", token_counts(frame, bins, delivered)),
         ("wasted_tok_per_s", "tok/s", token_counts(frame, bins, wasted)),
+    ] if has_tokens else []  # fmt: skip
+    rates += [
         ("request_per_s", "req/s", bins.count(frame.end_s[ended])),
         ("input_tok_per_s", "tok/s", bins.count(frame.end_s[ended], prompt_tok)),
     ]
+    vectors = frame.num_vectors[ended]
+    if np.isfinite(frame.num_vectors[chosen]).any():
+        rates.append(
+            ("vector_per_s", "vec/s", bins.count(frame.end_s[ended], np.nan_to_num(vectors)))
+        )
     pairs = [rate_pair(name, unit, rows, bins, frame, scope, rng) for name, unit, rows in rates]
-    return [*pairs, _peak(frame, delivered, scope)]
+    return [*pairs, *([_peak(frame, delivered, scope)] if has_tokens else [])]
 
 
 def rate_pair(

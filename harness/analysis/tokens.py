@@ -84,8 +84,11 @@ def max_stall_s(frame: Frame, gaps: Gaps) -> FloatArray:
 
 
 def token_samples(frame: Frame, times: TokenTimes, scope: str) -> list[Sample]:
-    """tpot and max_stall over both populations, per-user speed over successes."""
-    chosen = frame.is_measured & frame.is_last & frame.scope(scope)
+    """tpot and max_stall over both populations, per-user speed over successes; none of a scope
+    whose answers all come whole."""
+    if not frame.has_tokens(scope):
+        return []
+    chosen = frame.is_measured & frame.is_last & frame.is_streamed & frame.scope(scope)
     success, valid = chosen & frame.is_success, chosen & frame.is_valid
     per_token, stall = times.tpot_s, times.max_stall_s
     answered = (chosen & (frame.is_success | frame.is_failed)) & ~np.isnan(stall)
@@ -127,7 +130,10 @@ def is_one_token_a_chunk(frame: Frame, scope: str) -> bool:
 
 
 def gap_pairs(frame: Frame, gaps: Gaps, scope: str) -> list[Pair]:
-    """icl quantiles over the pooled gaps of measured successes, and itl where it exists."""
+    """icl quantiles over the pooled gaps of measured successes, and itl where it exists; none of a
+    scope whose answers all come whole."""
+    if not frame.has_tokens(scope):
+        return []
     chosen = (frame.is_measured & frame.scope(scope) & frame.is_success)[gaps.owner]
     kept = Gaps(gaps.gap_s[chosen], gaps.owner[chosen])
     ordered = np.sort(kept.gap_s)

@@ -98,12 +98,25 @@ def lines(title: str, pulse: Pulse, spent_usd: float | None = None) -> list[str]
         f"{title}{stage}  {pulse.phase:<9} {bar} {share:4.0%}  {left}",
         f" sent {pulse.sent}  in flight {pulse.in_flight}  ok {pulse.ok}  429 {pulse.throttled}"
         f"  failed {pulse.failed}{blocked}",
-        f" TTFT p50 {_ms(pulse.ttft_p50_s)} p99 {_ms(pulse.ttft_p99_s)} ms"
-        f"   TPOT p50 {_ms(pulse.tpot_p50_s)} p99 {_ms(pulse.tpot_p99_s)} ms"
-        f"   out {significant(pulse.out_tok_per_s)} tok/s",
+        f" {'   '.join(_latencies(pulse))}",
         f" client cpu {pulse.client_cpu:.0%}  loop lag p99 {_ms(pulse.loop_lag_p99_s)} ms"
         f"  workers {pulse.workers}{_spent(spent_usd, '  ')}",
     ]
+
+
+def _latencies(pulse: Pulse) -> list[str]:
+    """Of streams, of answers that come whole, or of both; of streams before any has ended."""
+    told = []
+    if pulse.whole_p50_s is not None:
+        told.append(f"E2E p50 {_ms(pulse.whole_p50_s)} p99 {_ms(pulse.whole_p99_s)} ms")
+    if pulse.ttft_p50_s is not None or not told:
+        told = [
+            f"TTFT p50 {_ms(pulse.ttft_p50_s)} p99 {_ms(pulse.ttft_p99_s)} ms",
+            f"TPOT p50 {_ms(pulse.tpot_p50_s)} p99 {_ms(pulse.tpot_p99_s)} ms",
+            f"out {significant(pulse.out_tok_per_s)} tok/s",
+            *(f"whole answers {text}" for text in told),
+        ]
+    return told
 
 
 def _spent(spent_usd: float | None, before: str) -> str:
@@ -114,11 +127,18 @@ def plain(title: str, pulse: Pulse) -> str:
     """One line for logs."""
     if pulse.phase == "preparing":
         return _prepared(title, pulse)
+    told = []
+    if pulse.whole_p50_s is not None:
+        told.append(f"E2E p50 {_ms(pulse.whole_p50_s)} ms")
+    if pulse.ttft_p50_s is not None or not told:
+        told += [
+            f"TTFT p50 {_ms(pulse.ttft_p50_s)} ms", f"TPOT p50 {_ms(pulse.tpot_p50_s)} ms",
+            f"out {significant(pulse.out_tok_per_s)} tok/s",
+        ]  # fmt: skip
     return (
         f"{title} {pulse.stage} {pulse.phase} {pulse.elapsed_s:.0f}s: sent {pulse.sent},"
         f" in flight {pulse.in_flight}, ok {pulse.ok}, 429 {pulse.throttled},"
-        f" failed {pulse.failed}, TTFT p50 {_ms(pulse.ttft_p50_s)} ms,"
-        f" TPOT p50 {_ms(pulse.tpot_p50_s)} ms, out {significant(pulse.out_tok_per_s)} tok/s"
+        f" failed {pulse.failed}, {', '.join(told)}"
     )
 
 

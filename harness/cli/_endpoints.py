@@ -14,7 +14,7 @@ from typing import Any
 from harness.cli._children import Child, start_reference, start_scripted, tokenizer_of
 from harness.cli._options import Voice
 from harness.errors import TargetError, UsageError
-from harness.load import TargetFacts, calibrate, probe_target
+from harness.load import TargetFacts, calibrate, probe_target, with_embeddings
 from harness.scenario import Materials, Point
 from harness.scenario.document import (
     CalibratedTokens,
@@ -25,6 +25,8 @@ from harness.scenario.document import (
     Target,
     TokenizerTokens,
     Tokens,
+    TrafficClass,
+    WholeWorkload,
 )
 from harness.scenario.providers import told_model
 from harness.traffic import TokenPlan
@@ -97,7 +99,14 @@ class Endpoints:
 
 def _identity(point: Point) -> str:
     """Equal for points that can share an endpoint: all that opening it depends on."""
-    return f"{point.target_name} {point.target.model_dump_json()} {point.traffic[0].api}"
+    embedding = [c.model for c in point.traffic if c.endpoint == "embeddings"]
+    first = first_asked(point.traffic).endpoint
+    return f"{point.target_name} {point.target.model_dump_json()} {first} {embedding}"
+
+
+def first_asked(traffic: Sequence[TrafficClass]) -> TrafficClass:
+    """The class whose endpoint is probed: one that generates text, where there is one."""
+    return next((c for c in traffic if not isinstance(c.workload, WholeWorkload)), traffic[0])
 
 
 def open_endpoint(
@@ -122,13 +131,20 @@ def open_endpoint(
     headers = headers_of(name, target)
     # our own endpoints serve one model, whatever it is called
     model = target.sent_model if isinstance(target, OpenAITarget) else "auto"
-    api = document.traffic[0].api
+    first = first_asked(document.traffic)
+    embedding = next((c for c in document.traffic if c.endpoint == "embeddings"), None)
+    if first is embedding:
+        model = first.model or model
     try:
-        facts = probe_target(base_url, model, key, headers, target.timeout, api)
-        plan = plan or calibrate(
-            base_url, key, headers, target.timeout, facts,
-            *_counted(target, document.tokens, materials),
-        )  # fmt: skip
+        facts = probe_target(base_url, model, key, headers, target.timeout, first.endpoint)
+        counted = _counted(target, document.tokens, materials)
+        plan = plan or calibrate(base_url, key, headers, target.timeout, facts, *counted)
+        if embedding is not None and first is not embedding and plan.embeddings is None:
+            own = key_of(embedding.api_key_env, f"traffic.{embedding.name}.api_key_env") or key
+            plan = with_embeddings(
+                plan, base_url, embedding.model or facts.model, own, headers, target.timeout,
+                facts, *counted,
+            )  # fmt: skip
     except TargetError as error:
         if child and not child.is_alive:
             raise TargetError(

@@ -161,7 +161,8 @@ def breaker_said(breaker: Breaker | None) -> str:
 def point_facts(point: Point, endpoint: Endpoint, schedule: Schedule) -> dict[str, Any]:
     """point.json: what analysis needs to know beside the rows."""
     plan = endpoint.token_plan.to_json()
-    plan.pop("tokenizer_json", None)
+    for own in (plan, plan["embeddings"] or {}):
+        own.pop("tokenizer_json", None)
     rows = [stage.to_json() for stage in realised(schedule)]
     pairs = zip(point.stages, schedule.stages, strict=True)
     return {

@@ -22,6 +22,12 @@ _KEY_FIGURES = (
     ("tpot", "p50", "valid"),
     ("output_tok_per_s", "rate", "system"),
 )
+# of answers that come whole
+_WHOLE_FIGURES = (
+    ("e2e_latency", "p50", "valid"),
+    ("vector_per_s", "rate", "system"),
+    ("input_tok_per_s", "rate", "system"),
+)
 
 
 def headlines(
@@ -141,9 +147,10 @@ def _goodput(point: PointSummary, has_rules: bool) -> str:
 
 def _figures(summaries: Sequence[PointSummary]) -> Headline:
     """Without rules: what was measured, with intervals, and no judgement."""
+    is_whole = summaries[0].is_whole()
     found = [
         e
-        for metric, stat, population in _KEY_FIGURES
+        for metric, stat, population in (_WHOLE_FIGURES if is_whole else _KEY_FIGURES)
         if (e := summaries[0].find(metric, stat, population=population)) and e.value is not None
     ]
     if not found:

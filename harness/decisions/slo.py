@@ -28,7 +28,10 @@ LATENCIES = (
 GAPS = ("itl", "icl")
 _SHARES = ("error_rate", "throttle_rate")
 _FITNESS = ("tool_valid", "schema_valid")
-_RATES = ("output_tok_per_s", "valid_tok_per_s", "goodput_req_per_s", "request_per_s")
+_RATES = (
+    "output_tok_per_s", "valid_tok_per_s", "input_tok_per_s", "vector_per_s", "goodput_req_per_s",
+    "request_per_s",
+)  # fmt: skip
 # rules that a growing backlog breaks sooner or later, whatever this window shows
 _BROKEN_BY_OVERLOAD = (*LATENCIES, "slo_attainment", "goodput_req_per_s")
 _ENDS = {"max": ("at most", "above"), "min": ("at least", "below")}

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from harness.load.dialects import Dialect
+from harness.load.dialects import Dialect, Whole
 from harness.load.shapes import Shape
 from harness.load.sse import Events
 from harness.load.usage import MOST_TOK
@@ -28,11 +28,14 @@ class Answer:
 
     chunk_end: body offset.  chunk_bytes: UTF-8 length of its text.  chunk_usage: the cumulative
     completion tokens told so far, -1 before any.  first_visible: index of the first chunk with
-    content or refusal, -1 for none.
+    content or refusal, -1 for none.  whole: what came without a stream.  num_inputs: texts that
+    were asked about, of embeddings.
     """
 
     def __init__(self, dialect: Dialect, keep_text: bool) -> None:
         self._dialect, self._keep_text = dialect, keep_text
+        self.is_stream, self.whole = dialect.is_stream, Whole()
+        self.num_inputs = 0
         self.chunk_end: list[int] = []
         self.chunk_bytes: list[int] = []
         self.chunk_usage: list[int] = []
@@ -71,6 +74,11 @@ class Answer:
                     self._take_named_error(events.data[index])
             breathe()
         self._read_usage_event()
+
+    def feed_whole(self, body: bytes) -> None:
+        """Read an answer that is no stream."""
+        self.whole = self._dialect.read_whole(body)
+        self.usage, self.error = self.whole.usage, self.whole.error
 
     def _take_all(self, data: Sequence[bytes], ends: Sequence[int]) -> int:
         """How many were read: all, but for those from an end mark on.

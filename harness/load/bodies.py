@@ -19,11 +19,12 @@ import numpy as np
 from harness.load.dialects import Body, Dialect
 from harness.load.expectations import Expectation
 from harness.load.facts import TargetFacts
-from harness.traffic import ContentMaker, Schedule, StageSchedule
+from harness.traffic import SALT_MARK, ContentMaker, Schedule, StageSchedule
 
 NUM_HASHED = 256
 MOST_MAPPED = 32 * 1024 * 1024  # bytes of bodies that may lie in our memory
-_NO_TAIL = -1
+_NO_TAIL, _MARKED = -1, -2
+_MARK = SALT_MARK.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class ClassPlan:
     """How one traffic class speaks. head: the request's fixed lines, up to `Content-Length: `.
 
     secrets: what the environment gave for its key and headers; no record holds any of it.
-    expectation: what its answers are held to, None for nothing.
+    expectation: what its answers are held to, None for nothing.  api: the dialect's name.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ClassPlan:
     head: bytes
     secrets: tuple[str, ...]
     expectation: Expectation | None = None
+    api: str = "chat"
 
 
 def shard_rows(stage: StageSchedule, worker: int, num_workers: int) -> Iterable[int]:
@@ -81,6 +83,8 @@ class Bodies:
                     tail = body.tail or b""
                     begins[row], sizes[row] = at, len(body.head) + len(tail)
                     cuts[row] = _NO_TAIL if body.tail is None else len(body.head)
+                    if body.is_marked:
+                        cuts[row] = _MARKED
                     at += file.write(body.head) + file.write(tail)
                     breathe()
                 self._places.append((begins, sizes, cuts))
@@ -97,6 +101,8 @@ class Bodies:
         if self._num_bytes_read > MOST_MAPPED and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)  # what was read stays in the file, not in us
             self._num_bytes_read = 0
+        if cut == _MARKED:
+            return raw.replace(_MARK, salt.encode())
         return raw if cut == _NO_TAIL else raw[:cut] + salt.encode() + raw[cut:]
 
     def close(self) -> None:
@@ -135,12 +141,14 @@ def request_bytes(plan: ClassPlan, body: bytes, request_id: str) -> bytes:
     )  # fmt: skip
 
 
-def request_head(path: str, authority: str, secret: str, headers: dict[str, str]) -> bytes:
+def request_head(
+    path: str, authority: str, secret: str, headers: dict[str, str], *, is_stream: bool = True
+) -> bytes:
     """Fixed header lines of a class. A header of the scenario replaces ours by name."""
     lines = {
         "host": authority,
         "user-agent": "inference-harness",
-        "accept": "text/event-stream",
+        "accept": "text/event-stream" if is_stream else "application/json",
         "accept-encoding": "identity",
         "content-type": "application/json",
         "x-harness-timings": "1",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness.errors import TargetError
 from harness.load._probe_http import Target, refuse
+from harness.load._probe_whole import answers_whole, small_body
+from harness.load.dialects import DIALECTS
 from harness.load.facts import TargetFacts
 from harness.load.probe import FIRST_ANSWER_S, HANG_S
 from harness.scenario import Materials
@@ -43,6 +46,27 @@ def calibrate(
     return TokenPlan.from_probes(n_words=NUM_WORDS, n_tokens=(few, many))
 
 
+def with_embeddings(
+    plan: TokenPlan,
+    base_url: str,
+    model: str,
+    api_key: str | None,
+    headers: Mapping[str, str] | None,
+    timeouts: Timeouts | None,
+    facts: TargetFacts,
+    tokens: Tokens,
+    materials: Materials,
+) -> TokenPlan:
+    """The plan of a run whose classes generate text, with that of those which embed, for whom the
+    endpoint is asked apart. model: that embeds. Raises TargetError where it does not."""
+    limits = timeouts or Timeouts()
+    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
+    answers_whole(target, model, "embeddings", min(limits.first_byte, FIRST_ANSWER_S))
+    own = replace(facts, api="embeddings", model=model)
+    found = calibrate(base_url, api_key, headers, timeouts, own, tokens, materials)
+    return replace(plan, embeddings=found)
+
+
 def _exact(target: Target, facts: TargetFacts, materials: Materials, wait_s: float) -> TokenPlan:
     """The tokenizer counts the text; what the server counts on top of it is its template."""
     from tokenizers import Tokenizer  # heavy: only where a tokenizer was given
@@ -57,15 +81,20 @@ def _exact(target: Target, facts: TargetFacts, materials: Materials, wait_s: flo
     return TokenPlan("tokenizer", fixed_tok=float(fixed_tok), tokenizer_json=data)
 
 
-def _prompt_tokens(target: Target, facts: TargetFacts, text: str, wait_s: float) -> int | None:
-    """How many tokens the endpoint counts in a prompt; None where it does not say."""
+def _body(facts: TargetFacts, text: str) -> dict[str, Any]:
+    """A request of one token, or of a vector."""
+    if facts.api == "embeddings":
+        return small_body(facts.api, facts.model, text)
     limit = "max_completion_tokens" if facts.uses_max_completion_tokens else "max_tokens"
     body: dict[str, Any] = {"model": facts.model, limit: 1}
     if facts.api == "chat":
-        body["messages"] = [{"role": "user", "content": text}]
-    else:
-        body["prompt"] = text
-    path = "/chat/completions" if facts.api == "chat" else "/completions"
+        return body | {"messages": [{"role": "user", "content": text}]}
+    return body | {"prompt": text}
+
+
+def _prompt_tokens(target: Target, facts: TargetFacts, text: str, wait_s: float) -> int | None:
+    """How many tokens the endpoint counts in a prompt; None where it does not say."""
+    path, body = DIALECTS[facts.api].path, _body(facts, text)
     reply = target.post(path, body, wait_s)
     if reply.status != 200:
         refuse(target, reply, "the length calibration")

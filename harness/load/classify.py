@@ -41,6 +41,8 @@ def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) ->
         return Outcome(fault.error_class, fault.detail)
     if answer.error is not None:
         return Outcome("stream_error", _message(answer.error))
+    if not answer.is_stream:
+        return _whole_outcome(fault, reader, answer)
     problem = _unfit_answer(reader, answer) if reader.has_head else None
     if problem:
         return problem
@@ -54,6 +56,23 @@ def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) ->
         return Outcome("truncated", "the answer ended without a finish_reason")
     if not answer.chunk_end:
         return Outcome("empty", "the answer finished without a token")
+    return Outcome("", "")
+
+
+def _whole_outcome(fault: WireFault | None, reader: ResponseReader, answer: Answer) -> Outcome:
+    """An answer in one piece was asked for: JSON, uncompressed, with something in it."""
+    if reader.has_head and (coding := _coding(reader)):
+        return Outcome("malformed", coding)
+    if fault is not None:
+        return Outcome(fault.error_class, fault.detail)
+    kind = reader.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return Outcome("malformed", f"content type {kind} instead of JSON")
+    whole = answer.whole
+    if whole.problem:
+        return Outcome("malformed", whole.problem)
+    if answer.num_inputs and not whole.num_vectors:
+        return Outcome("empty", "the answer holds no vector")
     return Outcome("", "")
 
 
@@ -88,9 +107,8 @@ def _status_class(status: int, said: str) -> Outcome:
 
 def _unfit_answer(reader: ResponseReader, answer: Answer) -> Outcome | None:
     """A stream was asked for, uncompressed: anything else is malformed, or an error in a 200."""
-    coding = reader.headers.get("content-encoding", "identity").lower()
-    if coding != "identity":
-        return Outcome("malformed", f"content-encoding {coding} though identity was asked for")
+    if coding := _coding(reader):
+        return Outcome("malformed", coding)
     kind = reader.headers.get("content-type", "text/event-stream").partition(";")[0].strip().lower()
     is_stream = kind == "text/event-stream"
     if is_stream and answer.num_events:
@@ -104,6 +122,14 @@ def _unfit_answer(reader: ResponseReader, answer: Answer) -> Outcome | None:
     return (
         None if is_stream
         else Outcome("malformed", f"content type {kind} instead of an event stream")
+    )  # fmt: skip
+
+
+def _coding(reader: ResponseReader) -> str:
+    """What is wrong with the body's encoding; empty for nothing."""
+    coding = reader.headers.get("content-encoding", "identity").lower()
+    return "" if coding == "identity" else (
+        f"content-encoding {coding} though identity was asked for"
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.load.sketch import Sketch
+from harness.records.schema import WHOLE_APIS
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Counters:
     recv_lag_s: Sketch = field(default_factory=Sketch)
     ttft_s: Sketch = field(default_factory=Sketch)
     tpot_s: Sketch = field(default_factory=Sketch)
+    whole_s: Sketch = field(default_factory=Sketch)  # to the end, of answers without a stream
 
     def take_row(self, row: dict[str, Any]) -> None:
         """Count a finished request's record."""
@@ -46,6 +48,8 @@ class Counters:
         self.num_receives += row["num_receives"]
         self.num_coalesced += row["num_coalesced"]
         first_ns, last_ns = row["first_token_ns"], row["last_token_ns"]
+        if not error and row["api"] in WHOLE_APIS:
+            self.whole_s.add((row["end_ns"] - row["intended_ns"]) / 1e9)
         if error or first_ns is None:
             return
         self.ttft_s.add((first_ns - row["intended_ns"]) / 1e9)
@@ -58,7 +62,7 @@ class Counters:
 
     def take_sketches(self) -> dict[str, Sketch]:
         """The sketches since the last call."""
-        names = ("send_lag_s", "recv_lag_s", "ttft_s", "tpot_s")
+        names = ("send_lag_s", "recv_lag_s", "ttft_s", "tpot_s", "whole_s")
         taken = {name: getattr(self, name) for name in names}
         for name in names:
             setattr(self, name, Sketch())

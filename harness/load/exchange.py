@@ -88,6 +88,7 @@ class Exchange:
         "is_over",
         "is_started",
         "last_token_ns",
+        "num_inputs",
         "owner",
         "plan",
         "pool",
@@ -107,6 +108,7 @@ class Exchange:
         self.owner, self.arrival, self.plan, self.pool = owner, arrival, plan, pool
         self.request_id = request_id
         self.asked_in = self.asked_out = -1
+        self.num_inputs = 0  # texts of an embeddings request
         self.released_ns = self.sent_ns = self.sent_last_ns = self.end_ns = 0
         self.dns_ns = self.tcp_ns = self.tls_ns = 0
         self.cancel_at_ns = self.cancel_tok = 0  # when the client leaves; 0: it waits for the end
@@ -248,6 +250,8 @@ class Exchange:
                 self.stop(TimeoutFault(said, "timeout_first_byte"))
                 return 0
             return min(first_ns, total_ns)
+        if not self.plan.dialect.is_stream:
+            return total_ns
         idle_ns = self._last_sign_ns() + limits.token_idle_ns
         if now_ns >= idle_ns:
             said = f"no token for {limits.token_idle_ns / 1e9:g} s"

@@ -1,4 +1,5 @@
-"""Whether a finished answer is what its class asked for: a valid tool call, or a valid document.
+"""Whether a finished answer is what its class asked for: a valid tool call, a valid document, a
+vector for each text.
 
 Judged after the stream, from the text that was kept for it. Reasons name keywords and places, never
 values: what a model says belongs in no record.
@@ -46,6 +47,8 @@ def expectation_of(workload: doc.Workload, tasks: Mapping[str, Any]) -> Expectat
         return ToolCalls(tasks[workload.tools_file], workload.expect.valid_call)
     if isinstance(workload, doc.JsonSchemaWorkload):
         return Document(tasks[workload.schema_file])
+    if isinstance(workload, doc.EmbeddingsWorkload):
+        return Vectors(workload.dimensions)
     return None
 
 
@@ -66,6 +69,24 @@ class Document:
             return Fitness(False, "the answer is not JSON")
         fault = _fault(self._validator, value)
         return Fitness(not fault, fault and f"the answer breaks the schema: {fault}")
+
+
+class Vectors:
+    """A vector for each text, of the length that was asked for. num_dims: None for any."""
+
+    is_required = True
+
+    def __init__(self, num_dims: int | None) -> None:
+        self._num_dims = num_dims
+
+    def judge(self, answer: Answer) -> Fitness:
+        found, asked = answer.whole, answer.num_inputs
+        if found.num_vectors != asked:
+            return Fitness(False, f"{found.num_vectors} vectors for {asked} texts")
+        if self._num_dims not in (None, found.num_dims):
+            reason = f"vectors of {found.num_dims} numbers where {self._num_dims} were asked for"
+            return Fitness(False, reason)
+        return Fitness(True)
 
 
 class ToolCalls:

@@ -186,6 +186,8 @@ class Load:
         exchange = Exchange(self, arrival, class_plan, self.shard.pool, request_id)
         exchange.asked_in = int(stage.asked_in[arrival.row])
         exchange.asked_out = int(stage.asked_out[arrival.row])
+        if len(stage.batch):
+            exchange.num_inputs = int(stage.batch[arrival.row])
         if len(stage.cancel_ns):
             after_ns = int(stage.cancel_ns[arrival.row])
             exchange.cancel_at_ns = arrival.intended_ns + after_ns if after_ns >= 0 else 0

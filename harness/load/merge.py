@@ -14,7 +14,7 @@ class Merge:
 
     def __init__(self, num_workers: int) -> None:
         self._latest: dict[int, dict[str, Any]] = {}
-        self._ttft, self._tpot = Sketch(), Sketch()
+        self._ttft, self._tpot, self._whole = Sketch(), Sketch(), Sketch()
         self._stage: dict[str, Any] | None = None
         self._receives = (0, monotonic_ns())
         self.phase = "ready"
@@ -25,12 +25,13 @@ class Merge:
     def begin(self, stage: dict[str, Any]) -> None:
         """A stage starts: its latencies are its own."""
         self._stage, self.phase = stage, "ready"
-        self._ttft, self._tpot = Sketch(), Sketch()
+        self._ttft, self._tpot, self._whole = Sketch(), Sketch(), Sketch()
 
     def take(self, shard: int, data: dict[str, Any]) -> None:
         self._latest[shard] = data
         self._ttft.merge(Sketch.from_json(data["ttft_s"]))
         self._tpot.merge(Sketch.from_json(data["tpot_s"]))
+        self._whole.merge(Sketch.from_json(data["whole_s"]))
         self.last_error = data["last_error"] or self.last_error
 
     def pulse(self, num_alive: int) -> Pulse:
@@ -65,6 +66,8 @@ class Merge:
             loop_lag_p99_s=max((row["hub_lag_p99_ns"] or 0 for row in rows), default=0) / 1e9,
             workers=num_alive,
             num_blocked=sum(row["num_blocked"] for row in rows),
+            whole_p50_s=self._whole.quantile(0.5),
+            whole_p99_s=self._whole.quantile(0.99),
             num_prepared=sum(self.num_prepared.values()),
         )
 

@@ -79,6 +79,8 @@ class Pulse:
     workers: int
     num_blocked: int = 0
     num_prepared: int = 0  # requests made before the first is sent
+    whole_p50_s: float | None = None  # to the end, of answers that are no stream
+    whole_p99_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from harness.errors import TargetError
 from harness.load._probe_http import Reply, Target, refuse
+from harness.load._probe_whole import answers_whole
 from harness.load.facts import TargetFacts
 from harness.load.sse import read_events
 from harness.scenario.document import Timeouts
@@ -24,7 +25,7 @@ FIRST_ANSWER_S = 60.0  # a cold model may compile before its first token
 NUM_RTT = 5
 MOST_LIMITS = 32
 _HIDDEN = ("cookie", "auth", "key", "token", "secret", "organization", "project", "request-id")
-Api = Literal["chat", "completions"]
+Api = Literal["chat", "completions", "embeddings"]
 
 
 def probe_target(
@@ -47,6 +48,14 @@ def probe_target(
     listed = target.get("/models", HANG_S)
     models = _model_ids(target, listed)
     chosen = _choose(target, model, models, listed)
+    if api == "embeddings":  # no stream, and none of the fields of one
+        has_usage = answers_whole(target, chosen, api, min(limits.first_byte, FIRST_ANSWER_S))
+        return TargetFacts(
+            base_url=base_url.rstrip("/"), model=chosen, api=api, models=models,
+            addresses=addresses, rtt_ns=rtt_ns, server=listed.headers.get("server", ""),
+            headers=_safe(target, listed.headers), takes_stream_options=False, has_usage=has_usage,
+            keeps_connections=target.keeps_connections, limits=_served_limits(listed, chosen),
+        )  # fmt: skip
     fields, answer = _negotiate(target, chosen, api, min(limits.first_byte, FIRST_ANSWER_S), models)
     usage = [isinstance(event.get("usage"), dict) for event in answer]
     spoken = [e for e in answer if any(_has_text(c) for c in _choices(e))]

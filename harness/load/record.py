@@ -23,6 +23,7 @@ from harness.load.tokens import (
     Float32Array,
     Tokens,
     count_tokens,
+    no_output,
     recount,
     told_by_chunk,
 )
@@ -83,7 +84,14 @@ def absorb(
         expected = exchange.plan.expectation is not None
         keep = expected or context.count_tokens is not None or context.keep_text(exchange)
         answer = exchange.answer = Answer(exchange.plan.dialect, keep)
+        answer.num_inputs = exchange.num_inputs
     reader = exchange.reader
+    if not answer.is_stream:
+        if is_final and reader.status < 300 and reader.is_done and reader.body:
+            answer.feed_whole(bytes(reader.body))
+            reader.body_base += len(reader.body)
+            reader.body.clear()
+        return answer
     kind = reader.headers.get("content-type", "text/event-stream")
     if reader.status >= 300 or not kind.lower().startswith("text/event-stream"):
         return answer
@@ -132,8 +140,12 @@ def _record(
         if plan.expectation.is_required and not fitness.is_fit:
             error_class, detail = "invalid_output", fitness.reason
     usage, headers, secrets = read_usage(answer.usage or {}), reader.headers, plan.secrets
-    tokens = count_tokens(
-        answer, told, usage, exchange.asked_out, context.count_tokens, context.chars_per_token
+    tokens = (
+        count_tokens(
+            answer, told, usage, exchange.asked_out, context.count_tokens, context.chars_per_token
+        )
+        if answer.is_stream
+        else no_output(usage)
     )
     chunk_ns, num_chunks = stamps.chunk_ns, len(answer.chunk_end)
     visible, call = answer.first_visible, answer.first_call
@@ -143,6 +155,7 @@ def _record(
         "stage": arrival.stage,
         "class": plan.name,
         "target": context.target,
+        "api": plan.api,
         "request_id": exchange.request_id,
         "row": arrival.row,
         "ordinal": arrival.ordinal,
@@ -167,6 +180,7 @@ def _record(
         "first_argument_ns": _at(chunk_ns, fitness.first_argument),
         "call_done_ns": _at(chunk_ns, fitness.call_done),
         "is_fit": fitness.is_fit,
+        "vector_count": answer.whole.num_vectors if exchange.num_inputs else None,
         "timings": server_timings(headers, answer.timings, answer.perf_metrics),
         "intended_ns": arrival.intended_ns,
         "released_ns": exchange.released_ns or None,

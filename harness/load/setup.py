@@ -113,12 +113,16 @@ def _classes(
     hidden = hidden_values(point.target)
     plans = []
     for traffic in point.traffic:
-        dialect = DIALECTS[traffic.api]
+        dialect = DIALECTS[traffic.endpoint]
         secret = _secret(traffic.api_key_env or plan.api_key_env)
-        head = request_head(pool.path + dialect.path, pool.authority, secret, headers)
+        head = request_head(
+            pool.path + dialect.path, pool.authority, secret, headers, is_stream=dialect.is_stream
+        )
         model, secrets = traffic.model or plan.model, (secret, *hidden)
         expected = expectation_of(traffic.workload, materials.tasks)
-        plans.append(ClassPlan(traffic.name, dialect, model, head, secrets, expected))
+        plans.append(
+            ClassPlan(traffic.name, dialect, model, head, secrets, expected, traffic.endpoint)
+        )
     return tuple(plans)
 
 

@@ -87,6 +87,11 @@ def count_tokens(
     return Tokens("absent", None, None, None, None)
 
 
+def no_output(usage: Usage) -> Tokens:
+    """Of an answer without tokens of its own: only where its input's count comes from."""
+    return Tokens("absent" if usage.n_in is None else "usage_final", None, None, None, None)
+
+
 def recount(answer: Answer, count: CountTokens) -> int:
     """Our own count, beside the server's."""
     return sum(_count_parts(answer, count))

@@ -280,6 +280,7 @@ class Worker:
             "last_error": counters.last_error,
             "ttft_s": sketches["ttft_s"].to_json(),
             "tpot_s": sketches["tpot_s"].to_json(),
+            "whole_s": sketches["whole_s"].to_json(),
         }
 
 

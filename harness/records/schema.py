@@ -19,6 +19,9 @@ ERROR_CLASSES = (
 # Outside every rate: the scenario's own doing, the end of the run, or our fault.
 NOT_VALID = ("cancelled", "cut", "stale", "client_fault")
 
+# Endpoints that answer at once: no token of theirs is streamed, so none has a time.
+WHOLE_APIS = ("embeddings",)
+
 PHASES = ("warmup", "measured", "cooldown")
 TOKEN_SOURCES = ("usage_continuous", "usage_final", "tokenizer", "characters", "absent")
 
@@ -34,6 +37,7 @@ REQUEST_SCHEMA = pa.schema(
         ("stage", pa.int32()),  # index of the stage
         ("class", pa.string()),
         ("target", pa.string()),
+        ("api", pa.string()),  # endpoint it was sent to; null in old records: one that streams
         ("request_id", pa.string()),
         ("row", pa.int64()),  # row of the stage's schedule
         ("ordinal", pa.int64()),  # arrival ordinal in the stage; differs from row when closed wraps
@@ -62,6 +66,7 @@ REQUEST_SCHEMA = pa.schema(
         ("is_fit", pa.bool_()),  # a complete answer keeps its schema or calls; null: none asked
         ("audio_s", pa.float64()),
         ("image_count", pa.int32()),
+        ("vector_count", pa.int32()),  # embeddings of the answer; null where none was asked
         ("timings", pa.string()),  # what the server told of this request, JSON: server_timings.py
         *[(f"{stamp}_ns", pa.int64()) for stamp in STAMPS if stamp not in ("dns", "tcp", "tls")],
         # durations, 0 on a reused connection

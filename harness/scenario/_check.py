@@ -22,6 +22,7 @@ from harness.scenario._paths import PathError, get, resolve, show, show_plain
 from harness.scenario._rules import complaints
 from harness.scenario._search_check import search_faults
 from harness.scenario._shape import Shape, fields_of
+from harness.scenario._streamed import streamed_faults
 from harness.scenario._tree import Where
 
 _SWEEPABLE = ("traffic", "load", "slo", "validity", "seed", "targets")
@@ -114,6 +115,7 @@ def _rules_of(model: type[BaseModel], value: dict[str, Any], where: Where) -> It
 def _between(data: dict[str, Any]) -> Iterator[Wrong]:
     """Rules between blocks, on plain values: any block may be broken."""
     yield from _class_names(data.get("traffic"))
+    yield from streamed_faults(data)
     if isinstance(data.get("gate"), dict):
         yield from gate_faults(data, data["gate"])
     sweep, targets = data.get("sweep"), data.get("targets")

@@ -164,6 +164,31 @@ def _task(block: doc.TrafficClass) -> Iterator[Complaint]:
         yield "workload.tool_choice", "none forbids calls, and expect.valid_call wants one"
 
 
+def _whole(block: doc.TrafficClass) -> Iterator[Complaint]:
+    """Keys of generated text, on a class that generates none."""
+    work = block.workload
+    if not isinstance(work, doc.WholeWorkload):
+        return
+    what = f"is for generated text, which a workload of kind {work.kind} has none of"
+    if block.api != "chat":
+        yield "api", f"{what}; leave it out"
+    if block.sampling != doc.Sampling():
+        yield "sampling", f"{what}; leave it out"
+    if block.prefix is not None:
+        yield "prefix", f"{what}; leave it out"
+    if block.cancel is not None and block.cancel.after_tokens is not None:
+        yield "cancel.after_tokens", f"{what}; say cancel.after, a time"
+
+
+def _embeddings(block: doc.EmbeddingsWorkload) -> Iterator[Complaint]:
+    for name, what in (("batch", "text"), ("input_tokens", "token")):
+        lengths = getattr(block, name)
+        if (isinstance(lengths, doc.Fixed) and lengths.value < 1) or (
+            isinstance(lengths, doc.Uniform) and lengths.max < 1
+        ):
+            yield name, f"must be at least one {what}"
+
+
 def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
     try:
         url = urlsplit(block.url)
@@ -331,6 +356,8 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (doc.OpenAITarget, _openai),
     (doc.TrafficClass, _key_name),
     (doc.TrafficClass, _task),
+    (doc.TrafficClass, _whole),
+    (doc.EmbeddingsWorkload, _embeddings),
     (doc.EnvValue, _env),
     (UptimeLimit, _uptime),
     (doc.Prometheus, _prometheus),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from harness.notices import Notice
 from harness.scenario import document as doc
+from harness.scenario._streamed import OF_TOKENS
 from harness.scenario.gate import RelativeRule, SloRule
 from harness.scenario.search import MOST_WINDOWS, at_rate
 from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
@@ -226,6 +227,11 @@ def _limits(document: doc.Scenario) -> Iterator[Notice]:
     for traffic in document.traffic:
         workload = traffic.workload
         if isinstance(workload, doc.TraceWorkload | doc.TaskWorkload):
+            continue
+        if isinstance(workload, doc.WholeWorkload):  # limits of its own are faults by then
+            for metric in OF_TOKENS:
+                if metric in Slo.model_fields and _has_limit(document.slo, metric):
+                    yield Notice("skipped_limit", "info", {"metric": metric, "name": traffic.name})
             continue
         out = workload.output_tokens
         if isinstance(out, doc.Fixed) and out.value < 2:

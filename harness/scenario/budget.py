@@ -113,6 +113,9 @@ def _class_means(
         return float(trace.input_tok[fits].mean()), float(trace.output_tok[fits].mean())
     if isinstance(work, doc.TaskWorkload):
         return mean_length(work.input_tokens, materials), None
+    if isinstance(work, doc.EmbeddingsWorkload):
+        batch, each = (mean_length(d, materials) for d in (work.batch, work.input_tokens))
+        return None if batch is None or each is None else batch * each, 0.0
     rows = materials.datasets.get(work.file, ())
     given = [row.output_tok for row in rows if row.output_tok is not None]
     if given and len(given) == len(rows):

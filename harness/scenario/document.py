@@ -72,6 +72,8 @@ from harness.scenario.telemetry import Telemetry as Telemetry
 from harness.scenario.workloads import ChatWorkload as ChatWorkload
 from harness.scenario.workloads import Columns as Columns
 from harness.scenario.workloads import DatasetWorkload as DatasetWorkload
+from harness.scenario.workloads import EmbeddingsWorkload as EmbeddingsWorkload
+from harness.scenario.workloads import Endpoint as Endpoint
 from harness.scenario.workloads import ExpectedCall as ExpectedCall
 from harness.scenario.workloads import JsonSchemaWorkload as JsonSchemaWorkload
 from harness.scenario.workloads import Name as Name
@@ -82,6 +84,7 @@ from harness.scenario.workloads import ToolsWorkload as ToolsWorkload
 from harness.scenario.workloads import TraceFormat as TraceFormat
 from harness.scenario.workloads import TraceWorkload as TraceWorkload
 from harness.scenario.workloads import TrafficClass as TrafficClass
+from harness.scenario.workloads import WholeWorkload as WholeWorkload
 from harness.scenario.workloads import Workload as Workload
 from harness.units import Seconds, Share
 

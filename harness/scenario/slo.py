@@ -53,6 +53,10 @@ class TokenRateLimit(_Block):
     min: float = Field(gt=0, description="At least this many tokens/s.")
 
 
+class VectorRateLimit(_Block):
+    min: float = Field(gt=0, description="At least this many vectors/s.")
+
+
 class RequestRateLimit(_Block):
     min: ReqPerS = Field(description="At least this many requests/s.")
 
@@ -98,5 +102,7 @@ class Slo(_Block):
     valid_tok_per_s: TokenRateLimit | None = Field(
         default=None, description="Output tokens of fit answers."
     )
+    input_tok_per_s: TokenRateLimit | None = Field(default=None, description="Prompts answered.")
+    vector_per_s: VectorRateLimit | None = Field(default=None, description="Embeddings.")
     goodput_req_per_s: RequestRateLimit | None = Field(default=None, description="Good requests.")
     request_per_s: RequestRateLimit | None = Field(default=None, description="Completed requests.")

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.scenario.distributions import MOST_TOK, Document, Lengths, Uniform, Zipf
+from harness.scenario.distributions import MOST_TOK, Document, Fixed, Lengths, Uniform, Zipf
 from harness.scenario.patience import Cancel, Retry
 from harness.scenario.slo import Slo
 
+Endpoint = Literal["chat", "completions", "embeddings"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
@@ -101,9 +102,27 @@ class JsonSchemaWorkload(Document):
     )
 
 
+class EmbeddingsWorkload(Document):
+    kind: Literal["embeddings"]
+    batch: Lengths = Field(
+        default_factory=lambda: Fixed(kind="fixed", value=1), description="Texts a request."
+    )
+    input_tokens: Lengths = Field(description="Length of each text.")
+    dimensions: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Numbers a vector; None: the model's own."
+    )
+
+
 TaskWorkload = ToolsWorkload | JsonSchemaWorkload
+# Answered at once, not as a stream of tokens, by an endpoint of their own.
+WholeWorkload = EmbeddingsWorkload
 Workload = Annotated[
-    ChatWorkload | DatasetWorkload | TraceWorkload | ToolsWorkload | JsonSchemaWorkload,
+    ChatWorkload
+    | DatasetWorkload
+    | TraceWorkload
+    | ToolsWorkload
+    | JsonSchemaWorkload
+    | EmbeddingsWorkload,
     Field(discriminator="kind"),
 ]
 
@@ -112,7 +131,9 @@ class TrafficClass(Document):
     name: Name = Field(description="Appears in records and reports.")
     workload: Workload
     weight: float = Field(default=1.0, gt=0, le=1e9, description="Share of arrivals, relative.")
-    api: Literal["chat", "completions"] = Field(default="chat", description="Endpoint dialect.")
+    api: Literal["chat", "completions"] = Field(
+        default="chat", description="Dialect of text classes."
+    )
     model: str | None = Field(
         default=None, min_length=1, description="Overrides the target's model."
     )
@@ -122,3 +143,8 @@ class TrafficClass(Document):
     cancel: Cancel | None = Field(default=None, description="Users who leave; None: nobody does.")
     retry: Retry | None = Field(default=None, description="Users who ask again; None: nobody.")
     slo: Slo | None = Field(default=None, description="Replaces limits by metric name.")
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its requests go: what its workload needs, else what `api` says."""
+        return "embeddings" if isinstance(self.workload, EmbeddingsWorkload) else self.api

@@ -60,7 +60,8 @@ def read_head(data: bytes | bytearray) -> Head | None:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a completions request asks for. prompt_words: white-space words of all its texts.
+    """What a request asks for. prompt_words: white-space words of all its texts.  num_texts: to
+    embed.
 
     opening: the start of the last text, where a unique prompt differs from all others.
     """
@@ -73,16 +74,23 @@ class Ask:
     wants_usage: bool
     wants_usage_always: bool
     body: dict[str, Any]
+    num_texts: int = 0
 
 
-def read_ask(payload: bytes, *, is_chat: bool) -> Ask:
-    """Parse a body of /v1/chat/completions or /v1/completions. Raises BadRequest."""
+def read_json(payload: bytes) -> dict[str, Any]:
+    """The object a body holds. Raises BadRequest."""
     try:
         body = json.loads(payload)
     except ValueError as error:
         raise BadRequest(400, f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise BadRequest(400, "the body is not a JSON object")
+    return body
+
+
+def read_ask(payload: bytes, *, is_chat: bool) -> Ask:
+    """Parse a body of /v1/chat/completions or /v1/completions. Raises BadRequest."""
+    body = read_json(payload)
     max_tok = body.get("max_completion_tokens") or body.get("max_tokens")
     if max_tok is not None and (not isinstance(max_tok, int) or max_tok < 1):
         raise BadRequest(400, "max_tokens must be a whole number above 0", param="max_tokens")

@@ -82,3 +82,11 @@ class Usage(Options):
     cached_field: Literal["details", "prompt_cache_hit_tokens"] = Field(
         default="details", description="prompt_tokens_details.cached_tokens, or a flat name."
     )
+
+
+class Vectors(Options):
+    dims: int = Field(default=8, ge=1, description="Numbers a vector, where none are asked for.")
+    delta: int = Field(default=0, description="Added to the number of vectors.")
+    entry: Literal["numbers", "nan", "null", "text"] = Field(
+        default="numbers", description="What the last entry of each vector is."
+    )

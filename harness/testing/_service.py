@@ -5,19 +5,27 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic_ns
 from typing import Protocol
 
-from harness.testing._ask import BadRequest, Head, has_field, read_ask
+from harness.testing._ask import Ask, BadRequest, Head, has_field, read_ask
 from harness.testing._choice import Choice, Chooser
 from harness.testing._connection import Connection
 from harness.testing._due import chunk_offsets_ns
 from harness.testing._events import Answer
 from harness.testing._exchange import Exchange
 from harness.testing._head import json_response, refusal, whole
+from harness.testing._vectors import VectorAnswer, read_texts
 from harness.testing.record import RequestLog
 from harness.testing.script import Outage, Script
 from harness.units import NS_PER_S
+
+_READERS: dict[str, Callable[[bytes], Ask]] = {
+    "/v1/chat/completions": partial(read_ask, is_chat=True),
+    "/v1/completions": partial(read_ask, is_chat=False),
+    "/v1/embeddings": read_texts,
+}
 
 
 class Listener(Protocol):
@@ -49,11 +57,10 @@ class Service:
         self, connection: Connection, request: Head, payload: bytes, recv_ns: int
     ) -> Iterator[int] | None:
         """Answer at once (None), or a generator the loop resumes."""
-        dialects = {"/v1/chat/completions": True, "/v1/completions": False}
         try:
             self._check_key(request)
-            if request.method == "POST" and request.path in dialects:
-                return self._generate(connection, request, payload, recv_ns, dialects[request.path])
+            if request.method == "POST" and request.path in _READERS:
+                return self._generate(connection, request, payload, recv_ns)
             page = self._pages.get((request.method, request.path))
             if page is None:
                 raise BadRequest(404, f"no {request.method} {request.path} here")
@@ -70,9 +77,9 @@ class Service:
             raise BadRequest(401, "the key is missing or wrong")
 
     def _generate(
-        self, connection: Connection, request: Head, payload: bytes, recv_ns: int, is_chat: bool
+        self, connection: Connection, request: Head, payload: bytes, recv_ns: int
     ) -> Iterator[int]:
-        ask = read_ask(payload, is_chat=is_chat)
+        ask = _READERS[request.path](payload)
         asked = request.headers.get("x-script")
         choice = self._chooser.choose(self.num_requests, asked, ask.body.get("model"))
         http = choice.behaviour.http
@@ -81,7 +88,11 @@ class Service:
                 raise BadRequest(400, f"unsupported parameter: {name}", param=name)
         if http.check_model and ask.body.get("model") != self.script.model:
             raise BadRequest(404, f"the model {ask.body.get('model')!r} does not exist")
-        answer = Answer(choice.behaviour, ask, self.script.model, choice.templates)
+        answer = (
+            VectorAnswer(choice.behaviour, ask, self.script.model)
+            if ask.num_texts
+            else Answer(choice.behaviour, ask, self.script.model, choice.templates)
+        )
         log = RequestLog(self.num_requests, request.path, recv_ns, recv_ns, ask.opening)
         log.request_id = request.headers.get("x-request-id", "")
         log.prompt_tok, log.output_tok, log.fault = (

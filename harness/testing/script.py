@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.testing._chunk_options import Chunks, Sse, Usage
+from harness.testing._chunk_options import Chunks, Sse, Usage, Vectors
 from harness.testing._http_options import Http, Transport
 from harness.units import Seconds, Share
 
@@ -73,6 +73,7 @@ class Behaviour(Document):
     sse: Sse = Field(default_factory=Sse, description="How events are written.")
     http: Http = Field(default_factory=Http, description="Status, headers and framing.")
     usage: Usage = Field(default_factory=Usage, description="Where and which token counts.")
+    vectors: Vectors = Field(default_factory=Vectors, description="What embeddings hold.")
     transport: Transport = Field(default_factory=Transport, description="How connections break.")
 
 

@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.scenario import document as doc
 from harness.units import NS_PER_S
 
+from ._batches import draw_batches
 from .distributions import choose, draw, draw_counts, draw_groups
 from .seeds import generator
 
@@ -31,6 +32,7 @@ class Bodies:
     """[n] each. keep: False where a row of a trace is longer than its class allows.
 
     cancel_ns, cancel_tok: -1 where the client waits for the end.
+    batch: texts of an embeddings request, 0 for others; [0] where no class embeds.
     """
 
     class_id: IntArray
@@ -41,6 +43,7 @@ class Bodies:
     keep: BoolArray
     cancel_ns: IntArray
     cancel_tok: IntArray
+    batch: IntArray
 
 
 def draw_bodies(
@@ -56,7 +59,11 @@ def draw_bodies(
     keep = np.ones(count, np.bool_)
     # without any class that cancels the columns stay empty, and the schedule's hash as it was
     leave = np.full((2, count if any(c.cancel for c in point.traffic) else 0), -1, np.int64)
-    columns = Bodies(class_id, unset[0], unset[1], unset[2], unset[3], keep, leave[0], leave[1])
+    embeds = any(isinstance(c.workload, doc.EmbeddingsWorkload) for c in point.traffic)
+    batch = np.zeros(count if embeds else 0, np.int64)
+    columns = Bodies(
+        class_id, unset[0], unset[1], unset[2], unset[3], keep, leave[0], leave[1], batch
+    )
     for index, traffic in enumerate(point.traffic):
         mine = np.flatnonzero(class_id == index)
         rows = joined[mine] if joined is not None else None
@@ -91,13 +98,17 @@ def _fill(
         case doc.ToolsWorkload() | doc.JsonSchemaWorkload():
             columns.content_id[mine] = np.arange(count)
             columns.asked_in[mine] = lengths(workload.input_tokens, "input")
+        case doc.EmbeddingsWorkload():
+            drawn = draw_batches(workload, seed, traffic.name, stage, count, materials.tables)
+            columns.content_id[mine] = np.arange(count)
+            columns.asked_in[mine], columns.batch[mine] = drawn.sums(), drawn.num
         case doc.DatasetWorkload():
             rows = materials.datasets[workload.file]
             order = _dataset_order(len(rows), workload, seed, traffic.name, count)
             columns.content_id[mine] = order
-            drawn = lengths(workload.output_tokens, "output")
+            otherwise = lengths(workload.output_tokens, "output")
             given = np.array([-1 if r.output_tok is None else r.output_tok for r in rows], np.int64)
-            columns.asked_out[mine] = np.where(given[order] > 0, given[order], drawn)
+            columns.asked_out[mine] = np.where(given[order] > 0, given[order], otherwise)
         case doc.TraceWorkload():
             trace = materials.traces[workload.file]
             limit = workload.max_input_tokens or np.iinfo(np.int32).max

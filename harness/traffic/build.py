@@ -241,6 +241,7 @@ def _stage(
         cancel_tok=(
             bodies.cancel_tok[kept] if len(bodies.cancel_tok) else bodies.cancel_tok
         ).astype(np.int32),
+        batch=(bodies.batch[kept] if len(bodies.batch) else bodies.batch).astype(np.int32),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.scenario import document as doc
 
+from ._batches import Batches, draw_batches
 from .distributions import draw_counts
 from .exact import ExactFitter
 from .fitting import Fitter, LineFitter
@@ -42,8 +43,9 @@ class Content:
 
     messages: (role, text) in order, a system message not among them; empty for completions, whose
     text is `prompt`.  max_tokens: None where the answer is not limited.
-    fields: what the workload adds to the body: tools, response_format.
-    salted: SALT_MARK stands once in the text and has to be replaced by a salt.
+    fields: what the workload adds to the body: tools, response_format, dimensions.
+    salted: SALT_MARK stands once in the text (of embeddings: once in each) and has to be replaced
+    by a salt.  inputs: the texts to embed; then there are no messages.
     """
 
     class_index: int
@@ -54,6 +56,7 @@ class Content:
     salted: bool
     sampling: doc.Sampling
     fields: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
 
 class ContentMaker:
@@ -73,18 +76,16 @@ class ContentMaker:
     ) -> None:
         self._point, self._schedule, self._materials = point, schedule, materials
         self._fixed_tok = token_plan.fixed_tok
-        self._fitter: Fitter
-        if token_plan.kind == "tokenizer":
-            file = token_plan.tokenizer_json or materials.tokenizer_json
-            if file is None:
-                raise ValueError("a TokenPlan of kind tokenizer needs a tokenizer")
-            self._fitter = ExactFitter(file, materials.words)
-        else:
-            self._fitter = LineFitter(token_plan, materials.words)
+        self._fitter = _fitter(token_plan, materials)
+        self._embedding_plan = token_plan.of("embeddings")
+        self._embedding_fitter = self._fitter
+        if self._embedding_plan.kind != "tokenizer" and self._embedding_plan is not token_plan:
+            self._embedding_fitter = _fitter(self._embedding_plan, materials)
         self.salt_words: Sequence[str] = self._fitter.salt_words
         self._run_opening = run_salt(run_id, self.salt_words) + "\n\n"
         self._prefixes: dict[tuple[int, int], str] = {}
         self._fields: dict[int, Mapping[str, Any]] = {}
+        self._batches: dict[tuple[int, int], Batches] = {}
 
     def make(self, stage_index: int, row: int) -> Content:
         """The content of one row; equal arguments give equal texts."""
@@ -97,6 +98,12 @@ class ContentMaker:
         max_tokens = asked_out if asked_out > 0 else None
         fields: Mapping[str, Any] = {}
         match traffic.workload:
+            case doc.EmbeddingsWorkload() as work:
+                inputs = self._texts(work, index, stage_index, content_id)
+                asked = {} if work.dimensions is None else {"dimensions": work.dimensions}
+                return Content(
+                    index, None, (), None, None, True, traffic.sampling, asked, inputs
+                )  # fmt: skip
             case doc.ChatWorkload():
                 rng = self._rng(traffic.name, stage_index, str(content_id))
                 system, text = self._chat(traffic.workload, index, group, asked_in, asked_out, rng)
@@ -120,6 +127,23 @@ class ContentMaker:
         return Content(
             index, system, messages, prompt, max_tokens, salted, traffic.sampling, fields
         )  # fmt: skip
+
+    def _texts(
+        self, work: doc.EmbeddingsWorkload, index: int, stage_index: int, k: int
+    ) -> tuple[str, ...]:
+        """The texts of the k-th request of a class, each of its own length and with the salt."""
+        name, stage = self._point.traffic[index].name, self._schedule.stages[stage_index]
+        if (stage_index, index) not in self._batches:
+            self._batches[stage_index, index] = draw_batches(
+                work, self._point.seed, name, stage_index,
+                int(np.count_nonzero(stage.class_id == index)), self._materials.tables,
+            )  # fmt: skip
+        rng = self._rng(name, stage_index, str(k))
+        extra_tok = self._embedding_plan.fixed_tok
+        return tuple(
+            self._embedding_fitter.fit(rng, _OPENING, "", tok - extra_tok)
+            for tok in self._batches[stage_index, index].lengths(k)
+        )
 
     def _chat(
         self,
@@ -237,6 +261,15 @@ class ContentMaker:
 
     def _rng(self, class_name: str, stage: int, field: str) -> np.random.Generator:
         return generator(self._point.seed, "content", class_name, stage, field)
+
+
+def _fitter(plan: TokenPlan, materials: Materials) -> Fitter:
+    if plan.kind != "tokenizer":
+        return LineFitter(plan, materials.words)
+    file = plan.tokenizer_json or materials.tokenizer_json
+    if file is None:
+        raise ValueError("a TokenPlan of kind tokenizer needs a tokenizer")
+    return ExactFitter(file, materials.words)
 
 
 def _fields(task: doc.TaskWorkload, materials: Materials) -> dict[str, Any]:

@@ -17,10 +17,12 @@ _TYPICAL_TOK_PER_WORD = 1.3
 
 @dataclass(frozen=True, slots=True)
 class TokenPlan:
-    """fixed_tok: what the chat template adds to a prompt; 0 is used for completions.
+    """fixed_tok: what the endpoint adds to a text: a chat template, an embedding model's marks; 0
+    is used for completions.
 
     slope_tok_per_word: tokens a word of the vocabulary costs.  tokenizer_json: for `tokenizer`.
-    chars_per_token: for `estimated`.
+    chars_per_token: for `estimated`.  embeddings: the plan of classes that embed, beside others
+    whose text is generated; None where this one is of all.
     """
 
     kind: Literal["tokenizer", "calibrated", "estimated"]
@@ -28,6 +30,11 @@ class TokenPlan:
     fixed_tok: float = 0.0
     tokenizer_json: bytes | None = None
     chars_per_token: float = 4.0
+    embeddings: TokenPlan | None = None
+
+    def of(self, endpoint: str) -> TokenPlan:
+        """The plan of the classes that go there."""
+        return self.embeddings or self if endpoint == "embeddings" else self
 
     @classmethod
     def from_probes(cls, n_words: tuple[int, int], n_tokens: tuple[int, int]) -> TokenPlan:
@@ -54,9 +61,14 @@ class TokenPlan:
             "fixed_tok": self.fixed_tok,
             "tokenizer_json": encoded,
             "chars_per_token": self.chars_per_token,
+            "embeddings": self.embeddings.to_json() if self.embeddings else None,
         }
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> TokenPlan:
-        encoded = row.get("tokenizer_json")
-        return cls(**{**row, "tokenizer_json": base64.b64decode(encoded) if encoded else None})
+        encoded, own = row.get("tokenizer_json"), row.get("embeddings")
+        decoded = {
+            "tokenizer_json": base64.b64decode(encoded) if encoded else None,
+            "embeddings": cls.from_json(own) if own else None,
+        }
+        return cls(**(row | decoded))

@@ -139,6 +139,7 @@ PROVOKED: dict[str, tuple[Callable[[Any], PointSummary], str]] = {
     "output_length": (every(asked_out=12), "notice"),
     "input_length": (every(asked_in=12), "notice"),
     "missing_counts": (every(n_out=None, tok_source="absent", n_recount=None), "absent"),
+    "missing_input_counts": (every(api="embeddings", n_in=None), "absent"),
     "estimated_counts": (every(tok_source="tokenizer", n_recount=None), "notice"),
     "token_discrepancy": (reread, "absent"),
     "without_tpot": (one_token, "absent"),

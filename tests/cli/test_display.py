@@ -211,6 +211,21 @@ def test_without_colour_there_is_no_escape_at_all(monkeypatch: pytest.MonkeyPatc
     assert shown("auto") == "bold\n"
 
 
+def test_answers_that_come_whole_show_their_end_and_no_token() -> None:
+    from harness.cli._display import lines, plain
+    from harness.load import Pulse
+
+    none = (None, None, None, None)
+    given = ("measured", "main", 5.0, 5.0, 336, 4, 288, 1, 7, *none, 0.0, 0.2, 0.001, 1)
+    whole = Pulse(*given, whole_p50_s=0.0217, whole_p99_s=0.031)  # type: ignore[arg-type]
+    assert "E2E p50 21.7 p99 31.0 ms" in lines("t", whole)[2]
+    assert "TTFT" not in lines("t", whole)[2] + plain("t", whole)
+    both = Pulse(*given[:9], 0.1, 0.2, 0.01, 0.02, *given[13:], whole_p50_s=0.0217)  # type: ignore[arg-type]
+    told = lines("t", both)[2]
+    assert "TTFT p50 100" in told
+    assert "whole answers E2E p50 21.7" in told
+
+
 def test_before_there_is_a_load_it_tells_what_is_made() -> None:
     script = f"""
 from dataclasses import replace

@@ -426,9 +426,16 @@ def test_c4_a_measured_speed_replaces_the_reference(rows: ModuleType) -> None:
 
 
 def test_c5_required_utilisation(rows: ModuleType) -> None:
-    def run(tok: int):  # type: ignore[no-untyped-def]
-        table = [rows.row(0.1 * t, [0.1 * t + 0.05], n_in=tok) for t in range(600)]
-        return measured(rows, table, 60.0, target="embeddings")
+    def run(tok: int, kind: str = "closed"):  # type: ignore[no-untyped-def]
+        table = [
+            rows.row(
+                0.1 * t, end=0.1 * t + 0.05, n_in=tok, n_out=None, api="embeddings", vector_count=4,
+                tok_source="usage_final",
+            )
+            for t in range(600)
+        ]  # fmt: skip
+        users = {"concurrency": 8} if kind == "closed" else {}
+        return measured(rows, table, 60.0, target="embeddings", kind=kind, **users)
 
     noise = np.random.default_rng(1).integers(500, 1500, 600)
     lengths = [rows.row(0.1 * t, [0.1 * t + 0.05], n_in=int(n)) for t, n in enumerate(noise)]
@@ -439,9 +446,22 @@ def test_c5_required_utilisation(rows: ModuleType) -> None:
     assert fast.value == pytest.approx(0.27778, rel=1e-2)
     slow = judge(claim("C5"), evidence(run(1000)))
     assert slow.standing is Standing.SUPPORTED
-    assert slow.low > 1
+    # 10 requests/s of 1,000 tokens: 10,000 tok/s, so the GPU had to be busy 2.78 times over
+    assert slow.value == pytest.approx(2.7778, rel=1e-2)
+    assert 1 < slow.low <= slow.value <= slow.high
+    # a rate that the target keeps up with says the least it can do: it refutes, but never supports
+    assert judge(claim("C5"), evidence(run(10_000, "open"))).standing is Standing.REFUTED
+    held = judge(claim("C5"), evidence(run(1000, "open")))
+    assert held.standing is Standing.INCONCLUSIVE
+    assert "raise the load" in held.reason
     sterner = judge(claim("C5", alpha=0.001), evidence(uneven))
     assert sterner.low < judge(claim("C5"), evidence(uneven)).low
+
+
+def test_c5_needs_a_run_and_says_which(rows: ModuleType) -> None:
+    found = judge(claim("C5"), evidence())
+    assert found.standing is Standing.NOT_TESTABLE
+    assert "harness run embeddings --url URL" in found.reason
 
 
 def test_c6_prices_and_age() -> None:

@@ -52,6 +52,7 @@ CASES = {
         "load.duration=1s", "load.warmup=200ms", "sweep.min=20/s", "sweep.max=40/s",
         "sweep.resolution=100%", "slo.attainment=50%",
     ],
+    "embeddings": [THREE_SECONDS],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "caching": [THREE_SECONDS, "load.rate=12/s"],

@@ -36,7 +36,9 @@ def test_same_seed_same_bytes_other_seed_others(make_point, materials, load) -> 
 
 def test_every_array_reaches_the_hash(make_point, materials) -> None:
     leaves = {"cancel": {"share": "50%", "after": {"kind": "fixed", "value": "1s"}}}
-    schedule = build_schedule(make_point(CLOSED, leaves), materials)
+    work = {"kind": "embeddings", "input_tokens": {"kind": "fixed", "value": 9}}
+    embeds = {"name": "embed", "workload": work}
+    schedule = build_schedule(make_point(CLOSED, leaves, embeds), materials)
     stage = schedule.stages[0]
     for field in dataclasses.fields(stage):
         value = getattr(stage, field.name)

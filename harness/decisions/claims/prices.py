@@ -10,7 +10,7 @@ import numpy as np
 from harness.analysis.bootstrap import ratio_intervals
 from harness.analysis.frame import FloatArray, Frame
 from harness.analysis.intervals import Interval
-from harness.decisions.claims.evidence import Evidence, targets_of
+from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, by_bounds, missing
 from harness.scenario.claims import Claim
 from harness.units import significant, write_seconds
@@ -84,7 +84,8 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     """Whether a measured GPU earns its hour at a price per Mtok of input: u_required = T1 / C.
 
     Supported (paying by use is cheaper) where u_required is surely above 1, refuted where surely
-    below. C by block bootstrap of input tokens/s over the run.
+    below. C by block bootstrap of input tokens/s over the run. What an open load at a rate that the
+    target keeps up with gets through is only the least that C can be: it can refute, not support.
     """
     gpu = evidence.sheet.on_demand.get(claim.scope.gpu or "")
     if gpu is None:
@@ -108,7 +109,16 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     )
     figures.add("u_required", f"{significant(needed / value)}", needed / value)
     standing = by_bounds(claim, low, high, 1.0, is_max=False)
+    if standing is Standing.SUPPORTED and not _is_at_limit(best):
+        standing = Standing.INCONCLUSIVE
+        told += "; but it kept up with the rate that was sent, so it may do more: raise the load"
     return Finding(claim, standing, told, (), figures.done(), needed / value, low, high)
+
+
+def _is_at_limit(measured: Measured) -> bool:
+    """Whether nothing but the target bounded what it did: users who ask again at once, or a rate
+    that it could not keep up with."""
+    return measured.summary.meta.kind == "closed" or not measured.summary.is_stable
 
 
 def _input_rate(frame: Frame, alpha: float) -> tuple[float, Interval]:

@@ -1,7 +1,8 @@
-"""What a dialect is: the path, the body of a request, and the meaning of one event of an answer.
+"""What a dialect is: the path, the body of a request, and the meaning of its answer.
 
-A dialect knows nothing of time, sockets or records. `read` gets one decoded event and says what
-text of which kind it carries; whether that makes a token-bearing chunk is decided by the reader.
+A dialect knows nothing of time, sockets or records. Of a stream `read` gets one decoded event and
+says what text of which kind it carries; whether that makes a token-bearing chunk is decided by the
+reader. An answer that comes whole is read by `read_whole`.
 """
 
 from __future__ import annotations
@@ -41,20 +42,39 @@ NOTHING = Delta("", "", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A serialised request around the place of its salt; no salt where tail is None."""
+    """A serialised request around the place of its salt; no salt where tail is None.
+
+    is_marked: the mark still stands in head, in each place of the salt.
+    """
 
     head: bytes
     tail: bytes | None
+    is_marked: bool = False
+
+
+class Whole(NamedTuple):
+    """What an answer that comes at once holds. problem: why it is not what the protocol says.
+
+    num_vectors, num_dims: of embeddings, and the length of each.
+    """
+
+    usage: dict[str, Any] | None = None
+    error: Any = None
+    problem: str = ""
+    num_vectors: int = 0
+    num_dims: int = 0
 
 
 class Dialect(Protocol):
     """One endpoint of the OpenAI family."""
 
     path: str
+    is_stream: bool
     shapes: Shapes  # of events that plain_text knows
 
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
-        """The JSON body, streaming asked for, with only those fields the endpoint takes."""
+        """The JSON body, streaming asked for where there is one, with only those fields the
+        endpoint takes."""
         ...
 
     def plain_text(self, event: dict[str, Any]) -> str | None:
@@ -65,6 +85,32 @@ class Dialect(Protocol):
     def read(self, event: dict[str, Any]) -> Delta:
         """What the event adds. Raises KeyError, TypeError, AttributeError on another shape."""
         ...
+
+    def read_whole(self, body: bytes) -> Whole:
+        """What an answer without a stream holds. Never raises."""
+        ...
+
+
+class Streamed:
+    """A dialect that is asked for a stream; plain JSON is then no answer."""
+
+    is_stream = True
+
+    def read_whole(self, body: bytes) -> Whole:
+        return Whole(problem="plain JSON instead of an event stream")
+
+
+class Unstreamed:
+    """A dialect without events."""
+
+    is_stream = False
+    shapes = Shapes(("data",))
+
+    def plain_text(self, event: dict[str, Any]) -> str | None:
+        return None
+
+    def read(self, event: dict[str, Any]) -> Delta:
+        return NOTHING
 
 
 def common_fields(content: Content, facts: TargetFacts, model: str) -> dict[str, Any]:
@@ -100,3 +146,9 @@ def split_at_salt(body: dict[str, Any], is_salted: bool) -> Body:
     head, mark, tail = text.partition(SALT_MARK.encode())
     assert mark, "a salted prompt carries the mark"
     return Body(head, tail)
+
+
+def marked(body: dict[str, Any]) -> Body:
+    """Serialise, the marks left where they are: more than one text is salted."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Body(text, None, is_marked=True)

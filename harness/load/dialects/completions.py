@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.load.dialects.base import BESIDE, NOTHING, Body, Delta, common_fields, split_at_salt
+from harness.load.dialects.base import (
+    BESIDE,
+    NOTHING,
+    Body,
+    Delta,
+    Streamed,
+    common_fields,
+    split_at_salt,
+)
 from harness.load.facts import TargetFacts
 from harness.load.shapes import Shapes
 from harness.traffic import Content
 
 
-class Completions:
+class Completions(Streamed):
     shapes = Shapes(("choices", 0, "text"))
     path = "/completions"
 
