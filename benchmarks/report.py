@@ -75,8 +75,9 @@ def told(what: str) -> Iterator[None]:
 
 
 def main(num_points: int) -> None:
-    with told("import of the renderer"):
+    with told("import of matplotlib"):
         import reports.html
+    import reports
 
     with told(f"analysis, {num_points} points"):
         rates = np.geomspace(2, 40, num_points)

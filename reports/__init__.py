@@ -1,4 +1,4 @@
-"""A run -> HTML, Markdown, JUnit, CSV. Renderers load lazily."""
+"""A run -> HTML, Markdown, JUnit, CSV. Renderers load lazily: only drawing imports matplotlib."""
 
 from __future__ import annotations
 

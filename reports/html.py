@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from reports._embedded import embedded_json
 from reports.charts import draw
+from reports.svg import to_inline_svg
 from reports.view import Chart, View
 
 
@@ -32,7 +33,7 @@ def render_html(view: View) -> str:
 def _pictures(view: View) -> dict[str, Markup]:
     charts = [b for section in view.sections for b in section.leaves if isinstance(b, Chart)]
     charts += [view.lead] if view.lead else []
-    return {c.id: Markup(draw(c)) for c in charts}
+    return {c.id: Markup(to_inline_svg(draw(c), c.id, c.title, c.description)) for c in charts}
 
 
 def _environment() -> Environment:

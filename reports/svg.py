@@ -1,95 +1,89 @@
-"""The few SVG elements that charts are made of, as text for a page.
+"""Figure -> inline SVG that lives in a page: themable, accessible, no clash of ids.
 
-Colours, dashes and fonts are classes that report.css styles, so that a chart follows the theme and
-two charts in one page share nothing. A place is written to a tenth of a point: less than eyes see.
+matplotlib writes a file meant to stand alone. Inlined twice, its ids collide (the second chart's
+clips point into the first), its style sheet restyles the page and its colours ignore the theme.
+Charts therefore draw in sentinel colours, and this post-processor rewrites them to CSS variables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+import re
 from html import escape
-from typing import Literal
 
-Point = tuple[float, float]  # points of 1/72 inch, right and down from the upper left corner
-Anchor = Literal["start", "middle", "end"]
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+# sentinel -> CSS variable; charts import the left side by name
+SERIES = tuple(f"#01020{i}" for i in range(6))
+AXIS, GRID, LIMIT, TEXT, SHADE = "#010208", "#010209", "#01020a", "#01020b", "#01020c"
+VARIABLES = {
+    **{color: f"var(--series-{i})" for i, color in enumerate(SERIES)},
+    AXIS: "var(--axis)",
+    GRID: "var(--grid)",
+    LIMIT: "var(--limit)",
+    TEXT: "var(--text)",
+    SHADE: "var(--shade)",
+}
+
+_HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+_PROLOG = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
+_STYLE = re.compile(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", re.DOTALL)
+_PLACES = re.compile(r'\b(?:d|x|y|points|transform)="[^"]*"')
+_FRACTION = re.compile(r"(\d+\.\d\d)\d+")
+_STEP = re.compile(r"\s*([MLCQz])\s*")  # spaces and line ends about a path's commands
+_FAMILY = re.compile(r"font-family: [^;\"]*(?:; )?")
+_ROOT = re.compile(r"<svg\b[^>]*>", re.DOTALL)
 
 
-def root(
-    chart_id: str, title: str, description: str, size: tuple[float, float], parts: Iterable[str]
-) -> str:
-    """The `<svg>` of a chart. size: width and height in points; the page scales it.
+class UnthemedColour(ValueError):
+    """A chart drew in a colour that no theme can change."""
 
-    description: read aloud instead of the picture.
+
+def to_inline_svg(figure: Figure, chart_id: str, title: str, description: str) -> str:
+    """An `<svg>` element for the page. Byte-identical for the same figure.
+
+    chart_id prefixes every id inside.  Raises UnthemedColour on any colour but the sentinels.
     """
-    width, height = size
+    buffer = io.StringIO()
+    # The salt makes matplotlib's generated ids a function of the chart alone.
+    settings = {"svg.fonttype": "none", "svg.hashsalt": chart_id}
+    with mpl.rc_context(settings):  # type: ignore[arg-type]
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = _STYLE.sub("", _PROLOG.sub("", buffer.getvalue()))
+    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
+    # a hundredth of a point is a tenth of what an eye sees, and half of a page's bytes
+    text = _PLACES.sub(_short, text)
+    text = _prefix_ids(text, chart_id)
+    text = _HEX.sub(_themed, text)
+    text = _FAMILY.sub("", text)  # the page's own font
+    return _ROOT.sub(lambda root: _accessible(root[0], chart_id, title, description), text).strip()
+
+
+def _short(place: re.Match[str]) -> str:
+    text = _FRACTION.sub(r"\1", place[0])
+    return _STEP.sub(r"\1", text) if text.startswith("d=") else text
+
+
+def _prefix_ids(text: str, prefix: str) -> str:
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r'\bhref="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+
+
+def _themed(match: re.Match[str]) -> str:
+    color = match[0].lower()
+    if color not in VARIABLES:
+        raise UnthemedColour(f"{color} is not a sentinel; draw with the names of reports.svg")
+    return VARIABLES[color]
+
+
+def _accessible(root: str, chart_id: str, title: str, description: str) -> str:
+    box = re.search(r'viewBox="[^"]*"', root)
+    assert box is not None
     return (
-        f'<svg class="chart" viewBox="0 0 {num(width)} {num(height)}" role="img"'
-        f' aria-labelledby="{chart_id}-t {chart_id}-d">'
+        f'<svg class="chart" {box[0]} role="img" aria-labelledby="{chart_id}-t {chart_id}-d" '
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
         f'<title id="{chart_id}-t">{escape(title)}</title>'
-        f'<desc id="{chart_id}-d">{escape(description)}</desc>' + "".join(parts) + "</svg>"
+        f'<desc id="{chart_id}-d">{escape(description)}</desc>'
     )
-
-
-def group(classes: str, parts: Iterable[str]) -> str:
-    """Empty where it would hold nothing."""
-    inside = "".join(parts)
-    return f'<g class="{classes}">{inside}</g>' if inside else ""
-
-
-def path(classes: str, data: str, opacity: float = 1.0) -> str:
-    """data: of its `d`; no element where that is empty.  opacity: 0..1 of what is filled."""
-    if not data:
-        return ""
-    faint = f' fill-opacity="{opacity:.3g}"' if opacity < 1 else ""
-    return f'<path class="{classes}" d="{data}"{faint}/>'
-
-
-def text(
-    classes: str, at: Point, words: str, anchor: Anchor = "start", *, turned: bool = False
-) -> str:
-    """turned: reads upwards."""
-    x, y = num(at[0]), num(at[1])
-    turn = f' transform="rotate(-90 {x} {y})"' if turned else ""
-    side = f' text-anchor="{anchor}"' if anchor != "start" else ""
-    return f'<text class="{classes}" x="{x}" y="{y}"{side}{turn}>{escape(words)}</text>'
-
-
-def polyline(points: Sequence[Point], *, is_closed: bool = False) -> str:
-    """Path data through points in order; one on the straight way between neighbours is left out."""
-    if not points:
-        return ""
-    kept: list[tuple[float, float]] = []
-    for x, y in points:
-        here = (round(x, 1), round(y, 1))
-        if kept and kept[-1] == here:
-            continue
-        if len(kept) > 1 and _is_on_the_way(kept[-2], kept[-1], here):
-            kept.pop()
-        kept.append(here)
-    (x, y), data = kept[0], [f"M{num(kept[0][0])} {num(kept[0][1])}"]
-    for to_x, to_y in kept[1:]:
-        is_level, is_upright = to_y == y, to_x == x
-        data.append(
-            f"H{num(to_x)}" if is_level else f"V{num(to_y)}" if is_upright
-            else f"L{num(to_x)} {num(to_y)}"
-        )  # fmt: skip
-        x, y = to_x, to_y
-    return "".join(data) + "Z" * is_closed
-
-
-def rectangle(x0: float, y0: float, x1: float, y1: float) -> str:
-    """Path data between two corners."""
-    return f"M{num(x0)} {num(y0)}H{num(x1)}V{num(y1)}H{num(x0)}Z"
-
-
-def num(value: float) -> str:
-    """A tenth of a point, without what says nothing."""
-    written = f"{value:.1f}"
-    return written[:-2] if written.endswith(".0") else written
-
-
-def _is_on_the_way(a: Point, b: Point, c: Point) -> bool:
-    """b between a and c on one level or upright line: a turn back is a peak, and stays."""
-    level = a[1] == b[1] == c[1] and (b[0] - a[0]) * (c[0] - b[0]) > 0
-    upright = a[0] == b[0] == c[0] and (b[1] - a[1]) * (c[1] - b[1]) > 0
-    return level or upright

@@ -1,7 +1,7 @@
 """What a report says, before any renderer gives it a shape: frozen sentences, tables and series.
 
 HTML, Markdown, JUnit and the console all render one View, so they cannot disagree. It imports
-no renderer. Every number in it is already a text with its unit; `value` beside
+neither matplotlib nor jinja2. Every number in it is already a text with its unit; `value` beside
 it is the raw one, for sorting and for the embedded JSON.
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("locust", "gevent", "scipy", "numba", "torch", "pandas", "pyarrow")
+HEAVY = ("locust", "gevent", "matplotlib", "scipy", "numba", "torch", "pandas", "pyarrow")
 
 
 def run_python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +51,7 @@ def test_planning_verbs_need_neither_locust_nor_torch(verb: str) -> None:
         "from harness.cli import main\n"
         f"try: main([{verb!r}, '--help'])\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('locust', 'gevent', 'torch') if m in sys.modules],"
+        "print([m for m in ('locust', 'gevent', 'torch', 'matplotlib') if m in sys.modules],"
         " file=sys.stderr)"
     )
     assert found.stderr.strip().splitlines()[-1] == "[]"

@@ -36,7 +36,7 @@ NEEDED = {
         "python-socketio", "engineio": "python-engineio", "simple_websocket": "simple-websocket",
         "wsproto": "wsproto", "bidict": "bidict", "websocket": "websocket-client",
         "click": "click", "rich": "rich", "scipy": "scipy",
-        "pyarrow": "pyarrow", "numba": "numba", "msgpack": "msgpack",
+        "pyarrow": "pyarrow", "numba": "numba", "matplotlib": "matplotlib", "msgpack": "msgpack",
         "ruamel.yaml": "ruamel.yaml", "jsonschema": "jsonschema", "referencing": "referencing",
         "jsonschema_specifications": "jsonschema-specifications", "rpds": "rpds-py",
         "attrs": "attrs",

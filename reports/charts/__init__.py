@@ -1,4 +1,4 @@
-"""Chart -> inline SVG. Knows no page, no file and no run."""
+"""Chart -> matplotlib Figure. Knows no HTML, no file and no run; draws in sentinel colours."""
 
 from __future__ import annotations
 

@@ -6,11 +6,13 @@ import importlib.util
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from harness.analysis import Check, PointSummary, Series
 from harness.decisions import Headline, wording
@@ -19,7 +21,10 @@ from reports import RunFacts, View, build_view, render_html, render_markdown
 from reports._next import next_step
 from reports._text import amount, defined, span
 from reports._uptime import errors_chart
-from reports.view import Chart
+from reports.charts import draw
+from reports.charts._axes import log_ticks
+from reports.charts._limits import draw_limits
+from reports.view import Chart, Limit, Line, Panel
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +183,29 @@ def test_what_to_do_next(sample: ModuleType) -> None:
     assert view.next_step in render_html(view)
 
 
+@pytest.mark.parametrize("low", [0.3, 1.0, 12.0, 29.9, 480.0])
+@pytest.mark.parametrize("ratio", [1.6, 3.0, 6.5, 40.0, 900.0, 5e4])
+def test_a_log_axis_has_a_few_ticks_inside_it(low: float, ratio: float) -> None:
+    ticks = log_ticks(low, low * ratio)
+    assert 3 <= len(ticks) <= 8
+    assert all(low <= tick <= low * ratio for tick in ticks)
+
+
+def test_limits_that_meet_share_words_and_neighbours_stand_apart() -> None:
+    axes = Figure(figsize=(5, 3)).subplots()
+    axes.set_xlim(1.0, 0.01)
+    axes.set_ylim(0, 100)
+    draw_limits(axes, [Limit(50, "p50 limit 50 ms", 0.5), Limit(50, "good request 50 ms"),
+                       Limit(52, "p95 limit 52 ms", 0.05)])  # fmt: skip
+    told = {text.get_text(): text.xy[0] for text in axes.texts}  # type: ignore[attr-defined]
+    assert set(told) == {"p50 limit and good request 50 ms", "p95 limit 52 ms"}
+    assert len(set(told.values())) == 2
+    # a rule about p50 binds nothing beyond p50
+    assert [list(line.get_xdata()) for line in axes.lines] == [
+        [1.0, 0.5], [0.5], [1.0, 0.01], [1.0, 0.05], [0.05]
+    ]  # fmt: skip
+
+
 def test_a_limit_far_above_the_data_is_told_and_not_drawn(sample: ModuleType) -> None:
     point = sample.point(0, 2.0)
     slo = sample.SLO.model_validate({"ttft": {"p50": "1s", "max": "60s"}})
@@ -185,6 +213,31 @@ def test_a_limit_far_above_the_data_is_told_and_not_drawn(sample: ModuleType) ->
     assert lead is not None
     assert [limit.label for limit in lead.panels[0].limits] == ["p50 limit 1.00 s"]
     assert "Far above this axis: max limit 60.0 s." in lead.definition
+
+
+def test_a_legend_lies_above_its_panel_and_steps_reach_the_end() -> None:
+    x = (0.0, 1.0, 2.0)
+    lines = tuple(Line(n, x, (1.0, 2.0, 1.0), is_step=True, width=1.0) for n in ("a", "b"))
+    chart = Chart("c", "t", "", "", "", "s", (Panel("y", lines, bands=((0, 1, "warm-up"),)),))
+    figure = draw(chart)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    box, words = legend.get_window_extent(), axes.texts[0].get_window_extent()
+    assert box.y0 >= axes.get_window_extent().y1
+    assert not box.overlaps(words)
+    assert box.y1 <= figure.bbox.y1
+    assert all(line.get_xdata()[-1] == 3.0 for line in axes.lines)
+
+
+def test_a_band_of_steps_has_steps_as_long_as_its_line() -> None:
+    line = Line("a", (0.0, 1.0), (2.0, 3.0), (1.0, 2.0), (2.0, 4.0), is_step=True, width=1.0)
+    figure = draw(Chart("c", "t", "", "", "", "h", (Panel("y", (line,)),)))
+    (band,) = figure.axes[0].collections
+    corners = {(float(x), float(y)) for x, y in band.get_paths()[0].vertices}
+    assert {(1.0, 2.0), (1.0, 4.0), (2.0, 2.0), (2.0, 4.0)} <= corners  # hour 1 to its end
+    assert {(0.0, 1.0), (1.0, 1.0)} <= corners  # hour 0 level, no slope into the next
 
 
 def test_a_page_that_judges_nothing_wears_no_badge(sample: ModuleType) -> None:
@@ -236,6 +289,15 @@ def test_unstable_loads_are_shaded_and_not_drawn_as_latency(sample: ModuleType) 
     assert chart.panels[0].bands[0][0] == 5.0
     assert chart.caption.endswith("Not reported at 6.")
     assert chart.x_ticks == (2.0, 4.0, 6.0)
+
+
+def test_a_log_axis_of_times_has_plain_numbers() -> None:
+    line = Line("a", (10.0, 2000.0), (0.0, 100.0), is_step=True)
+    figure = draw(Chart("c", "t", "", "", "", "ms", (Panel("%", (line,)),), x_scale="log"))
+    figure.draw_without_rendering()
+    told = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert "100" in told
+    assert not any("$" in text for text in told)
 
 
 def test_a_run_without_its_end_is_called_partial_and_its_broken_point_is_no_mark(
@@ -293,3 +355,13 @@ def test_a_sweep_without_good_requests_has_no_column_for_them(sample: ModuleType
     assert "good" in [name for name, _ in with_good.columns]
     assert "good" not in [name for name, _ in without.columns]
     assert all(len(row.cells) == len(without.columns) for row in without.rows)
+
+
+def test_ticks_of_loads_do_not_touch() -> None:
+    loads = (1.0, 2.0, 2.1, 64.0)
+    line = Line("a", loads, loads, has_marks=True)
+    chart = Chart("c", "t", "", "", "", "s", (Panel("y", (line,)),), x_ticks=loads)
+    ticks = list(draw(chart).axes[0].get_xticks())
+    low, high = draw(chart).axes[0].get_xlim()
+    assert ticks[-1] == 64.0
+    assert all(b - a > 0.05 * (high - low) for a, b in pairwise(ticks))
