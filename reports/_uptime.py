@@ -117,7 +117,8 @@ def _caption(uptime: Uptime) -> str:
 def _definition(uptime: Uptime, each_s: float) -> str:
     text = (
         f"Windows of {plain_time(uptime.window_s)}; up when at least"
-        f" {write_share(uptime.good)} of the answers are good: 429, other 4xx and"
+        f" {write_share(uptime.good)} of the answers are good:"
+        f"{' 429, other' if 'throttled' in uptime.not_counted else ' other than 429,'} 4xx and"
         " what the client cancelled are not the target's"
         " failures. Windows without a request are left out"
     )

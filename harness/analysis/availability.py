@@ -7,9 +7,10 @@
 
 Population: intended in the window, all but cancelled, cut and client faults; of a request that was
 retried every attempt, so that a retry hides no failure of the target. Bad for availability
-is an answer the target should have given and did not: client errors (4xx), throttling and unfit
-answers are not. The three definitions disagree, so all are reported. Windows without a request are
-left out and counted; a last, incomplete window is not one. One-token answers are answers.
+is an answer the target should have given and did not: client errors (4xx), throttling (unless the
+SLO says `throttled: bad`) and unfit answers are not. The three definitions disagree, so all are
+reported. Windows without a request are left out and counted; a last, incomplete window is not one.
+One-token answers are answers.
 """
 
 from __future__ import annotations
@@ -29,9 +30,19 @@ from harness.scenario.slo import UptimeLimit
 WINDOW_S, GOOD_SHARE = 300.0, 0.95
 
 
-def is_bad(frame: Frame) -> BoolArray:
+NOT_BAD = ("http_4xx", "throttled", "invalid_output")
+
+
+def not_bad(limit: UptimeLimit | None) -> tuple[str, ...]:
+    """Classes of failures that do not speak against the target; 429 does where the SLO says so."""
+    if limit is not None and limit.throttled == "bad":
+        return tuple(name for name in NOT_BAD if name != "throttled")
+    return NOT_BAD
+
+
+def is_bad(frame: Frame, limit: UptimeLimit | None = None) -> BoolArray:
     """[n] failures that count against availability."""
-    return frame.is_failed & ~frame.is_class("http_4xx", "throttled", "invalid_output")
+    return frame.is_failed & ~frame.is_class(*not_bad(limit))
 
 
 def rate_pairs(frame: Frame, scope: str) -> list[Pair]:
@@ -52,7 +63,7 @@ def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindo
     index = np.floor(frame.intended_s / length_s).astype(np.int64)
     chosen = frame.is_measured & frame.is_valid & (index < num)
     valid = np.bincount(index[chosen], minlength=num)
-    bad = np.bincount(index[chosen & is_bad(frame)], minlength=num)
+    bad = np.bincount(index[chosen & is_bad(frame, limit)], minlength=num)
     failed = {
         name: np.bincount(index[chosen & frame.is_class(name)], minlength=num)
         for name in ERROR_CLASSES
@@ -71,7 +82,9 @@ def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindo
     )
 
 
-def uptime_pairs(frame: Frame, windows: tuple[UptimeWindow, ...]) -> list[Pair]:
+def uptime_pairs(
+    frame: Frame, windows: tuple[UptimeWindow, ...], limit: UptimeLimit | None = None
+) -> list[Pair]:
     """The three definitions, over the whole point."""
     seen = [w for w in windows if w.is_up is not None]
     up = np.array([bool(w.is_up) for w in seen], dtype=np.bool_)
@@ -79,7 +92,7 @@ def uptime_pairs(frame: Frame, windows: tuple[UptimeWindow, ...]) -> list[Pair]:
     nothing = "the measured window holds no whole uptime window with a request"
     return [
         share_pair("uptime", up, scope="all", population="windows", nothing=nothing),
-        share_pair("uptime", ~is_bad(frame)[members], scope="all", stat="requests"),
+        share_pair("uptime", ~is_bad(frame, limit)[members], scope="all", stat="requests"),
         _mean_of_windows(seen, nothing),
     ]
 

@@ -20,6 +20,7 @@ from harness.analysis.intervals import Interval
 
 MOST_EXACT = 16  # blocks up to which every subset is listed: 65,535
 NUM_RANDOM = 100_000
+TIE = 1e-12  # sums of logs in another order differ by less: such a mean counts on both sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,11 @@ class SubsetMeans:
 
     def p_worse(self, x: float = 0.0) -> float:
         """One-sided p against "the change is at most x": small where it is worse than x."""
-        return (1 + int(np.searchsorted(self.means, x, "right"))) / (len(self.means) + 1)
+        return (1 + int(np.searchsorted(self.means, x + TIE, "right"))) / (len(self.means) + 1)
 
     def p_better(self, x: float = 0.0) -> float:
         """One-sided p against "the change is at least x": small where it is better than x."""
-        above = len(self.means) - int(np.searchsorted(self.means, x, "left"))
+        above = len(self.means) - int(np.searchsorted(self.means, x - TIE, "left"))
         return (1 + above) / (len(self.means) + 1)
 
     def p_two_sided(self) -> float:

@@ -63,7 +63,7 @@ def analyse_point(
     samples = {scope: _samples(frame, times, both, meta, scope) for scope in scopes}
     pairs = [
         *_pairs(frame, times.gaps, goodness, samples, meta),
-        *availability.uptime_pairs(frame, windows),
+        *availability.uptime_pairs(frame, windows, meta.slo.uptime),
         *cold_pairs(frame, meta.idle_s),
         *_receive_lag(health),
     ]

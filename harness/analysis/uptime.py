@@ -20,13 +20,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.availability import GOOD_SHARE, WINDOW_S
+from harness.analysis.availability import GOOD_SHARE, NOT_BAD, WINDOW_S, not_bad
 from harness.analysis.shares import share_pair
 from harness.analysis.summary import PointSummary, UptimeWindow
 from harness.estimate import Estimate
 from harness.records.schema import ERROR_CLASSES
-
-_NOT_BAD = ("http_4xx", "throttled", "invalid_output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,7 @@ class Uptime:
 
     windows: start_s counts from the first part's window; time between parts was not measured.
     shown, bound: the share of up windows with its 95 % interval and its one-sided bounds.
+    not_counted: classes of failures that do not speak against the target.
     """
 
     name: str
@@ -63,6 +62,7 @@ class Uptime:
     outages: tuple[Outage, ...]
     shown: Estimate
     bound: Estimate
+    not_counted: tuple[str, ...] = NOT_BAD
 
     @property
     def num_seen(self) -> int:
@@ -110,8 +110,13 @@ class Uptime:
         return (1 - e.value) / share, (1 - high) / share, (1 - low) / share
 
 
-def outages(windows: Sequence[UptimeWindow], window_s: float) -> tuple[Outage, ...]:
-    """Every outage, in order. windows: of equal length, in order, gaps between parts allowed."""
+def outages(
+    windows: Sequence[UptimeWindow], window_s: float, not_counted: Sequence[str] = NOT_BAD
+) -> tuple[Outage, ...]:
+    """Every outage, in order. windows: of equal length, in order, gaps between parts allowed.
+
+    not_counted: error classes that make no window bad.
+    """
     found: list[list[UptimeWindow]] = []
     is_down = False
     for window in windows:
@@ -123,12 +128,14 @@ def outages(windows: Sequence[UptimeWindow], window_s: float) -> tuple[Outage, .
             found.append([window])
         is_down = not window.is_up
     return tuple(
-        _outage(run, window_s, is_open=is_down and position == len(found) - 1)
+        _outage(run, window_s, not_counted, is_open=is_down and position == len(found) - 1)
         for position, run in enumerate(found)
     )
 
 
-def _outage(run: Sequence[UptimeWindow], window_s: float, *, is_open: bool) -> Outage:
+def _outage(
+    run: Sequence[UptimeWindow], window_s: float, not_counted: Sequence[str], *, is_open: bool
+) -> Outage:
     start_s = run[0].start_s
     return Outage(
         start_s=start_s,
@@ -136,16 +143,16 @@ def _outage(run: Sequence[UptimeWindow], window_s: float, *, is_open: bool) -> O
         num_windows=len(run),
         num_valid=sum(w.num_valid for w in run),
         num_bad=sum(w.num_bad for w in run),
-        error_class=_commonest(run),
+        error_class=_commonest(run, not_counted),
         is_open=is_open,
     )
 
 
-def _commonest(run: Iterable[UptimeWindow]) -> str:
+def _commonest(run: Iterable[UptimeWindow], not_counted: Sequence[str]) -> str:
     """The most frequent class that counts as bad; of equals the first in the schema's order."""
     counts: Counter[str] = Counter()
     for window in run:
-        counts.update({name: n for name, n in window.by_class if name not in _NOT_BAD})
+        counts.update({name: n for name, n in window.by_class if name not in not_counted})
     return max(ERROR_CLASSES, key=lambda name: counts[name]) if counts else ""
 
 
@@ -172,9 +179,10 @@ def pooled_uptime(parts: Sequence[PointSummary]) -> Uptime:
         good=limit.good if limit else GOOD_SHARE,
         objective=limit.objective if limit else None,
         windows=windows,
-        outages=outages(windows, window_s),
+        outages=outages(windows, window_s, not_bad(limit)),
         shown=pair.shown,
         bound=pair.bound,
+        not_counted=not_bad(limit),
     )
 
 

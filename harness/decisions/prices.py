@@ -77,7 +77,8 @@ class Tariff:
 
     def point(self) -> Rates:
         """The middle of every range; a discount "up to" d is taken as d, its promise at best."""
-        return self._rates(lambda p: p.point, self.batch_discount.high)
+        rates = self._rates(lambda p: p.point, self.batch_discount.high)
+        return replace(rates, audio_batch_discount=self.audio_batch_discount.high)
 
     def end(self, *, is_low: bool) -> Rates:
         """Every price at its low or its high end; the low one with the best discount."""

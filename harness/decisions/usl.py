@@ -93,7 +93,9 @@ def _fit(n: FloatArray, x: FloatArray, error: FloatArray) -> tuple[float, float,
     basis = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1)
     (a, b, c), _ = nnls(basis * weight[:, None], y * weight)
     a = max(float(a), 1e-12)
-    return 1 / a, float(b) / a, float(c) / a
+    # less than the points' own rounding is no crosstalk, and no peak a billion requests away
+    is_felt = float(c) * float((n * (n - 1)).max()) > 1e-12 * float(y.max())
+    return 1 / a, float(b) / a, float(c) / a if is_felt else 0.0
 
 
 def _peak(contention: float, crosstalk: float) -> float:

@@ -5,6 +5,8 @@ A limit on a latency quantile is in seconds; on a share a ratio 0-1; on a rate a
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.scenario.sla import Redundancy, Sla
@@ -67,6 +69,9 @@ class UptimeLimit(_Block):
     window: Seconds = Field(default=300.0, description="Length of one window.")
     good: Share = Field(default=0.95, description="Least share of good answers in an up window.")
     objective: Share = Field(description="Least share of up windows.")
+    throttled: Literal["apart", "bad"] = Field(
+        default="apart", description="Whether a 429 speaks against the target: bad, or not."
+    )
     sla: Sla | str | None = Field(
         default=None, description="File of a service level agreement; its credits are worked out."
     )

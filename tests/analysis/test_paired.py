@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -34,6 +35,19 @@ def test_hand_case() -> None:
     ends = found.interval()
     assert (round(ends.low or 0, 4), round(ends.high or 0, 4)) == (0.0035, 0.04)
     assert round(found.upper() or 0, 4) == 0.037
+
+
+def test_ties_count_on_both_sides() -> None:
+    """.1 + .2 - .3 is 5.6e-17 in binary: a sum of nothing must not become evidence."""
+    d = (0.1, 0.2, -0.3, 0.4)
+    exact = [
+        sum(c, Fraction(0)) / len(c)
+        for k in range(1, 5)
+        for c in itertools.combinations([Fraction(str(v)) for v in d], k)
+    ]
+    found = SubsetMeans.of(d)
+    assert found.p_worse() * 16 == 1 + sum(m <= 0 for m in exact)
+    assert found.p_better() * 16 == 1 + sum(m >= 0 for m in exact)
 
 
 def test_subset_p_is_the_sign_flip_p() -> None:

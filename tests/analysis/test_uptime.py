@@ -36,8 +36,9 @@ def measure(rows: ModuleType, errors: dict[float, str], window_s: float = 60, **
         if errors.get(t) != "none"
     ]
     return analyse_point(
-        rows.requests(table), rows.clients(round(window_s)), rows.meta(window_s, slo=SLO, **meta)
-    )
+        rows.requests(table), rows.clients(round(window_s)),
+        rows.meta(window_s, **{"slo": SLO, **meta}),
+    )  # fmt: skip
 
 
 def test_windows_outages_and_repair_by_hand(rows: ModuleType) -> None:
@@ -71,6 +72,22 @@ def test_windows_outages_and_repair_by_hand(rows: ModuleType) -> None:
     series = dict(zip(found.series.error_classes, found.series.errors_by_class, strict=True))
     assert set(series) == {"connect", "http_4xx", "throttled", "http_5xx", "empty"}
     assert sum(series["connect"]) * found.series.bin_s == pytest.approx(5)
+
+
+def test_429_is_bad_where_the_slo_says_so(rows: ModuleType) -> None:
+    """Window 1: two of five are 429. Apart they are good answers, a limit the client ran into."""
+    errors = {10.0: "throttled", 14.0: "throttled", 22.0: "throttled", 24.0: "http_4xx"}
+    found = pooled_uptime([measure(rows, errors, 30)])
+    assert ([w.num_bad for w in found.windows], found.outages) == ([0, 0, 0], ())
+    own = Slo.model_validate({"uptime": {**SLO.uptime.model_dump(mode="json"), "throttled": "bad"}})
+    summary = measure(rows, errors, 30, slo=own)
+    strict = pooled_uptime([summary])
+    assert "throttled" not in strict.not_counted
+    assert [w.num_bad for w in strict.windows] == [0, 2, 1]
+    assert strict.outages == (Outage(10.0, 10.0, 1, 5, 2, "throttled", False),)
+    by_requests = summary.find("uptime", "requests")
+    assert by_requests is not None
+    assert by_requests.value == strict.requests_ratio == pytest.approx(1 - 3 / 15)
 
 
 def test_an_outage_goes_on_over_an_empty_window_and_past_the_end(rows: ModuleType) -> None:

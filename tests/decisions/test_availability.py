@@ -190,6 +190,15 @@ def test_the_short_window_stops_an_alert_whose_cause_is_over() -> None:
     assert end == 107 * 60.0  # five minutes after it ended, though the hour burns until 163
 
 
+def test_a_page_that_fired_is_told_after_a_night_without_requests() -> None:
+    """All bad for half an hour, then nothing is sent for two: whole hours are there, all empty."""
+    page = burn_alerts(
+        made([10] * 30 + [0] * 120, [10] * 30 + [0] * 120, 60.0).windows, 60.0, 0.99
+    )[0]
+    assert page.peak is not None
+    assert page.answer.startswith("fired")
+
+
 def test_windows_longer_than_the_short_one_cannot_fire_it() -> None:
     page = burn_alerts(made([10] * 300, [0] * 300, 600.0).windows, 600.0, 0.999)[0]
     assert page.peak is None

@@ -47,6 +47,14 @@ def test_usl_finds_what_made_the_points():
     assert found.throughput(4) == pytest.approx(x[2])
 
 
+@pytest.mark.parametrize("contention", [0.0, 0.05, 0.24])
+def test_usl_of_exact_points_without_crosstalk_has_no_peak(contention: float) -> None:
+    n = np.array([1, 2, 4, 8, 16, 32.0])
+    found = fit_usl(n, 7.352 * n / (1 + contention * (n - 1)), np.zeros(6))
+    assert found.crosstalk.value == 0
+    assert found.peak.value == math.inf
+
+
 def test_usl_of_a_linear_system_has_no_peak_and_its_intervals_hold_0():
     rng = np.random.default_rng(2)
     n = np.array([1, 2, 3, 4, 6, 8.0])

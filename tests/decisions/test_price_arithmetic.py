@@ -89,6 +89,11 @@ def test_up_to_is_taken_at_its_word_and_drawn_from_nothing(tmp_path: Path) -> No
     assert usd_per_request(mix, tariff.point()) == 0.5
     assert bills.min() < 0.51
     assert bills.max() > 0.99
+    # audio without a discount of its own has the batch's, at its word too
+    audio = sheet(tmp_path, "discount: 50%, audio_discount: 20%", "discount_up_to: 50%")
+    minutes = Mix(0, 0, audio_min=3, batch_share=1)
+    rates = tariff_of(audio, "a").point()
+    assert usd_per_request(minutes, rates) == pytest.approx((0.3 + 0.5) / 2)
 
 
 def test_a_model_without_a_row_names_the_nearest(tmp_path: Path) -> None:

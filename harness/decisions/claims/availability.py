@@ -32,8 +32,10 @@ def uptime(claim: Claim, evidence: Evidence) -> Finding:
         return missing(claim, evidence.absence(claim))
     share, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
-    bad = np.concatenate([is_bad(m.frame)[m.frame.is_measured & m.frame.is_valid]
-                          for m in measured])  # fmt: skip
+    bad = np.concatenate([
+        is_bad(m.frame, m.summary.meta.slo.uptime)[m.frame.is_measured & m.frame.is_valid]
+        for m in measured
+    ])  # fmt: skip
     if not len(bad):
         return missing(claim, "no valid request in the runs given")
     k, n = int(bad.sum()), len(bad)
@@ -79,9 +81,13 @@ def _windows(measured: tuple[Measured, ...], length_s: float) -> list[UptimeWind
     """Whole windows of length_s of every point, recounted from its requests."""
     from harness.analysis.availability import uptime_windows
 
-    limit = UptimeLimit(window=write_seconds(length_s), objective="99%")  # type: ignore[arg-type]
     found: list[UptimeWindow] = []
     for m in measured:
+        own_limit = m.summary.meta.slo.uptime
+        limit = UptimeLimit(
+            window=write_seconds(length_s), objective="99%",  # type: ignore[arg-type]
+            throttled=own_limit.throttled if own_limit else "apart",
+        )  # fmt: skip
         own = join_windows(uptime_windows(m.frame, limit), length_s, length_s) or ()
         found += [w for w in own if w.num_valid]
     return found
