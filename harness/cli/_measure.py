@@ -106,6 +106,7 @@ def _plan(
         workers=workers,
         samples=point.document.output.samples,
         attempt=attempt,
+        keeps_asking=point.document.slo.uptime is not None,
     )
 
 

@@ -122,9 +122,10 @@ def _alert(
     is_whole = measured_s >= rule.long_s - 1e-6
     if not is_on.any() and not is_whole.any():
         return Alert(rule, None, reason=f"needs {write_seconds(rule.long_s)} of measurement")
-    # one that fired is the answer, also where a whole one later was quiet or saw no request
-    asked = is_whole | is_on
-    worst = int(np.argmax(np.where(asked, long, -1.0)))
+    # one that fired is the answer, also where the whole ones were quiet or saw no request
+    worst = int(np.argmax(np.where(is_whole, long, -1.0) if is_whole.any() else long))
+    if is_on.any() and long[worst] < rule.factor:
+        worst = int(np.argmax(np.where(is_on, long, -1.0)))
     first = int(np.searchsorted(starts, ends[worst] - rule.long_s - 1e-6))
     peak = burn(windows[first : worst + 1], objective, window_s)
     return Alert(rule, peak, _spans(is_on, ends), "" if peak else "no request in its windows")

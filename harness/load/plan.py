@@ -19,7 +19,8 @@ class PointPlan:
 
     arm, attempt: go into the salt, so that repeated points never meet a warm prefix cache.
     only_stage: send this stage alone (None: all).  keeps_user_stamps: store each chunk's user stamp
-    beside its kernel stamp (a check of the client itself wants both).
+    beside its kernel stamp (a check of the client itself wants both).  keeps_asking: a target that
+    answers nothing from the start is the finding and no reason to stop: uptime is measured.
     """
 
     run_id: str
@@ -38,6 +39,7 @@ class PointPlan:
     attempt: int = 0
     only_stage: int | None = None
     keeps_user_stamps: bool = False
+    keeps_asking: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

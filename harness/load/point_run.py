@@ -213,9 +213,14 @@ class PointRun:
         self._c.emit(pulse)
         if self._now == 0 and self._merge.phase != "warmup" and not self._is_draining:
             has_warmup = self._stages[0]["warmup_ns"] > 0
+            # an outage is what uptime is measured for; a refusal of what we ask (4xx) is none
+            is_outage = self._plan.keeps_asking and not self._merge.last_error.startswith(
+                "http_4xx"
+            )
             ended = pulse.failed + pulse.throttled
             if (
                 has_warmup
+                and not is_outage
                 and not pulse.ok
                 and ended >= MIN_REFUSALS
                 and (self._merge.num_ok_at_window_start == 0)

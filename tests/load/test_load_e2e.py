@@ -177,3 +177,23 @@ def test_a_missing_key_is_said_before_any_request(measure: Measure) -> None:
     keyed = {"headers": {"X-A": {"env": "NOT_SET_ANYWHERE"}}}
     with pytest.raises(UsageError, match="NOT_SET_ANYWHERE is not set"):
         measure({}, open_load(20, 5), target=keyed)
+
+
+@pytest.mark.parametrize(
+    ("status", "keeps_asking", "ended"),
+    [(503, True, "complete"), (503, False, "partial"), (401, True, "partial")],
+)
+def test_an_outage_from_the_start_is_the_finding_where_uptime_is_measured(
+    load_process: LoadProcess, tmp_path: Path, status: int, keeps_asking: bool, ended: str
+) -> None:
+    """Refused throughout: a part of a long probe goes on and has its bad answers on record, where
+    any other load ends. What we ask wrongly (401) is no outage and ends it all the same."""
+    with ScriptedServer({"http": {"status": status}}) as server:
+        scenario = scenario_of(server.base_url, open_load(20, 40, warmup="500ms", cooldown="1s"))
+        plan = make_plan(tmp_path, scenario, keeps_asking=keeps_asking)
+        point = drive(load_process, plan)
+    assert point.done.status == ended
+    measured = [row for row in point.rows if row["phase"] == "measured"]
+    assert (len(measured) == 40) == (ended == "complete")
+    if ended == "partial":
+        assert point.done.reason.startswith("the target refused every request of the warm-up")
