@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.gpu_stages.base import FULL, TOY, Context, read_points
+from benchmarks.gpu_stages.base import FULL, TOY, Context, DoesNotFit, read_points
 from benchmarks.gpu_stages.processes import Limits, end_with_parent, run_child, wait_for_memory
 
 MAX_STAGE_S = 480.0
@@ -87,7 +87,7 @@ def _run_all(args: argparse.Namespace) -> int:
     not_run: list[dict[str, str]] = []
     head: dict[str, Any] = {
         "command": "python -m benchmarks.gpu " + " ".join(sys.argv[1:]),
-        "is_rehearsal": args.rehearse, "not_run": not_run,
+        "is_rehearsal": args.rehearse, "not_run": not_run, "took_s": {},
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "about": check.about(),
     }  # fmt: skip
@@ -103,12 +103,15 @@ def _run_all(args: argparse.Namespace) -> int:
             not_run.append({"stage": stage.name, "why": f"{max(0, left_s):.0f} s were left"})
         else:
             print(f"== {stage.name}, at most {left_s:.0f} s", flush=True)
+            began_s = time.monotonic()
             why = run_child(
                 _command(args, stage.name, left_s),
                 args.out / f"{stage.name}.log",
                 Limits(left_s, GRACE_S),
                 lambda: report.write(args.out, head),
             )
+            took_s = head["took_s"].get(stage.name, 0.0) + time.monotonic() - began_s
+            head["took_s"][stage.name] = round(took_s, 1)
             if why:
                 not_run.append({"stage": stage.name, "why": why})
         as_json, as_page = report.write(args.out, head)
@@ -139,6 +142,8 @@ def _child(args: argparse.Namespace) -> int:
 
             attention.NUM_PROGRAMS = 4  # the interpreter runs one after another
         stage.run(ctx)
+    except DoesNotFit as finding:
+        ctx.put("skipped", skipped=str(finding))
     except Exception as error:
         traceback.print_exc()
         print(f"{type(error).__name__}: {error}".splitlines()[0], file=sys.stderr)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ from typing import Any
 import torch
 
 Point = dict[str, Any]
+
+
+class DoesNotFit(Exception):
+    """This card's memory does not hold what a stage is about: a finding, not a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Context:
         self._file = folder / f"{stage}.jsonl"
         self._end_s = time.monotonic() + deadline_s
         self._known = {p["key"] for p in read_points(self._file) if is_final(p)}
+        self._failed = {p["key"] for p in read_points(self._file) if "failed" in p}
 
     def shape(self, name: str) -> str:
         """The shape to run where a stage means `name`."""
@@ -74,6 +81,10 @@ class Context:
         """Whether a point is still missing and there is time for it."""
         return key not in self._known and self.left_s > takes_s
 
+    def has_failed(self, key: str) -> bool:
+        """Whether an earlier run failed there: its turn comes last, or it would hide the rest."""
+        return key in self._failed
+
     @property
     def left_s(self) -> float:
         return self._end_s - time.monotonic()
@@ -86,6 +97,19 @@ class Context:
             file.flush()
             os.fsync(file.fileno())
         print(f"{self.stage}  {key}  {_short(values)}", flush=True)
+
+    def attempt(self, key: str, measure: Callable[[], Mapping[str, Any]], **what: Any) -> bool:
+        """Keep what measure found, beside `what`; or why it failed, which is no reason to lose the
+        other points: False. Raises where the device is lost, and nothing more can run here."""
+        try:
+            found = measure()
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self.put(key, **what, failed=f"{type(error).__name__}: {error}"[:300])
+            self.sync()  # after an illegal access or a launch that failed it raises for good
+            return False
+        self.put(key, **what, **found)
+        return True
 
     def known(self, key: str, name: str) -> float | None:
         """A figure of an earlier point of this stage; None where there is none."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
+
+from benchmarks.gpu_stages import card
 
 # import name -> distribution; what every stage needs, then what only the stages named need.
 NEEDED = {
@@ -42,24 +46,33 @@ NEEDED = {
         "attrs": "attrs",
     },
 }  # fmt: skip
+# Older ones are there, are imported, and fail a stage later: llguidance before 1.7 takes one end of
+# an answer only.
+AT_LEAST = {"llguidance": "1.7", "triton": "3.6"}
+# What wheels are tagged with: an installer takes a name only literally.
+GLIBC_MINORS = (5, 12, 17, 24, 26, 27, 28, 31, 34, 35, 39)
 
 
 def about() -> dict[str, str]:
     """The card, and the versions a figure depends on."""
     has_gpu = torch.cuda.is_available()
+    at_rest = card.state() if has_gpu else {}
+    fixed = {name: at_rest[name] for name in ("driver", "power_limit_w") if name in at_rest}
     return {
         "gpu": torch.cuda.get_device_name() if has_gpu else "none",
         "gpu_memory_gib": f"{torch.cuda.mem_get_info()[1] / 2**30:.0f}" if has_gpu else "0",
         "python": platform.python_version(), "torch": torch.__version__,
         "cuda": torch.version.cuda or "none", "triton": _version("triton"),
-        "transformers": _version("transformers"), "cpus": str(os.cpu_count()),
+        "transformers": _version("transformers"), "numpy": _version("numpy"),
+        "cpus": str(os.cpu_count()), **fixed,
     }  # fmt: skip
 
 
 def missing() -> dict[str, list[str]]:
-    """Distributions that are not here, by who needs them; nobody is left out."""
+    """Distributions that are not here or too old, by who needs them, as an installer is asked for
+    them; nobody is left out."""
     found = {
-        stage: [dist for name, dist in names.items() if not _is_there(name)]
+        stage: [_asked(dist) for name, dist in names.items() if not _suffices(name, dist)]
         for stage, names in NEEDED.items()
     }
     return {stage: names for stage, names in found.items() if names}
@@ -135,25 +148,50 @@ def report() -> tuple[list[str], bool]:
     lines = [f"{name}: {value}" for name, value in about().items()]
     tried, lacking = probes(), missing()
     lines += ["", *(f"{name}: {came}" for name, came in tried.items())]
-    is_fit = not lacking and all(came == "ok" for came in tried.values())
+    has_gpu = torch.cuda.is_available()
+    is_fit = has_gpu and not lacking and all(came == "ok" for came in tried.values())
+    if not has_gpu:
+        lines += [
+            "",
+            f"missing: a GPU; torch {torch.__version__} sees none, so only --rehearse runs",
+        ]
     if not lacking:
-        return [*lines, "", "nothing is missing"], is_fit
-    every = sorted({name for names in lacking.values() for name in names})
+        return [*lines, "", "no package is missing"], is_fit
+    every = shlex.join(sorted({name for names in lacking.values() for name in names}))
     lines += ["", *(f"missing for {stage}: {', '.join(names)}" for stage, names in lacking.items())]
     version = ".".join(platform.python_version_tuple()[:2])
     lines += [
         "",
         "where packages can be fetched (--no-deps: the list names what they need in turn):",
         f"  python3 -m pip download --no-deps --only-binary=:all: --python-version {version} "
-        "--implementation cp --platform manylinux_2_28_x86_64 "
-        "--platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 "
-        "--platform manylinux2014_x86_64 --platform manylinux1_x86_64 "
-        f"-d wheels {' '.join(every)}",
+        f"--implementation cp {_platforms(platform.libc_ver()[1])} -d wheels {every}",
         "here, with that folder:",
         "  python3 -m pip install --no-index --no-deps --target site wheels/*.whl",
         "  export PYTHONPATH=$PWD/site:$PWD",
     ]
     return lines, is_fit
+
+
+def _platforms(glibc: str) -> str:
+    """Arguments that let an installer elsewhere take every wheel that runs with this glibc; one
+    that names fewer gets an older release without a word."""
+    newest = int(glibc.split(".")[1]) if glibc.startswith("2.") else 28
+    tags = [f"manylinux_2_{n}_x86_64" for n in GLIBC_MINORS[::-1] if n <= newest]
+    return " ".join(f"--platform {tag}" for tag in [*tags, "manylinux2014_x86_64"])
+
+
+def _asked(dist: str) -> str:
+    return f"{dist}>={AT_LEAST[dist]}" if dist in AT_LEAST else dist
+
+
+def _suffices(name: str, dist: str) -> bool:
+    if not _is_there(name):
+        return False
+    return dist not in AT_LEAST or _numbers(_version(dist)) >= _numbers(AT_LEAST[dist])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])
 
 
 def _is_there(name: str) -> bool:

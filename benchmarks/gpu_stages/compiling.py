@@ -2,14 +2,18 @@
 
 The interpreter accepts what the compiler may not. This compiles each kernel as llama-8b launches
 it (--all: as every check of the GPU benchmark does), without a GPU, and prints, a line of JSON
-each, what of the chip's instructions it uses. Needs Triton with its own ptxas, on x86-64 Linux.
+each, what of the chip's instructions, registers and memory it uses; stack_bytes above 0 are
+registers that did not fit. Needs Triton with its own ptxas and cuobjdump, on x86-64 Linux.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from typing import Any, NamedTuple
 
@@ -90,10 +94,57 @@ def cases() -> list[Case]:
 
 
 def more_cases() -> list[Case]:
-    """The other shapes of attention that the checks on a GPU launch."""
+    """The other shapes that the checks and the other models launch on a GPU."""
+    return _small_kernels() + _attention_kernels()
+
+
+def _small_kernels() -> list[Case]:
+    """Of 1B and 70B, of the longest merges, and of the checks in float32."""
+    parts = {"parts": "*fp32", "lse": "*fp32"}
+    qkv = dict.fromkeys(("heads", "cache", "q_norm", "k_norm"), "*bf16")
+    found = []
+    for d, ffn, heads, head_dim in ((2048, 8192, 32, 64), (8192, 28672, 64, 128)):
+        found += [
+            Case(
+                f"add and norm, {d}", norm._add_rms_norm,
+                dict.fromkeys(("x", "delta", "weight", "out"), "*bf16"),
+                {"EPS": 1e-5, "D": d, "D_PAD": d, "HAS_DELTA": True, "SUM": tl.float32}, 8,
+            ),
+            Case(
+                f"silu, {ffn}", activation._silu_mul,
+                dict.fromkeys(("gate_up", "out"), "*bf16"),
+                {"F": ffn, "BLOCK": 1024, "SUM": tl.float32},
+            ),
+            Case(
+                f"rotation, {heads} heads of {head_dim}", rope._rope_write_kv,
+                {**qkv, "rotations": "*fp32", "positions": "*i64", "slots": "*i64"},
+                {"H": heads, "KVH": 8, "D": head_dim, "D_PAD": head_dim, "SUM": tl.float32,
+                 "EPS": 1e-5, "BLOCK": 8, "HAS_NORM": False, "IS_ROTATED": True},
+            ),
+        ]  # fmt: skip
+    for kind in ("bf16", "fp32"):
+        found += [
+            Case(
+                f"fp8 product, {k} to {m} rows, {kind}", fp8._fp8_linear,
+                {"x": f"*{kind}", "weight": "*fp8e4nv", "scales": "*fp32", "out": f"*{kind}"},
+                {"K": k, "BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": 128, "SUM": tl.float32}, 4, 4,
+            )
+            for k, m, n in ((4096, 64, 64), (4096, 16, 32), (28672, 32, 32))
+        ]  # fmt: skip
+    found.append(
+        Case(
+            "reduce, 32 parts", attention._reduce_splits, {**parts, "out": "*bf16"},
+            {"H": 32, "D": 128, "D_PAD": 128, "SPLITS_PAD": 32},
+        )
+    )  # fmt: skip
+    return found
+
+
+def _attention_kernels() -> list[Case]:
     ints = {"cu_q": "*i64", "seq_lens": "*i64", "rows": "*i64", "table": "*i32"}
     found = []
-    for h, kvh, d in ((32, 8, 128), (32, 8, 64), (14, 2, 64), (8, 8, 128), (24, 3, 96)):
+    heads = ((32, 8, 128), (32, 8, 64), (64, 8, 128), (14, 2, 64), (8, 8, 128), (24, 3, 96))
+    for h, kvh, d in heads:
         group = h // kvh
         for kind, sums in (("bf16", "*fp32"), ("fp32", "*fp32")):
             whole_m = max(128, _rows(group)) if kind == "bf16" else max(32, _rows(group))
@@ -146,8 +197,23 @@ def compiled(case: Case) -> dict[str, Any]:
         "kernel": case.name, "triton": triton.__version__, "shared_bytes": kernel.metadata.shared,
         "wgmma": ptx.count("wgmma.mma_async"), "mma": ptx.count("mma.sync"),
         "async_copies": ptx.count("cp.async.c"), "cubin_bytes": len(kernel.asm["cubin"]),
+        **_resources(kernel.asm["cubin"]), "warps": kernel.metadata.num_warps,
         "seconds": round(time.perf_counter() - started_s, 2),
     }  # fmt: skip
+
+
+def _resources(cubin: bytes) -> dict[str, int]:
+    """Registers of a thread, and bytes of its stack: what a driver would say that loaded it."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        told = subprocess.run(
+            [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    found = re.search(r"REG:(\d+) STACK:(\d+)", told)
+    assert found is not None, told
+    return {"registers": int(found[1]), "stack_bytes": int(found[2])}
 
 
 def main() -> int:

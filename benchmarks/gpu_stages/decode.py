@@ -8,6 +8,7 @@ gaps inside a graph too, as the profiler stretches them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from benchmarks.gpu_stages.base import Context
 from engine_under_test.core import EngineCore
 from engine_under_test.request import SamplingParams
 
+WARM = 16  # steps: the clock has risen, the graph is captured
 FOREVER = SamplingParams(max_tokens=100_000, temperature=1.0, seed=1, ignore_eos=True)
 
 
@@ -30,27 +32,35 @@ def run(ctx: Context, shape: str, quantization: str, which: str) -> None:
         if which == "all" or (c == main) == (which == "bars")
     ]
     points.sort(key=lambda p: (p[1] != main, p[0] not in (1, 32, 128), p[1], p[0]))
-    if not any(ctx.is_due(f"B={b} C={c}", 8) for b, c in points) and which == "rest":
+    points.sort(key=lambda p: ctx.has_failed(_key(*p)))
+    if not any(ctx.is_due(_key(*p), 8) for p in points) and which == "rest":
         return
-    core = engines.make(ctx, shape, quantization=quantization or None)
+    make = partial(engines.make, ctx, shape, quantization=quantization or None)
+    core = make()
     for batch, context in points:
-        key = f"B={batch} C={context}"
-        if not ctx.is_due(key, 4):
+        if not ctx.is_due(_key(batch, context), 4):
             continue
-        if not engines.fits(core, batch, context, ctx.sizes.steps):
-            ctx.put(key, batch=batch, context=context, skipped="the cache does not hold it")
-            continue
-        ctx.put(key, batch=batch, context=context, **_measure(ctx, core, batch, context))
+        what = {"batch": batch, "context": context}
+        if lacking := engines.lacking(core, batch, context, WARM + ctx.sizes.steps):
+            ctx.put(_key(batch, context), **what, skipped=lacking)
+        elif not ctx.attempt(
+            _key(batch, context), partial(_measure, ctx, core, batch, context), **what
+        ):
+            del core  # nobody knows in what state it is
+            core = make()
     for batch in (1, 32) if not ctx.is_toy else ctx.sizes.batches:
         key = f"profile B={batch}"
-        if which == "rest" or not ctx.is_due(key, 12) or not engines.fits(core, batch, main, 40):
+        if which == "rest" or not ctx.is_due(key, 12) or engines.lacking(core, batch, main, 40):
             continue
-        try:
-            found = _profile(ctx, core, batch, main)
-        except Exception as error:
-            # Without its profiler a machine still measures everything else.
-            found = {"failed": f"{type(error).__name__}: {error}"[:300]}
-        ctx.put(key, batch=batch, context=main, **found)
+        # Without its profiler a machine still measures everything else.
+        if not ctx.attempt(
+            key, partial(_profile, ctx, core, batch, main), batch=batch, context=main
+        ):
+            return
+
+
+def _key(batch: int, context: int) -> str:
+    return f"B={batch} C={context}"
 
 
 def roofline_s(ctx: Context, core: EngineCore, batch: int, context: float) -> float | None:
@@ -64,14 +74,18 @@ def roofline_s(ctx: Context, core: EngineCore, batch: int, context: float) -> fl
 
 
 def _measure(ctx: Context, core: EngineCore, batch: int, context: int) -> dict[str, Any]:
+    """Over a window in which contexts grow by its steps: the roofline is that of its middle."""
+    warm, steps = 4 if ctx.is_toy else WARM, ctx.sizes.steps
     requests = engines.as_if_prefilled(core, batch, context, FOREVER)
-    engines.decode_s(ctx, core, 0, 4)
+    engines.decode_s(ctx, core, 0, warm)
     with engines.StepClock(ctx) as clock:
-        seconds, tokens = engines.decode_s(ctx, core, 0, ctx.sizes.steps)
+        seconds, tokens = engines.decode_s(ctx, core, 0, steps)
     engines.stop(core, requests)
-    step_s, floor_s = seconds / ctx.sizes.steps, roofline_s(ctx, core, batch, context)
+    step_s = seconds / steps
+    floor_s = roofline_s(ctx, core, batch, context + warm + steps / 2)
     return {
         "tok_per_s": tokens / seconds, "step_ms": step_s * 1e3,
+        "step_p10_ms": clock.step_ms(0.1), "step_p90_ms": clock.step_ms(0.9),
         "roofline_ratio": floor_s / step_s if floor_s is not None else None,
         "roofline_step_ms": floor_s * 1e3 if floor_s is not None else None,
         "idle_ratio": clock.idle_ratio(),

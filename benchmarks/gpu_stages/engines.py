@@ -14,12 +14,12 @@ from unittest import mock
 
 import torch
 
-from benchmarks.gpu_stages.base import Context
+from benchmarks.gpu_stages.base import Context, DoesNotFit
 from engine_under_test import core as core_module
-from engine_under_test.config import EngineConfig
+from engine_under_test.config import DTYPE_BYTES, EngineConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.graphs import StaticStep
-from engine_under_test.models import LoadedModel, load_model
+from engine_under_test.models import SHAPES, LoadedModel, load_model
 from engine_under_test.request import Request, RequestStatus, SamplingParams
 
 _loaded: dict[tuple[object, ...], LoadedModel] = {}
@@ -43,11 +43,18 @@ def _install() -> None:
 
 
 def make(ctx: Context, shape: str, **settings: Any) -> EngineCore:
-    """An engine on the Triton kernels with graphs, whatever the device."""
+    """An engine on the Triton kernels with graphs, whatever the device.
+
+    Raises DoesNotFit where the card has no room for its weights.
+    """
     _install()
     free()
+    name = ctx.shape(shape)
+    if ctx.device.type == "cuda" and not any(key[0] == name for key in _loaded):
+        forget()
+        check_room(name, ctx.sizes.dtype, settings.get("quantization"), torch.cuda.mem_get_info())
     defaults: dict[str, Any] = {
-        "shape": ctx.shape(shape), "num_layers": ctx.sizes.layers, "dtype": ctx.sizes.dtype,
+        "shape": name, "num_layers": ctx.sizes.layers, "dtype": ctx.sizes.dtype,
         "attention": "triton", "graphs": True, "overlap": True, "enable_prefix_caching": False,
         "max_num_seqs": max(ctx.sizes.batches), "max_num_batched_tokens": max(ctx.sizes.budgets),
         "max_model_len": 1024 if ctx.is_toy else 34_000,
@@ -62,6 +69,30 @@ def make(ctx: Context, shape: str, **settings: Any) -> EngineCore:
     return core
 
 
+def check_room(
+    name: str, dtype: str, quantization: str | None, free_and_total: tuple[int, int]
+) -> None:
+    """Raise DoesNotFit unless the weights of a shape can be loaded and leave a tenth of the card
+    for steps; loading also holds the largest tensor in float32."""
+    c, (num_free, num_total) = SHAPES[name], free_and_total
+    layers = c.num_layers * c.layer_matrix_params
+    weights = (c.num_params - layers) * DTYPE_BYTES[dtype]
+    weights += layers * (1 if quantization else DTYPE_BYTES[dtype])
+    needed = weights + max(4 * c.vocab_size * c.hidden_size, num_total // 10)
+    if needed > num_free:
+        raise DoesNotFit(
+            f"{name} in {quantization or dtype} needs {needed / 1e9:.0f} GB, "
+            f"{weights / 1e9:.0f} of them for weights; "
+            f"{num_free / 1e9:.0f} of the card's {num_total / 1e9:.0f} GB are free"
+        )
+
+
+def forget() -> None:
+    """Drop the weights; whoever makes an engine next loads them anew."""
+    _loaded.clear()
+    free()
+
+
 def free() -> None:
     """Give back what nobody holds any more."""
     gc.collect()
@@ -74,10 +105,15 @@ def prompt(num_tokens: int, seed: int, vocab: int = 500) -> list[int]:
     return [rng.randrange(3, vocab) for _ in range(num_tokens)]
 
 
-def fits(core: EngineCore, num_seqs: int, context: int, steps: int) -> bool:
-    """Whether the cache holds that many sequences that long."""
-    blocks = -(-(context + steps + 32) // core.config.block_size)
-    return num_seqs * blocks < core._kv.num_usable_blocks
+def lacking(core: EngineCore, num_seqs: int, context: int, steps: int) -> str:
+    """What the cache lacks for that many sequences that long; empty where it holds them."""
+    size = core.config.block_size
+    blocks = num_seqs * -(-(context + steps + 32) // size)
+    there = core._kv.num_usable_blocks
+    if blocks < there:
+        return ""
+    block = size * core.model_config.costs(core.dtype_name).kv_bytes_per_token / 1e9
+    return f"needs {blocks * block:.3g} GB of keys and values, the cache holds {there * block:.3g}"
 
 
 def as_if_prefilled(
@@ -141,6 +177,11 @@ class StepClock:
     def __exit__(self, *_: object) -> None:
         self._patch.stop()
         self._ctx.sync()
+
+    def step_ms(self, share: float) -> float | None:
+        """From a step's begin to the next one's: what this share of the steps took at most."""
+        lengths_s = sorted(self._between_s(a[0], b[0]) for a, b in pairwise(self._steps))
+        return 1e3 * lengths_s[int(share * (len(lengths_s) - 1))] if lengths_s else None
 
     def idle_ratio(self) -> float | None:
         """The share of the time from the first step's begin to the last one's end in which none

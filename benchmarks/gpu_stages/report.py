@@ -38,8 +38,8 @@ def write(folder: Path, head: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def restore(folder: Path, head: dict[str, Any]) -> str:
-    """Make of results.json the points of stages that have no file. What they were measured on,
-    where that is not here and now; empty where it is."""
+    """Make of results.json the points of stages that have no file, and take over how long stages
+    took. What they were measured on, where that is not here and now; empty where it is."""
     file = folder / "results.json"
     if not file.is_file():
         return ""
@@ -50,6 +50,7 @@ def restore(folder: Path, head: dict[str, Any]) -> str:
     for name in ("gpu", "torch", "triton"):
         if before["about"].get(name) != head["about"].get(name):
             return f"{name} {before['about'].get(name)}, not {head['about'].get(name)}"
+    head["took_s"] = before.get("took_s", {}) | head.get("took_s", {})
     for stage, points in told["stages"].items():
         lines = folder / f"{stage}.jsonl"
         if not lines.exists():
@@ -153,10 +154,22 @@ def page(head: dict[str, Any], points: Points) -> str:
     ]
     marks = {True: "met", False: "**not met**", None: "open"}
     rows = [(bar.asked, bar.seen, marks[bar.is_met]) for bar in told_bars(head, points)]
-    lines.append(plain("Bars", ("asked", "seen", ""), rows))
+    gpu = head["about"].get("gpu", "none")
+    lines.append(
+        plain(f"Bars, asked of an H200 and held against: {gpu}", ("asked", "seen", ""), rows)
+    )
+    if "H200" not in gpu and not head.get("is_rehearsal"):
+        lines += [
+            f"**This is no H200.** Shares refer to what this card ({gpu}) itself copies and "
+            "multiplies; the limit of TTFT was asked of the faster card.",
+            "",
+        ]
     skipped = [(s["stage"], s["why"]) for s in head.get("not_run", ())]
     if skipped:
         lines.append(plain("Not run", ("stage", "why"), skipped))
+    if head.get("took_s"):
+        rows = [(stage, f"{took_s:.0f}") for stage, took_s in head["took_s"].items()]
+        lines.append(plain("Time of each stage, its start included", ("stage", "s"), rows))
     for stage, found in points.items():
         for title, columns, table in _tables(stage, found):
             lines.append(plain(title, columns, table))

@@ -76,7 +76,7 @@ def _command(ctx: Context, shape: str) -> list[str]:
         # The lengths are calibrated by a prompt of some 5,000 bytes, each of them a token.
         "--max-num-seqs", str(max(s.batches)), "--max-model-len", "8192",
         "--max-num-batched-tokens", str(s.budgets[1]), "--no-prefix-cache", "--exit-with-parent",
-        "--max-waiting", "4096",
+        "--max-waiting", "4096", "--mode", "process",  # what a GPU gets; a rehearsal too
     ]  # fmt: skip
 
 

@@ -6,8 +6,12 @@ verification's alone. Steps with drafts are not overlapped, as in serving.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from benchmarks.gpu_stages import engines
 from benchmarks.gpu_stages.base import Context
+from engine_under_test.core import EngineCore
 from engine_under_test.request import SamplingParams
 from engine_under_test.spec_config import SpecConfig
 
@@ -29,20 +33,23 @@ def run(ctx: Context, shape: str) -> None:
         if k != 0:
             spec = SpecConfig("ngram", num_drafts=k, synthetic_rates=(rate,))
         core = engines.make(ctx, shape, spec=spec)
-        for batch, key in keys.items():
-            if not ctx.is_due(key, 6) or not engines.fits(
-                core, batch, context, 8 * (ctx.sizes.steps + 8)
-            ):
+        for batch, key in sorted(keys.items(), key=lambda item: ctx.has_failed(item[1])):
+            if not ctx.is_due(key, 6):
                 continue
-            requests = engines.as_if_prefilled(core, batch, context, PARAMS)
-            steps = max(3, ctx.sizes.steps // 2)
-            seconds, tokens = engines.decode_s(ctx, core, 4, steps)
-            engines.stop(core, requests)
-            ctx.put(
-                key, acceptance=rate, k="adaptive" if k is None else k, batch=batch,
-                tok_per_s=tokens / seconds, tokens_a_step=tokens / steps / batch,
-            )  # fmt: skip
+            what = {"acceptance": rate, "k": "adaptive" if k is None else k, "batch": batch}
+            if lacking := engines.lacking(core, batch, context, 8 * (ctx.sizes.steps + 8)):
+                ctx.put(key, **what, skipped=lacking)
+            elif not ctx.attempt(key, partial(_measure, ctx, core, batch), **what):
+                break  # this engine is spoilt; the other batches are tried by the next run
         del core
+
+
+def _measure(ctx: Context, core: EngineCore, batch: int) -> dict[str, Any]:
+    requests = engines.as_if_prefilled(core, batch, ctx.main_context, PARAMS)
+    steps = max(3, ctx.sizes.steps // 2)
+    seconds, tokens = engines.decode_s(ctx, core, 4, steps)
+    engines.stop(core, requests)
+    return {"tok_per_s": tokens / seconds, "tokens_a_step": tokens / steps / batch}
 
 
 def _batches(ctx: Context) -> tuple[int, ...]:

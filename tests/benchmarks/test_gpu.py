@@ -76,7 +76,7 @@ def test_a_stage_that_fails_a_missing_wheel_and_no_time_left_are_told(tmp_path: 
     assert "not run ceilings: 0 s were left" in late.stdout
     again = rehearse(out, "--stages", "ceilings")
     assert "not run" not in again.stdout
-    assert len(read_points(out / "ceilings.jsonl")) == 3
+    assert len(read_points(out / "ceilings.jsonl")) == 5
 
 
 def test_speculation_at_a_given_acceptance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ def test_all_kernels_compile_and_use_the_matrix_units(tmp_path: Path) -> None:
     found = {k["kernel"]: k for k in map(json.loads, done.stdout.splitlines())}
     assert len(found) == 9
     assert all(k["cubin_bytes"] > 0 for k in found.values())
+    # Of two bytes an element no thread's registers overflow into memory.
+    assert all(k["stack_bytes"] == 0 and 0 < k["registers"] < 255 for k in found.values())
     # Prompts run on a Hopper's own matrix instructions, decodes on those of 16 rows; both fetch
     # keys and values ahead.
     assert found["prefill"]["wgmma"] > 0
