@@ -122,7 +122,10 @@ def _ttft(points: Points) -> Bar:
     point = next((p for p in points.get("serve-8b", ()) if p["key"] == "70 % of capacity"), None)
     seen = _of(point, "ttft_p99_s")
     if seen is None:
-        return Bar(asked, "not measured", None)
+        why = point.get("absent") if point is not None else ""
+        return Bar(asked, f"not measured: {why}" if why else "not measured", None)
+    if point is not None and point.get("validity", "pass") != "pass":
+        return Bar(asked, f"{1e3 * seen:.1f} ms, but the point is {point['validity']}", None)
     return Bar(asked, f"{1e3 * seen:.1f} ms", seen < 0.1)
 
 

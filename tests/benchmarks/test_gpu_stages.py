@@ -174,3 +174,12 @@ def test_a_rival_whose_request_failed_has_no_figure() -> None:
         rival._refuse_failed(done, 4)
     with pytest.raises(RuntimeError, match="CUDA out of memory"):
         rival._refuse_failed(SimpleNamespace(error="CUDA out of memory", generated_tokens=[]), 4)
+
+
+def test_a_point_that_measured_nothing_valid_meets_no_bar() -> None:
+    point = {"key": "70 % of capacity", "ttft_p99_s": 0.05, "validity": "invalid"}
+    (bar,) = [b for b in report.bars({"serve-8b": [point]}) if b.asked.startswith("TTFT")]
+    assert (bar.seen, bar.is_met) == ("50.0 ms, but the point is invalid", None)
+    few = point | {"ttft_p99_s": None, "absent": "ttft p99: n=20"}
+    (bar,) = [b for b in report.bars({"serve-8b": [few]}) if b.asked.startswith("TTFT")]
+    assert (bar.seen, bar.is_met) == ("not measured: ttft p99: n=20", None)
