@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 def rehearse(
     folder: Path, *args: str, packages: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    paths = [str(path) for path in (packages, ROOT) if path is not None]
+    own = os.environ.get("PYTHONPATH", "")  # packages may have been carried here, as to a GPU
+    paths = [str(path) for path in (packages, ROOT, own) if path]
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--out", str(folder), *args],
         capture_output=True, text=True, timeout=280, cwd=ROOT, check=False,
