@@ -22,6 +22,7 @@ from harness.analysis.timings import read_timings
 from harness.analysis.turnovers import Turnover, turnovers
 
 SPECULATES = 1.05  # tokens a step above which a server does; below it is a rounding
+UNTOLD = 1.25  # tokens a chunk from which on a chunk is no step's one token; below, split characters
 LEAST_STEPS = 8  # of a row; fewer are one hiccup's word
 _LEAST_GAPS = 2  # of one stream in one span
 
@@ -39,7 +40,8 @@ class Pace:
     """What a decoding sequence gains in a step, tokens, and how many drafts it tries for it.
 
     drafts: None where it gains more than a token and nobody told how.  is_told: by the requests'
-    own timings or by the server's counters; else a token a step is taken for granted.
+    own timings or by the server's counters; else a token a step is taken for granted, or, where
+    chunks hold more, a chunk a step.
     """
 
     tok_per_step: float = 1.0
@@ -101,7 +103,7 @@ def point_steps(frame: Frame, point: int, speculation: Speculation | None = None
     speculation: what the server's counters say, for where the requests' timings say nothing.
     """
     told = read_timings(frame.timings)
-    pace = _pace(told, speculation)
+    pace = _pace(told, speculation) or _pace_of_chunks(frame)
     rows = [*_decode_rows(frame, point, pace), *_prefill_rows(frame, point, told)]
     # those of a prompt read beside others shared their steps
     alone = [told[i] for i in _lone(frame)]
@@ -258,7 +260,7 @@ def _overheads(frame: Frame, told: Sequence[Mapping[str, Any]]) -> list[Overhead
     return found
 
 
-def _pace(told: Sequence[Mapping[str, Any]], speculation: Speculation | None) -> Pace:
+def _pace(told: Sequence[Mapping[str, Any]], speculation: Speculation | None) -> Pace | None:
     """Output tokens after the first by decode steps, and drafts by decode steps, of the requests
     that tell; else the server's counters of verifications, each of one sequence in one step."""
     rows = [r for r in told if r.get("decode_steps") and "output_tokens" in r]
@@ -271,7 +273,16 @@ def _pace(told: Sequence[Mapping[str, Any]], speculation: Speculation | None) ->
     if speculation is not None:
         drafts = speculation.num_draft_tok / speculation.num_drafts
         return Pace(speculation.mean_length_tok, drafts, True)
-    return Pace()
+    return None
+
+
+def _pace_of_chunks(frame: Frame) -> Pace:
+    """Tokens a chunk after the first one, of a server that says nothing: more than one are drafts
+    that were kept, or a stream that was held back, and nobody can tell which."""
+    own = frame.is_success & (frame.num_chunks > 1) & (frame.n_out > 1)
+    num = int((frame.num_chunks[own] - 1).sum())
+    gained = float((frame.n_out[own] - 1).sum()) / num if num else 1.0
+    return Pace(gained, None) if gained > UNTOLD else Pace()
 
 
 def as_arrays(rows: Sequence[StepRow], name: str) -> FloatArray:

@@ -274,6 +274,8 @@ def _excuse(check: Check, e: Evidence) -> Check:
         why = "here because the target was overloaded"
     elif e.meta.stopped_by and check.code in ("min_requests", "min_duration"):
         why = f"here because stop.{e.meta.stopped_by} ended the point"
+    elif e.steady.is_unstable and check.code == "min_requests":
+        why = "here because the backlog grew and was cut"
     if not why or check.status != "invalid":
         return check
     return Check(

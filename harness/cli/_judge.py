@@ -96,7 +96,8 @@ def point_summaries(run: Run, points: tuple[Point, ...]) -> list[PointSummary]:
 
 
 def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
-    """One setting a stage whose window has begun; one that ended in its warm-up has none."""
+    """One setting a stage whose window has begun; one that ended in its warm-up has none, unless a
+    breaker ended it: what it saw there is its finding."""
     facts = records.meta
     windows = {stage["index"]: stage for stage in facts.get("stages", [])}
     realised = facts.get("realised", [])
@@ -106,6 +107,9 @@ def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
         if window is None or not window.get("t0_ns"):
             continue
         t0_ns, t1_ns = window["t0_ns"], window.get("t1_ns") or _last_seen_ns(records)
+        if t1_ns <= t0_ns and facts.get("stopped"):
+            t0_ns = window["start_ns"]
+            window = window | {"t0_ns": t0_ns, "is_warmup": True}
         if t1_ns > t0_ns:
             span = window | {"t1_ns": t1_ns}
             metas.append(_meta(point, records, index, stage, span, realised[index]))
@@ -142,7 +146,7 @@ def _meta(
         # of a window that a breaker cut short nobody counted them
         num_scheduled=None if stopped else stage.get("num_scheduled"),
         stopped_by=stopped.get("rule", ""),
-        stopped_said=stopped.get("said", ""),
+        stopped_said=stopped.get("said", "") + " in the warm-up" * window.get("is_warmup", False),
         idle_s=tuple(stage.get("idle_s", ())),
         unique_classes=tuple(c.name for c in point.traffic if _is_unique(c)),
         rtt_s=facts["facts"]["rtt_ns"] / 1e9,

@@ -146,7 +146,8 @@ def _drive(
                 if event.workers < num_workers:
                     log.append("worker_lost", point=plan.point_index, left=event.workers)
                 num_workers = event.workers
-    if told and done.status == "interrupted" and not interruption.is_asked:
+    has_stopped = done.status == "interrupted" or done.is_refused
+    if told and has_stopped and not interruption.is_asked:
         # a tripped breaker has its answer; a spent budget, or a lost worker, leaves a part
         has_answer = told == breaker_said(breaker) and num_workers == most_workers
         return Done("complete" if has_answer else "partial", done.rows, told)

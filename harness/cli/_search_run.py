@@ -91,7 +91,31 @@ def measure_search(
             directory.log.append("searched", target=name, phase=step.phase, said=said)
             voice.say(f"{step.phase}: {said}")
         voice.say(ending_sentence(plan, tried, conclude(plan, tried)))
+        if _give_back_unanswered(directory, [w for w in windows if w.target == name], voice):
+            status = "partial"
     return status
+
+
+def _give_back_unanswered(directory: RunDirectory, windows: list[Measured], voice: Voice) -> bool:
+    """A target that answered once, and from some window on no request at all, has gone: those
+    windows miss for another reason than their rate, and --resume measures them again.
+
+    windows: of one target, in the order they were measured.
+    """
+    tallies = [w.sample.summary.counts for w in windows]
+    answered = [k for k, own in enumerate(tallies) if own["failed"] < max(1, own["valid"])]
+    silent = windows[answered[-1] + 1 :] if answered else []
+    for window in silent:
+        meta = window.sample.summary.meta
+        reason = "no request was answered, nor any after it: is the target still up?"
+        directory.add_point(meta.index, meta.label).update_meta(status="partial", reason=reason)
+    if silent:
+        meta = silent[0].sample.summary.meta
+        voice.say(
+            f"from {meta.label} on no request was answered: is the target still up? Those windows"
+            " do not count; --resume measures them again"
+        )
+    return bool(silent)
 
 
 def _with_lost(tried: dict[int, Tried], lost: Counter[int]) -> dict[int, Tried]:

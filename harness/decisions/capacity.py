@@ -81,7 +81,8 @@ def find_capacity(points: Sequence[PointSummary], share: float | None = None) ->
 def capacity_of(levels: Sequence[Level], share: float, seed: int = 0) -> Capacity:
     """levels: at least one, by rising rate.  share: 0..1.  seed: of the bootstrap."""
     rates = [level.rate_req_per_s for level in levels]
-    weights = np.array([level.n_eff for level in levels])
+    # a backlog in which nobody was answered is one observation, and not none
+    weights = np.array([max(1.0, level.n_eff) for level in levels])
     fit = falling_fit([level.share for level in levels], weights)
     ends = bracket(levels, share)
     rng = np.random.default_rng([seed, len(levels)])

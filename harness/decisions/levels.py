@@ -3,7 +3,8 @@
 A level pools every window at its rate. It *holds* where the one-sided lower bound of its share
 reaches the limit, *misses* where the upper bound falls below it, and is *open* between. A window
 in which the backlog grew is unstable, and a rate of which more than half the windows are misses
-whatever its share: the longer it lasts, the fewer are good. One of several may be chance.
+whatever its share: the longer it lasts, the fewer are good. One of several may be chance. So it is
+with windows that `stop.max_error_rate` ended.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _OF_RATE = ("rate", "thin", "every", "requests", "duration", "seed")  # the rate
 class Window:
     """num_good of num_valid requests; n_eff: what they are worth after autocorrelation.
 
-    parts: (good, valid) of shorter spans in it, for the bootstrap; empty: the window is one.
+    is_stopped: ended by stop.max_error_rate.  parts: (good, valid) of shorter spans in it, for the
+    bootstrap; empty: the window is one.
     """
 
     num_good: int
@@ -36,6 +38,12 @@ class Window:
     n_eff: float
     is_stable: bool = True
     parts: tuple[tuple[int, int], ...] = ()
+    is_stopped: bool = False
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether it says that the rate misses, whatever its share."""
+        return self.is_stopped or not self.is_stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +67,14 @@ class Level:
         return 2 * sum(not w.is_stable for w in self.windows) <= len(self.windows)
 
     @property
+    def is_stopped(self) -> bool:
+        """More than half of the windows were ended by their errors."""
+        return 2 * sum(w.is_stopped for w in self.windows) > len(self.windows)
+
+    @property
     def share(self) -> float:
         """Good of valid requests; in the long run none is good where the backlog grows."""
-        return self.num_good / self.num_valid if self.is_stable else 0.0
+        return self.num_good / self.num_valid if self.is_stable and self.num_valid else 0.0
 
     @property
     def n_eff(self) -> float:
@@ -84,7 +97,7 @@ class Level:
 
     def standing(self, share: float, confidence: float = CONFIDENCE) -> Standing:
         """share: the least share of good requests, 0..1."""
-        if not self.is_stable:
+        if not self.is_stable or self.is_stopped:
             return "misses"
         ends = self.bounds(confidence)
         if ends.low is not None and ends.low >= share:
@@ -135,10 +148,13 @@ def levels_of(points: Iterable[PointSummary]) -> tuple[Level, ...]:
 def window_of(point: PointSummary) -> Window | None:
     """None where the point says nothing about a rate: closed load, no limit, not valid."""
     good = point.find("slo_attainment", "ratio", population="valid")
-    if point.meta.kind != "open" or not point.is_valid or good is None or good.value is None:
+    if point.meta.kind != "open" or not point.is_valid or good is None:
         return None
+    if good.value is None:  # nobody had an answer before it ended: a backlog all the same
+        return None if point.is_stable or point.counts["valid"] else Window(0, 0, 0.0, False)
     num_good = round(good.value * good.n)
-    return Window(num_good, good.n, good.n_eff, point.is_stable, point.good_parts)
+    is_stopped = point.meta.stopped_by == "max_error_rate"
+    return Window(num_good, good.n, good.n_eff, point.is_stable, point.good_parts, is_stopped)
 
 
 def bracket(levels: Sequence[Level], share: float, confidence: float = CONFIDENCE) -> Bracket:

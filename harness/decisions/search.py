@@ -65,9 +65,9 @@ class Tried:
         )  # fmt: skip
 
     def is_first_alarm(self, share: float) -> bool:
-        """A lone window whose backlog grew while enough requests were good: near capacity one in
-        ten does so by chance, so a second one is asked."""
-        if len(self.windows) != 1 or self.windows[0].is_stable:
+        """A lone window whose backlog grew, or which its errors ended, while enough requests were
+        good: near capacity one in ten does so by chance, so a second one is asked."""
+        if len(self.windows) != 1 or not self.windows[0].is_alarm:
             return False
         only = self.windows[0]
         alone = Window(only.num_good, only.num_valid, only.n_eff)
@@ -130,8 +130,8 @@ def _grid_step(plan: SearchPlan, tried: Mapping[int, Tried]) -> Step | None:
         if high is not None and plan.rates[k] > OVERLOAD * plan.rates[high]:
             continue
         known = tried.get(k, Tried())
-        is_unstable = any(not w.is_stable for w in known.windows)
-        if known.num < plan.grid_windows and not is_unstable and known.num_void < MOST_VOID:
+        has_alarm = any(w.is_alarm for w in known.windows)
+        if known.num < plan.grid_windows and not has_alarm and known.num_void < MOST_VOID:
             return Step(k, known.num, "grid")
     return None
 

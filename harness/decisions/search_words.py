@@ -26,18 +26,24 @@ def window_sentence(plan: SearchPlan, rate: int, tried: Tried) -> str:
         )
     level = Level(plan.rates[rate], tried.windows)
     ends = level.bounds()
-    share = level.num_good / level.num_valid
     standing = tried.standing(plan.share)
     if tried.is_first_alarm(plan.share):
-        verdict = "its backlog grew; once more, to be sure"
-    elif not level.is_stable:
-        verdict = "misses, its backlog grows"
+        verdict = f"{_why(tried.windows[0].is_stopped)}; once more, to be sure"
+    elif not level.is_stable or level.is_stopped:
+        verdict = f"misses, {_why(level.is_stopped)}"
     elif standing == "open":
         verdict = "undecided" if tried.is_spent(plan.share) else "goes on"
     else:
         verdict = standing
+    if not level.num_valid:
+        return f"{where}: nobody was answered, {verdict}"
+    share = level.num_good / level.num_valid
     low, high = (amount(end, "ratio") for end in (ends.low, ends.high))
     return f"{where}: {amount(share, 'ratio')} good ({low} to {high}), {verdict}"
+
+
+def _why(is_stopped: bool) -> str:
+    return "ended by its errors" if is_stopped else "its backlog grew"
 
 
 def ending_sentence(plan: SearchPlan, tried: Mapping[int, Tried], ending: Ending) -> str:

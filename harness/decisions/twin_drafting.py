@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.steps import Pace
-from harness.errors import UsageError
+from harness.errors import MeasurementError
 
 MOST_CHANGE = 1.25  # of the tokens a step, from the smallest batch to the largest
 
@@ -38,7 +38,7 @@ class Drafting:
 def drafting_of(points: Sequence[BatchPace]) -> Drafting:
     """Means over the points, each counting once.
 
-    Raises UsageError where the server speculates and does not tell its drafts, or tries other
+    Raises MeasurementError where the server speculates and does not tell its drafts, or tries other
     numbers of them at other batches.
     """
     if not points:
@@ -48,17 +48,24 @@ def drafting_of(points: Sequence[BatchPace]) -> Drafting:
         return Drafting()
     told = [p.pace.drafts for p in points if p.pace.drafts is not None]
     if len(told) < len(points):
-        raise UsageError(
+        is_counted = any(p.pace.is_told for p in points)
+        seen = (
+            f"it made {tau:.2f} tokens a step, and" if is_counted else
+            f"its answers came {tau:.2f} tokens a chunk: drafts that were kept, or a stream held"
+            " back; and"
+        )  # fmt: skip
+        raise MeasurementError(
             "the twin cannot be told how this server speculates",
-            why=f"it made {tau:.2f} tokens a step, and neither its answers' timings"
-            " (drafted_tokens) nor its metrics (counters of drafts and draft tokens) say with how"
-            " many drafts",
-            do="calibrate it with speculation off, or plan from a measured sweep of rates",
-        )
+            why=f"{seen} neither its answers' timings (drafted_tokens) nor its metrics (counters of"
+            " drafts and draft tokens) say with how many drafts",
+            do="calibrate it with speculation off"
+            + ", " * is_counted + " and a token a chunk, " * (not is_counted)
+            + "or plan from a measured sweep of rates",
+        )  # fmt: skip
     sizes = [p.num_seqs for p in points]
     few, many = _at(points, min(sizes)), _at(points, max(sizes))
     if max(few / many, many / few) > MOST_CHANGE:
-        raise UsageError(
+        raise MeasurementError(
             "the twin plans for a fixed number of drafts",
             why=f"this server made {few:.2f} tokens a step with the smallest batch and {many:.2f}"
             " with the largest: it drafts by its load",

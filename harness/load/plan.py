@@ -90,11 +90,15 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The point's end. status: complete, interrupted (the user), partial (with its reason)."""
+    """The point's end. status: complete, interrupted (the user), partial (with its reason).
+
+    is_refused: partial because the target answered none of the warm-up's requests.
+    """
 
     status: str
     rows: int
     reason: str = ""
+    is_refused: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

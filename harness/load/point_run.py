@@ -62,7 +62,7 @@ class PointRun:
         self._drain_ns = 0
         self._lead_ns = 5_000_000 if len(self._members) == 1 else 100_000_000
         self._status, self._reason = "complete", ""
-        self._is_draining = False
+        self._is_draining = self._is_refused = False
         self.num_rows = 0
 
     def play(self) -> Done:
@@ -82,7 +82,7 @@ class PointRun:
                 next_pulse_ns += 1_000_000_000
                 self._look_after()
         self._settle()
-        return Done(self._status, self.num_rows, self._reason)
+        return Done(self._status, self.num_rows, self._reason, self._is_refused)
 
     def _prepare(self) -> None:
         """Give out the plan and the files it names; every shard must build the same schedule."""
@@ -225,6 +225,7 @@ class PointRun:
                 and ended >= MIN_REFUSALS
                 and (self._merge.num_ok_at_window_start == 0)
             ):
+                self._is_refused = self._status == "complete"
                 why = f"the target refused every request of the warm-up: {self._merge.last_error}"
                 self._drain("partial", why, True)
 

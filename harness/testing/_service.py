@@ -79,6 +79,9 @@ class Service:
     def _generate(
         self, connection: Connection, request: Head, payload: bytes, recv_ns: int
     ) -> Iterator[int]:
+        most = self.script.most_running
+        if most is not None and len(self._running) >= most:
+            raise BadRequest(503, f"overloaded: {len(self._running)} requests are running")
         ask = _READERS[request.path](payload)
         asked = request.headers.get("x-script")
         choice = self._chooser.choose(self.num_requests, asked, ask.body.get("model"))

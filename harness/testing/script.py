@@ -112,6 +112,9 @@ class Script(Behaviour):
     servers: int | None = Field(
         default=None, ge=1, description="Requests answered at a time; the rest wait in order."
     )
+    most_running: int | None = Field(
+        default=None, ge=1, description="Requests at a time; a further one gets 503 at once."
+    )
     faults: tuple[Fault, ...] = Field(default=(), description="Requests answered otherwise.")
     outages: tuple[Outage, ...] = Field(default=(), description="Times when all suffer.")
     log_requests: int = Field(default=10_000, ge=0, description="Requests kept in the log.")

@@ -26,7 +26,7 @@ def frame_of(*requests: dict[str, Any]) -> Frame:
             "first_token_ns": stamps[0] if stamps else None,
             "last_token_ns": stamps[-1] if stamps else None,
             "end_ns": r.get("end", r["tokens"][-1] if stamps else None) * MS,
-            "error_class": "cut" if is_cut else "", "n_in": r.get("n_in", 100),
+            "error_class": "cut" if is_cut else "", "n_in": r.get("n_in", 100), "n_out": r.get("n_out"),
             "cached_tok": r.get("cached", 0), "chunk_ns": stamps, "chunk_tok": [1.0] * len(stamps),
             "timings": json.dumps(r["told"]) if "told" in r else None,
         }  # fmt: skip
@@ -116,3 +116,13 @@ def test_drafts_are_counted_into_the_step() -> None:
     # the server's counters speak where its answers do not: 10 verifications, 30 drafts, 12 kept
     counted = point_steps(frame_of({"sent": 10, "tokens": tokens}), 0, Speculation(10, 30, 12))
     assert counted.pace == Pace(2.2, 3.0, True)
+
+
+def test_chunks_of_several_tokens_that_nobody_explains_are_no_steps_of_one() -> None:
+    """6 tokens in 3 chunks after the first: drafts that were kept, or a stream that was held back.
+    A character cut between two tokens now and then is neither."""
+    steps = point_steps(frame_of({"sent": 10, "tokens": [40, 44, 48, 52], "n_out": 7}), 0)
+    assert steps.pace == Pace(2.0, None, False)
+    assert point_steps(frame_of({"sent": 10, "tokens": [40, 44, 48, 52], "n_out": 4}), 0).pace == (
+        Pace()
+    )

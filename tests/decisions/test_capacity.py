@@ -56,6 +56,11 @@ def test_a_level_holds_misses_or_stays_open():
     assert level(1, 458, 458).standing(0.99) == "open"
     assert level(1, 90, 100).standing(0.99) == "misses"
     assert level(1, 459, 459, is_stable=False).standing(0.99) == "misses"
+    stopped = Window(90, 100, 100.0, is_stopped=True)  # stop.max_error_rate, whatever its share
+    assert Level(1.0, (stopped,)).standing(0.5) == "misses"
+    assert Level(1.0, (stopped, Window(100, 100, 100.0))).standing(0.5) == "holds"  # one of two
+    silent = Level(1.0, (Window(0, 0, 0.0, is_stable=False),))  # nobody had an answer before it was
+    assert (silent.standing(0.5), silent.share) == ("misses", 0.0)
     pair = Level(1.0, (Window(300, 300, 300.0), Window(270, 300, 300.0)))
     assert pair.n_eff < 600  # windows that disagree are worth less than their requests
 

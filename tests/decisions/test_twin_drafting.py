@@ -9,7 +9,7 @@ from harness.analysis.steps import Pace, StepRow
 from harness.decisions.step_fit import step_times
 from harness.decisions.twin import Deployment
 from harness.decisions.twin_drafting import BatchPace, Drafting, drafting_of
-from harness.errors import UsageError
+from harness.errors import MeasurementError
 
 
 def points(*paces: tuple[int, float, float | None]) -> list[BatchPace]:
@@ -30,10 +30,16 @@ def test_means_of_the_points_and_what_they_rest_on() -> None:
 
 
 def test_drafts_that_nobody_told_and_drafts_by_load_are_refused_by_reason() -> None:
-    with pytest.raises(UsageError) as untold:
+    with pytest.raises(MeasurementError) as untold:
         drafting_of(points((1, 2.6, 3.0), (8, 2.4, None)))
+    assert "it made 2.50 tokens a step" in untold.value.why
     assert "drafted_tokens" in untold.value.why
-    with pytest.raises(UsageError) as adaptive:
+    with pytest.raises(MeasurementError) as held_back:
+        drafting_of([BatchPace(n, Pace(2.0, None)) for n in (1, 4)])
+    assert "2.00 tokens a chunk: drafts that were kept, or a stream held back" in (
+        held_back.value.why
+    )
+    with pytest.raises(MeasurementError) as adaptive:
         drafting_of(points((1, 2.8, 4.0), (64, 1.2, 0.3)))
     assert "2.80 tokens a step with the smallest batch and 1.20 with the largest" in (
         adaptive.value.why

@@ -97,6 +97,18 @@ def test_requests_queue_for_the_servers_in_order() -> None:
         assert log.start_ns == max(log.recv_ns, freer.start_ns + 20 * MS)
 
 
+def test_what_is_too_much_at_a_time_is_refused_at_once() -> None:
+    with ScriptedServer({"most_running": 2, "timing": {"ttft": "100ms"}}) as server:
+        socks = [connect(server.port) for _ in range(3)]
+        for sock in socks:
+            sock.sendall(request_bytes(max_tokens=1))
+        found = sorted(read_reply(sock).status for sock in socks)
+        assert found == [200, 200, 503]
+        assert ask(server.port, max_tokens=1).status == 200  # once they are served
+        for sock in socks:
+            sock.close()
+
+
 def test_slow_headers_delay_tokens_that_would_be_earlier(server: ScriptedServer) -> None:
     ask(server.port, max_tokens=2, script={"timing": {"headers": "20ms"}})
     log = server.requests[-1]
