@@ -22,6 +22,7 @@ from harness.decisions.headline import Headline
 from harness.decisions.point_cost import QUANTILES, PointCost
 from harness.decisions.wording import amount
 from harness.estimate import Estimate
+from reports._cost_fleets import fleet_charts
 from reports._cost_tables import crossing_table, day_table, fleet_told, raw
 from reports.view import (
     Align,
@@ -50,7 +51,7 @@ def cost_section(costs: Sequence[PointCost], answer: CostAnswer | None) -> Secti
     """None where the scenario names no price and nothing was planned."""
     blocks: list[Block | None] = []
     if answer is not None:
-        blocks += [_crossover_chart(answer), _my_prices(answer)]
+        blocks += [_crossover_chart(answer), _my_prices(answer), *fleet_charts(answer)]
     blocks += [_token_chart(costs, answer), _point_table(costs)]
     if answer is not None:
         blocks += [crossing_table(answer), _bills(answer), day_table(answer), _regimes(answer),

@@ -64,14 +64,23 @@ def day_table(answer: CostAnswer) -> Table | None:
             ))
             for d in days
         ]  # fmt: skip
+    is_fluid = twin.how == "fluid"
+    how = (
+        "A day of the forecast's shape at each scale: the policy on its rates alone, which flow"
+        " evenly. Late: the fleet is too small, and the wait longer than a first token may take;"
+        " what bursts of single requests miss is left out, so at most the others are good."
+        if is_fluid else
+        "A day of the forecast's shape at each scale, or a stretch of it, request by request, on"
+        " the twin that this run calibrated."
+    )  # fmt: skip
     return Table(
-        "fleet-days", "The autoscaled fleet, simulated",
+        "fleet-days", f"The autoscaled fleet, {'on the rates alone' if is_fluid else 'simulated'}",
         (("fleet", "left"), ("mean traffic", "right"), ("simulated", "right"), ("tokens", "right"),
          ("replicas paid", "right"), ("without delays", "right"), ("cold starts a day", "right"),
-         ("good", "right"), ("late for a cold start", "right")), tuple(rows),
-        "A day of the forecast's shape at each scale, or a stretch of it, request by request, on"
-        " the twin that this run calibrated; spares apart. Without delays: each window has what it"
-        " or the last one needs."
+         ("good" if not is_fluid else "good, at most", "right"),
+         ("late for a cold start" if not is_fluid else "late for a replica", "right")),
+        tuple(rows),
+        f"{how} Spares apart. Without delays: each window has what it or the last one needs."
         f" {amount(twin.attainment, 'ratio')} good are asked.",
     )  # fmt: skip
 

@@ -22,7 +22,9 @@ from harness.analysis.timings import read_timings
 from harness.analysis.turnovers import Turnover, turnovers
 
 SPECULATES = 1.05  # tokens a step above which a server does; below it is a rounding
-UNTOLD = 1.25  # tokens a chunk from which on a chunk is no step's one token; below, split characters
+UNTOLD = (
+    1.25  # tokens a chunk from which on a chunk is no step's one token; below, split characters
+)
 LEAST_STEPS = 8  # of a row; fewer are one hiccup's word
 _LEAST_GAPS = 2  # of one stream in one span
 

@@ -18,6 +18,8 @@ from harness.decisions.cost_question import (
     simulated_mix,
     ttft_limit_s,
 )
+from harness.decisions.fleet_scales import DayFleet
+from harness.decisions.fluid_day import fluid_days
 from harness.decisions.point_cost import PointCost, point_costs
 from harness.decisions.prices import Mix
 from harness.decisions.question import Capacity, Question
@@ -123,6 +125,8 @@ def crossover_of(
         question = question_of(cost, model, mix, capacity, forecast)
         if asked is not None:
             question = replace(question, simulated=_days(question, asked))
+        elif len(question.traffic.shape) > 1:  # traffic that changes, and no twin to play it on
+            question = replace(question, simulated=_fluid_days(question, points[0]))
     except ValueError as error:
         raise MeasurementError(
             "the run cannot be priced", why=str(error), do="measure rates up to where one misses"
@@ -175,16 +179,29 @@ def _simulated(cost: Cost, asked: Asked) -> tuple[Mix, Capacity]:
 
 def _days(question: Question, asked: Asked) -> SimulatedFleet | None:
     """The autoscaled fleet over a day of the traffic, on the same twin."""
-    from harness.decisions.fleet_day import DayFleet, simulate_days
+    from harness.decisions.fleet_day import simulate_days
 
-    own, traffic = question.fleet, question.traffic
-    fleet = DayFleet(
-        question.capacity.estimate.value or 0.0, own.load_target, own.cold_start_s,
-        own.bill_cold_start, own.commitment_discount, own.idle_s,
-    )  # fmt: skip
+    traffic = question.traffic
     return simulate_days(
         asked.calibration.fit, asked.calibration.deployment, asked.mix, asked.objective,
-        traffic.shape, traffic.window_s, fleet, traffic.mean_req_per_s,
+        traffic.shape, traffic.window_s, _day_fleet(question), traffic.mean_req_per_s,
+    )  # fmt: skip
+
+
+def _fluid_days(question: Question, point: PointSummary) -> SimulatedFleet:
+    """The same under the rates alone, at the capacity that was measured."""
+    traffic = question.traffic
+    return fluid_days(
+        traffic.shape, traffic.window_s, _day_fleet(question), question.capacity.limit_s,
+        point.meta.slo.attainment or 0.0, traffic.mean_req_per_s,
+    )  # fmt: skip
+
+
+def _day_fleet(question: Question) -> DayFleet:
+    own = question.fleet
+    return DayFleet(
+        question.capacity.estimate.value or 0.0, own.load_target, own.cold_start_s,
+        own.bill_cold_start, own.commitment_discount, own.idle_s,
     )  # fmt: skip
 
 

@@ -39,8 +39,9 @@ def command(
 ) -> int:  # fmt: skip
     """From which traffic on is RUN's deployment, paid by the GPU-hour, cheaper than per token?
 
-    RUN is a directory, a name, or `latest`: a sweep or search of an on-demand endpoint, or a
-    twin-sweep, whose twin is asked what it sustains (--traffic, --slo and a replica's limits are
+    RUN is a directory, a name, or `latest`: a sweep or search of an on-demand endpoint, whose
+    fleet is the autoscaler on the forecast's rates, or a twin-sweep, whose twin is asked what it
+    sustains and plays that fleet request by request (--traffic, --slo and a replica's limits are
     of the twin alone). Its scenario's cost block holds; --prices, --forecast and --set
     cost.PATH=VALUE change it:
 

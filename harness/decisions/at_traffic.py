@@ -78,7 +78,8 @@ def at_traffic(draws: Draws, steps: dict[Scaling, Staircase], req_per_s: float) 
         "serverless": draws.estimate("usd_per_mtok", "USD/Mtok", serverless, per_mtok),
         "on_demand": draws.estimate("usd_per_mtok", "USD/Mtok", (point, many), per_mtok),
     }
-    if day is not None and day.good_ratio > 0:
+    is_known = question.simulated is not None and question.simulated.how == "twin"
+    if day is not None and is_known and day.good_ratio > 0:
         dear["on_demand_good"] = draws.estimate(
             "usd_per_good_mtok", "USD/Mtok", bills["autoscaled"], per_mtok / day.good_ratio
         )

@@ -56,7 +56,7 @@ def cost_curve(draws: Draws, steps: dict[Scaling, Staircase], marks: Iterable[fl
         for name, own in steps.items()
     }
     good: tuple[float | None, ...] = ()
-    if question.simulated is not None:
+    if question.simulated is not None and question.simulated.how == "twin":
         unit = draws.capacity * question.fleet.load_target * per_req
         shares = question.simulated.good_at(np.asarray(grid) / unit).tolist()
         good = tuple(None if math.isnan(share) else share for share in shares)

@@ -5,7 +5,8 @@ draw is solved exactly on the staircase of the fleet. Point values are those of 
 intervals the middle 95 % of the draws. Traffic is in tokens an hour, input and output together.
 
 The capacity already is the rate within the SLO; a fleet simulated by the twin adds what its delays
-and cold starts do to requests, and then each crossing of it is also worked out a good request.
+and cold starts do to requests, and then each crossing of it is also worked out a good request. A
+fluid of the rates (no twin) tells how many are late for a replica, and no cost of a good one.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def find_crossover(question: Question) -> Crossover:
         s: draws.estimate("crossover", "tok/h", draws.crossing(own), per_req)
         for s, own in steps.items()
     }
-    if twin is not None:
+    if twin is not None and twin.how == "twin":
         good = twin.per_good(Staircase.of(demand(question.traffic.shape, "autoscaled"),
                                           question.fleet.spare))  # fmt: skip
         crossing[PER_GOOD] = draws.estimate("crossover", "tok/h", draws.crossing(good), per_req)

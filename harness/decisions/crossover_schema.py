@@ -32,7 +32,12 @@ def crossover_schema() -> dict[str, Any]:
     simulated = {
         "type": "object",
         "required": ["days", "to_zero", "attainment"],
-        "properties": {"days": days, "to_zero": days, "attainment": {"type": "number"}},
+        "properties": {
+            "days": days,
+            "to_zero": days,
+            "attainment": {"type": "number"},
+            "how": {"enum": ["twin", "fluid"]},
+        },
     }
     return {
         "type": "object",

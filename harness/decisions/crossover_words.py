@@ -10,6 +10,7 @@ from harness.decisions.crossover import Crossover
 from harness.decisions.headline import Headline
 from harness.decisions.point_cost import PointCost
 from harness.decisions.question import Band, Question
+from harness.decisions.simulated_fleet import FleetDay
 from harness.decisions.wording import amount, interval
 from harness.estimate import Estimate, Outcome
 from harness.units import significant
@@ -100,6 +101,8 @@ def day_words(found: Crossover) -> Headline | None:
     if own is None or own.day is None or twin is None:
         return None
     day = own.day
+    if twin.how == "fluid":
+        return _fluid_words(day, twin.attainment, found.outcome)
     is_short = day.good_ratio < twin.attainment
     late = f", {amount(day.late_ratio, 'ratio')} late for a cold start" if day.late_ratio else ""
     return Headline(
@@ -107,6 +110,19 @@ def day_words(found: Crossover) -> Headline | None:
         f"[{amount(twin.attainment, 'ratio')} asked; simulated on the twin: {day.paid:.3g} replicas"
         f" paid on average, {day.starts_per_day:.3g} cold starts a day{late}].",
         "inconclusive" if is_short and found.outcome is Outcome.INCONCLUSIVE else "",
+    )
+
+
+def _fluid_words(day: FleetDay, attainment: float, outcome: Outcome) -> Headline:
+    """What rates alone can tell of the autoscaled fleet."""
+    is_short = day.good_ratio < attainment
+    late = amount(day.late_ratio, "ratio")
+    return Headline(
+        f"The autoscaled fleet is too small for {late} of requests there",
+        f"[{amount(attainment, 'ratio')} good are asked; the policy on the rates of the day,"
+        f" without single requests: {day.paid:.3g} replicas paid on average,"
+        f" {day.starts_per_day:.3g} cold starts a day; a twin-sweep's run simulates each request].",
+        "inconclusive" if is_short and outcome is Outcome.INCONCLUSIVE else "",
     )
 
 
@@ -247,6 +263,15 @@ def _autoscaler(found: Crossover, question: Question) -> tuple[str, str]:
             "arithmetic; a twin-sweep's run simulates it",
         )
     least, most = twin.days[0].load, twin.days[-1].load
+    if twin.how == "fluid":
+        return (
+            f"the vendor's policy (up after 30 s, down after 10 min), cold start"
+            f" {amount(fleet.cold_start_s, 's')}, at {len(twin.days)} scales, {least:.3g} to"
+            f" {most:.3g} replicas' load; straight between, above as the last. Rates flow evenly in"
+            " their windows: bursts of single requests, and what they miss, are left out; sleep, if"
+            " any, by Poisson's formula",
+            "played on the forecast's busiest day; a twin-sweep's run simulates each request",
+        )
     hours = min(d.span_s for d in twin.days) / 3600
     sleep = ""
     if fleet.idle_s is not None and not twin.to_zero:

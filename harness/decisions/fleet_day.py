@@ -10,43 +10,30 @@ the same stretch; the user's own traffic over all of it, if at all possible.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.decisions.autoscaler import LEAST_TO_ZERO_S, Load, Policy
-from harness.decisions.replicas import MOST_REPLICAS, arrivals_of, good_of
+from harness.decisions.fleet_scales import (
+    DAY_S,
+    EVERY_S,
+    MOST_REPLICAS,
+    SCALES,
+    ByStairs,
+    DayFleet,
+    committed_replicas,
+    day_of,
+)
+from harness.decisions.replicas import arrivals_of, good_of
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
-from harness.decisions.staircase import Staircase, demand
+from harness.decisions.staircase import FloatArray
 from harness.decisions.step_fit import StepFit
-from harness.decisions.twin import Autoscaled, Deployment, simulate_autoscaled
+from harness.decisions.twin import Deployment, simulate_autoscaled
 from harness.decisions.twin_capacity import Mix, Objective, step_model
 
-FloatArray = npt.NDArray[np.float64]
-
-DAY_S = 86_400.0
-STEADY_S = 7200.0  # of a traffic that is always the same
-SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # loads: replicas at target load, on average
 QUIET = (1 / 64, 1 / 8, 0.5, 1.0, 4.0)  # of a fleet that may sleep: where it mostly waits
 MOST_REQUESTS = 400_000  # of one simulation
 MOST_OWN = 2_000_000  # and of the user's own traffic
 LEAST_S = 3600.0  # a stretch that has seen the autoscaler go up and down
-EVERY_S = 10.0
-LOOK_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class DayFleet:
-    """capacity: req/s a replica sustains.  idle_s: from the last request until the last replica
-    goes; None, or less than the policy's five minutes: it stays."""
-
-    capacity_req_per_s: float
-    load_target: float
-    cold_start_s: float
-    bill_cold_start: bool = False
-    commitment_discount: float = 0.0
-    idle_s: float | None = None
 
 
 def simulate_days(
@@ -58,9 +45,7 @@ def simulate_days(
     scales, if two million requests suffice for a day of it.  None where not even an hour at the
     least scale can be simulated.
     """
-    day = _day_of(shape, window_s)
-    unit = fleet.capacity_req_per_s * fleet.load_target
-    can_sleep = fleet.idle_s is not None and fleet.idle_s >= LEAST_TO_ZERO_S
+    day, unit = day_of(shape, window_s), fleet.unit_req_per_s
     own = [] if own_req_per_s is None else [own_req_per_s / unit]
     per_load = unit * len(day) * window_s * float(day.mean())  # requests of a day at load 1
     own = [x for x in own if x * per_load <= MOST_OWN and x <= 0.5 * MOST_REPLICAS]
@@ -77,7 +62,7 @@ def simulate_days(
     days = run(scales, False)
     if not days:
         return None
-    asleep = run(quiet, True) if can_sleep else ()
+    asleep = run(quiet, True) if fleet.can_sleep else ()
     return SimulatedFleet(days, asleep, objective.attainment)
 
 
@@ -93,60 +78,29 @@ def _stretch(day: FloatArray, window_s: float, req_per_s: float) -> FloatArray:
     return day[begin : begin + num]
 
 
-def _day_of(shape: FloatArray, window_s: float) -> FloatArray:
-    """[w] the windows of one day; of one window, that window for two hours."""
-    num = max(1, round(DAY_S / window_s))
-    if len(shape) == 1:
-        return np.repeat(shape, max(1, round(STEADY_S / window_s)))
-    if len(shape) <= num:
-        return shape
-    begin = int(shape.argmax()) // num * num
-    return shape[min(begin, len(shape) - num) :][:num]
-
-
 def _one_day(
     fit: StepFit, deployment: Deployment, mix: Mix, objective: Objective, day: FloatArray,
     window_s: float, fleet: DayFleet, load: float, sleeps: bool, seed: int,
 ) -> FleetDay:  # fmt: skip
-    unit, span_s = fleet.capacity_req_per_s * fleet.load_target, len(day) * window_s
-    rates = day * load * unit
+    span_s = len(day) * window_s
+    rates = day * load * fleet.unit_req_per_s
     arrivals = arrivals_of(mix, rates, window_s, np.random.default_rng([seed, 11]))
     first = math.ceil(float(day[0]) * load - 1e-9)
-    assert not sleeps or fleet.idle_s is not None
-    policy = Policy(
-        Load(req_per_s=fleet.capacity_req_per_s), utilisation=fleet.load_target,
-        min_replicas=0 if sleeps else 1, max_replicas=MOST_REPLICAS,
-        to_zero_after_s=fleet.idle_s if sleeps and fleet.idle_s else 3600.0,
-    )  # fmt: skip
     found = simulate_autoscaled(
-        step_model(fit.hinge), deployment, arrivals, policy=policy, every_s=EVERY_S,
-        cold_start_s=(fleet.cold_start_s,), bill_cold_start=fleet.bill_cold_start, end_s=span_s,
-        initial=first if sleeps else max(1, first),
+        step_model(fit.hinge), deployment, arrivals, policy=fleet.policy(sleeps=sleeps),
+        every_s=EVERY_S, cold_start_s=(fleet.cold_start_s,), bill_cold_start=fleet.bill_cold_start,
+        end_s=span_s, initial=first if sleeps else max(1, first),
     )  # fmt: skip
     is_good = good_of(fit, arrivals, found.outcome, objective)
     # until the last request has its answer: it is billed as long
-    need, paid = demand(day, "autoscaled"), found.billed_s / found.end_s
-    d = fleet.commitment_discount
+    paid, off = found.billed_s / found.end_s, fleet.commitment_discount
+    stairs = ByStairs.of(day, load, off)
     return FleetDay(
-        load=load, req_per_s=load * unit, span_s=span_s, paid=paid,
-        by_stairs=_stairs(Staircase.of(need), load),
-        committed=_committed(found, paid, span_s, d) if d > 0 else None,
-        committed_by_stairs=_stairs(Staircase.committed(need, d), load) if d > 0 else None,
+        load=load, req_per_s=load * fleet.unit_req_per_s, span_s=span_s, paid=paid,
+        by_stairs=stairs.plain,
+        committed=committed_replicas(found.ready_at, span_s, paid, off) if off > 0 else None,
+        committed_by_stairs=stairs.committed if off > 0 else None,
         starts_per_day=found.cold_starts * DAY_S / span_s,
         good_ratio=float(is_good.mean()) if len(is_good) else 1.0,
         late_ratio=float((found.is_held & ~is_good).mean()) if len(is_good) else 0.0,
     )  # fmt: skip
-
-
-def _stairs(steps: Staircase, load: float) -> float:
-    return float(steps.mean_replicas(min(load, steps.end)))
-
-
-def _committed(found: Autoscaled, paid: float, span_s: float, discount: float) -> float:
-    """Full-priced replicas that the cheapest commitment to this day's own course costs: of the
-    k-th, the less of 1 - d and the share of the day in which it was ready. Paid seconds in which
-    nothing was ready (cold starts) are paid in full."""
-    ready = found.ready_at(np.arange(0.0, span_s, LOOK_S))
-    levels = np.arange(1, int(ready.max(initial=0)) + 1)
-    shares = (ready[:, None] >= levels).mean(axis=0)
-    return float(np.minimum(1 - discount, shares).sum()) + max(0.0, paid - float(ready.mean()))

@@ -1,13 +1,14 @@
 """The on-demand fleets that are compared, each as replicas paid for over mean load.
 
-    autoscaled   follows the traffic; by the twin where one was calibrated, else by the staircase
+    autoscaled   follows the traffic; played on the twin where one was calibrated, else as a fluid
+                 of its rates; steady traffic by the staircase
     fixed        sized for the peak
     committed    the cheapest share of the autoscaled one paid always, at the discount
     to_zero      autoscaled, and the last replica goes when nobody asked for a while
 
-By the staircase an autoscaler needs no time: a window has what it or the one before it needs. Cold
-starts, where they are billed, and sleep are then arithmetic on its windows (Poisson within each);
-the twin has both in its days.
+By the staircase alone an autoscaler needs no time: a window has what it or the one before it needs.
+Days that were played through have its delays and cold starts; sleep is then arithmetic on the
+windows (Poisson within each), unless the twin has it in its days.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.decisions.autoscaler import Load, Policy
+from harness.decisions.fleet_scales import MOST_REPLICAS
 from harness.decisions.planner import replicas_needed
 from harness.decisions.step_fit import StepFit
 from harness.decisions.twin import (
@@ -30,7 +31,6 @@ FloatArray = npt.NDArray[np.float64]
 
 HOUR_S = 3600.0
 MOST_REQUESTS = 2_000_000  # simulated; of a longer day each window is cut to an equal share of it
-MOST_REPLICAS = 1_000
 
 
 @dataclass(frozen=True, slots=True)

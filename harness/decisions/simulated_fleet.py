@@ -1,13 +1,15 @@
-"""What the twin's autoscaled fleet paid for and kept, at a few scales of one day's traffic.
+"""What the autoscaled fleet paid for and kept, at a few scales of one day's traffic.
 
-A table of simulated days (fleet_day.py makes it), and how far each was from the staircase of the
-same windows. Between two scales that ratio runs straight; above the largest it stays what it was
-there. The ratio and not the number is carried on, since steps are where the staircase has them.
+A table of days, played through request by request on the twin (fleet_day.py) or as a fluid of their
+rates (fluid_day.py), and how far each was from the staircase of the same windows. Between two
+scales that ratio runs straight; above the largest it stays what it was there. The ratio and not the
+number is carried on, since steps are where the staircase has them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +26,8 @@ class FleetDay:
     the same windows.  committed, committed_by_stairs: full-priced replicas that the cheapest
     commitment costs; None without a discount.  starts_per_day: cold starts.
     good_ratio, late_ratio: of requests, those that kept every limit, and those that missed one
-    after waiting for a cold start.
+    after waiting for a cold start. Of a fluid: late_ratio, those that a fleet too small makes wait
+    longer than a first token may take; good_ratio, all others, so at most so many are good.
     """
 
     load: float
@@ -44,15 +47,16 @@ class SimulatedFleet:
     """days: by rising load, one replica always up.  to_zero: the same where the last may go, empty
     where it was not asked for.
 
-    attainment: share of good requests that the SLO asks.
+    attainment: share of good requests that the SLO asks.  how: what played the days.
     """
 
     days: tuple[FleetDay, ...]
     to_zero: tuple[FleetDay, ...]
     attainment: float
+    how: Literal["twin", "fluid"] = "twin"
 
     def autoscaled(self, steps: Staircase) -> Staircase:
-        """The staircase as the twin would have it."""
+        """The staircase as those days would have it."""
         loads = np.array([0.0, *(d.load for d in self.days)])
         return steps.adjusted(loads, factor=np.array([1.0, *(d.paid / d.by_stairs
                                                              for d in self.days)]))  # fmt: skip

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.steps import Pace
+from harness.decisions.wording import counted
 from harness.errors import MeasurementError
 
 MOST_CHANGE = 1.25  # of the tokens a step, from the smallest batch to the largest
@@ -74,8 +75,8 @@ def drafting_of(points: Sequence[BatchPace]) -> Drafting:
         )
     gamma = max(round(float(np.mean(told))), math.ceil(tau) - 1, 1)
     words = (
-        f"speculation as on the sweep's own prompts: {gamma} drafts a step, {tau:.2f} tokens gained"
-        " by it; other texts may be easier or harder to draft"
+        f"speculation as on the sweep's own prompts: {counted(gamma, 'draft')} a step, {tau:.2f}"
+        " tokens gained by it; other texts may be easier or harder to draft"
     )
     return Drafting(gamma, tau, (words,))
 

@@ -26,7 +26,8 @@ def frame_of(*requests: dict[str, Any]) -> Frame:
             "first_token_ns": stamps[0] if stamps else None,
             "last_token_ns": stamps[-1] if stamps else None,
             "end_ns": r.get("end", r["tokens"][-1] if stamps else None) * MS,
-            "error_class": "cut" if is_cut else "", "n_in": r.get("n_in", 100), "n_out": r.get("n_out"),
+            "error_class": "cut" if is_cut else "", "n_in": r.get("n_in", 100),
+            "n_out": r.get("n_out"),
             "cached_tok": r.get("cached", 0), "chunk_ns": stamps, "chunk_tok": [1.0] * len(stamps),
             "timings": json.dumps(r["told"]) if "told" in r else None,
         }  # fmt: skip

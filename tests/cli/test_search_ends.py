@@ -70,23 +70,23 @@ def test_errors_stop_a_probe_which_misses_whatever_its_share(cli: Any) -> None:
 
 @pytest.mark.slow
 def test_a_backlog_stops_a_probe_which_misses(cli: Any) -> None:
-    """Two at a time, 100 ms each: 20/s. At 48/s most wait for ever, and nobody's wait is told."""
+    """Two at a time, 60 ms each: 33/s. At 48/s more and more wait, and nobody's wait is told."""
     path = searching(
-        cli, {"timing": {"ttft": "99ms", "gap": "1ms"}, "servers": 2},
-        {"min": "6/s", "max": "48/s", "resolution": "700%"}, stop={"over_saturated": "5s"},
+        cli, {"timing": {"ttft": "57ms", "gap": "1ms"}, "servers": 2},
+        {"min": "24/s", "max": "48/s", "resolution": "100%"}, stop={"over_saturated": "5s"},
         load={"duration": "9s", "cooldown": "0s", "drain": "500ms"},
     )  # fmt: skip
     done = cli("run", path, *QUIET)
     assert done.code == 0, done.out + done.err
     assert "stop.over_saturated: requests in flight grew" in done.err
     assert "48.0 req/s, window 2: " in done.err
-    assert "6.00 req/s holds and 48.0 req/s misses" in " ".join(done.out.split())
+    assert "24.0 req/s holds and 48.0 req/s misses" in " ".join(done.out.split())
     own = points(cli.latest)
     assert {k: bool(m["stopped"]) for k, m in own.items()} == {
-        "rate-6-w1": False, "rate-48-w1": True, "rate-48-w2": True,
+        "rate-24-w1": False, "rate-48-w1": True, "rate-48-w2": True,
     }  # fmt: skip
     told = summary(cli.latest)
-    assert [p["is_stable"] for p in told["points"]] == [True, False]
+    assert "offered more than the capacity" in (cli.latest / "report.html").read_text("utf-8")
     late = [e for e in told["points"][1]["estimates"] if e["metric"] == "ttft"]
     assert late
     assert all(e["value"] is None for e in late)
@@ -125,7 +125,9 @@ def test_no_rate_of_the_range_holds(cli: Any) -> None:
     assert list(points(cli.latest)) == ["rate-10-w1"]  # nothing above was sent
     (verdict,) = summary(cli.latest)["verdicts"]
     estimate = verdict["estimate"]
-    assert (estimate["value"], estimate["low"], estimate["high"]) == (None, None, 10)
+    assert (estimate["value"], estimate["low"], estimate["high"]) == (
+        None, None, pytest.approx(10),
+    )  # fmt: skip
     # such a run has no capacity to price, and says so
     sets = ("cost.serverless.model=deepseek-v3", "cost.on_demand.gpu=h100")
     flags = [word for text in sets for word in ("--set", text)]

@@ -12,6 +12,7 @@ import pytest
 
 from harness.decisions import find_capacity, headlines
 from harness.decisions.cost_answer import CostAnswer, answer
+from harness.decisions.cost_curve import Curve
 from harness.decisions.cost_question import measured_mix, question_of, ttft_limit_s
 from harness.decisions.point_cost import point_costs
 from harness.decisions.question import Capacity
@@ -21,6 +22,7 @@ from harness.scenario.forecast import load_forecast
 from harness.scenario.prices import load_prices
 from reports import RunFacts, build_view, render_html, render_markdown
 from reports._cost import price_data
+from reports._cost_fleets import fleet_charts
 from reports.view import Chart, Table
 from tests.decisions.rates import point
 from tests.reports.test_capacity_section import BROWSER, load_rows
@@ -83,8 +85,8 @@ def test_the_section_leads_with_the_sentences(view, found) -> None:
     assert view.sentences[-1].text.startswith("A million good tokens cost $0.17")
     assert view.sentences[-1].text.endswith("on demand at rate-8, the cheapest point measured.")
     assert list(own) == [
-        "chart-crossover", "my-prices", "chart-token-cost", "token-cost", "crossings", "bills",
-        "assumptions",
+        "chart-crossover", "my-prices", "chart-fleets", "chart-regimes", "chart-token-cost",
+        "token-cost", "crossings", "bills", "assumptions",
     ]  # fmt: skip
     assert found.headlines[1].answer in render_markdown(view)
 
@@ -104,6 +106,50 @@ def test_the_crossing_is_an_interval_on_x(view, found) -> None:
     line = panel.lines[0]
     assert all(y == pytest.approx(0.9 * x) for x, y in zip(line.x, line.y, strict=True))
     assert "prices of 2026-11-23" in chart.definition
+
+
+def test_every_fleet_has_its_line_and_its_strip(view, found) -> None:
+    """$5/h and $.90 a million cross at 5.56 Mtok/h, at 30 % off at 3.89; the page tells both in
+    words, and in its tables without a script."""
+    _, own = blocks(view)
+    lines, strips = own["chart-fleets"], own["chart-regimes"]
+    assert isinstance(lines, Chart)
+    assert isinstance(strips, Chart)
+    (panel,) = lines.panels
+    assert [line.name for line in panel.lines] == [
+        "serverless", "autoscaled", "fixed", "committed", "to zero",
+    ]  # fmt: skip
+    for line, fleet in zip(panel.lines[1:], found.crossover.curve.fleets.values(), strict=True):
+        assert line.y == tuple(row[1] for row in fleet)  # USD an hour, not a day
+        assert len(line.low) == len(line.high) == len(line.x)
+    assert panel.lines[0].y == pytest.approx([0.9 * x for x in panel.lines[0].x])
+    assert panel.marks == ((pytest.approx(10), "your traffic"),)  # 240 a day
+    assert "autoscaled 5.56;" in lines.caption
+    assert "committed 3.89;" in lines.caption
+    header, rows = strips.data
+    assert header == ("Mtok an hour, above", "up to", "cheaper")
+    (first, second) = dict(rows)["fixed for the peak"]
+    assert (first[2], second[2]) == ("serverless", "on demand")
+    assert float(first[1]) == pytest.approx(5.56, rel=0.05)  # the curve's own 60 traffics
+    assert first[1] == second[0]
+    assert "Fixed: serverless up to 5." in strips.caption
+
+
+def test_what_an_interval_leaves_open_is_no_ones_regime(summaries, found) -> None:
+    """A curve whose bands touch in the middle."""
+    made = Curve(
+        tuple(1e6 * x for x in (1, 2, 4, 8)), ((1.0,) * 3, (2.0,) * 3, (4.0,) * 3, (8.0,) * 3),
+        ((3.0,) * 3,) * 4, {"autoscaled": ((3.0,) * 3, (1.9, 3, 3), (3, 3, 4.1), (3.0,) * 3)},
+    )  # fmt: skip
+    crossover = replace(found.crossover, curve=made, at_traffic=None)
+    _, strips = fleet_charts(replace(found, crossover=crossover))
+    ((_, rows),) = strips.data[1]
+    assert [row[2] for row in rows] == ["serverless", "open", "on demand"]
+    assert [float(row[1]) for row in rows] == pytest.approx([2**0.5, 32**0.5, 8], rel=1e-4)
+    assert [b.name for b in strips.panels[0].boxes] == [
+        "serverless cheaper", "open", "on demand cheaper",
+    ]  # fmt: skip
+    assert strips.caption == "Autoscaled: serverless up to 1.41, open up to 5.66, then on demand."
 
 
 def test_a_good_token_against_latency(view) -> None:
