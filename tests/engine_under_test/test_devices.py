@@ -20,7 +20,8 @@ from engine_under_test.config import EngineConfig, Quantization
 from engine_under_test.core import EngineCore
 from engine_under_test.models import SHAPES, Llama, LoadedModel
 from engine_under_test.plan import SampledTokens
-from engine_under_test.request import Request, SamplingParams
+from engine_under_test.pooling import Vectors
+from engine_under_test.request import NO_TOKENS, Request, SamplingParams
 from engine_under_test.sampler import Sampler
 from engine_under_test.speculative import verify_ratio
 
@@ -44,14 +45,23 @@ class NothingIsWaitedFor(TorchDispatchMode):
 
 
 class NobodyKnows:
-    """See OnItsWay: token 5, whatever was drawn."""
+    """See OnItsWay: token 5, whatever was drawn; a vector of nothing, whatever was pooled."""
 
-    def __init__(self, tokens: torch.Tensor, places: list[int], num_seqs: int) -> None:
-        assert tokens.device == META
+    def __init__(
+        self,
+        tokens: torch.Tensor | None,
+        places: list[int],
+        num_seqs: int,
+        vectors: Vectors | None = None,
+    ) -> None:
+        assert tokens is None or tokens.device == META
+        assert vectors is None or vectors.values.device == META
         self._places, self._num_seqs = places, num_seqs
+        self._ids = vectors.ids if vectors is not None else []
 
     def tokens(self) -> SampledTokens:
-        return SampledTokens([[5] if i in self._places else [] for i in range(self._num_seqs)])
+        tokens = [[5] if i in self._places else [] for i in range(self._num_seqs)]
+        return SampledTokens(tokens, embeddings={name: np.zeros(1) for name in self._ids})
 
 
 def looking(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +86,9 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             NothingIsWaitedFor.is_allowed = False
 
-    for module in ("batch", "device_rows", "graphs", "runner", "sampler", "attention.triton_paged"):
+    for module in (
+        "batch", "device_rows", "graphs", "pooling", "runner", "sampler", "attention.triton_paged",
+    ):  # fmt: skip
         monkeypatch.setattr(f"engine_under_test.{module}.to_device", moved)
     for name, make in {
         "rms_norm": lambda x, *_: torch.empty_like(x),
@@ -122,11 +134,17 @@ def test_every_tensor_of_a_step_is_on_its_device(
         core.add(Request(f"r{i}", list(range(1, 280 - 100 * i)), params))
         with NothingIsWaitedFor():
             core.step()  # the next prompt runs beside this one's decode
-    num_tokens = 0
+    # Vectors of a short prompt and of one that takes two steps, beside the decodes.
+    core.add(Request("last", [1, 2, 3], NO_TOKENS, pooling="last"))
+    core.add(Request("mean", list(range(1, 400)), NO_TOKENS, pooling="mean"))
+    num_tokens, pooled = 0, set()
     while core.has_work:
         with NothingIsWaitedFor():
-            num_tokens += sum(len(output.new_token_ids) for output in core.step())
+            for output in core.step():
+                num_tokens += len(output.new_token_ids)
+                pooled |= {output.request_id} if output.embedding is not None else set()
     assert num_tokens > 10
+    assert pooled == {"last", "mean"}
     assert core._runner.num_ahead > 3
     if graphs:
         assert core._runner.graphs is not None
