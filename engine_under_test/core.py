@@ -122,10 +122,10 @@ class EngineCore:
     def is_on_gpu(self) -> bool:
         return self._runner.device.type != "cpu"
 
-    def capture_graphs(self) -> None:
+    def capture_graphs(self, num_seqs: int | None = None) -> None:
         """Capture the decode steps of every batch size now, where graphs are used: half a second
-        each on a GPU, which a request would wait for otherwise."""
-        self._runner.capture_graphs()
+        each on a GPU, which a request would wait for otherwise. num_seqs: of this one alone."""
+        self._runner.capture_graphs(num_seqs)
 
     def abort(self, request_id: str) -> None:
         """Drop a request and free its blocks now. No output follows; unknown ids are ignored."""

@@ -141,18 +141,22 @@ class GraphRunner:
         self._capture = capture
         self._steps: dict[tuple[int, int], StaticStep] = {}
 
-    def warm_up(self) -> None:
-        """Capture what steps will ask for, the largest first: smaller ones fit in its memory."""
+    def warm_up(self, num_seqs: int | None = None) -> None:
+        """Capture what steps will ask for, the largest first: smaller ones fit in its memory.
+
+        num_seqs: only what so many sequences will ask for.
+        """
         self._upload()
+        buckets = self._buckets if num_seqs is None else [self._bucket(num_seqs)]
         for q in self._lengths:
-            for bucket in reversed(self._buckets):
+            for bucket in reversed(buckets):
                 if q == 1 or q * bucket <= MAX_WARM_TOK:
                     self._step(bucket, q)
 
     def run(self, batch: FlatBatch, q: int) -> StaticStep:
         """Run a batch of q tokens each in the smallest bucket that holds it."""
         self._upload()
-        step = self._step(self._buckets[bisect_left(self._buckets, len(batch.rows))], q)
+        step = self._step(self._bucket(len(batch.rows)), q)
         step.load(batch)
         step.run()
         self.num_replays += 1
@@ -173,6 +177,9 @@ class GraphRunner:
         """What changed on the host reaches the device before a graph reads it, or is captured."""
         self._parts.table.on_device(self._parts.model.device)
         self._parts.sampler.on_device()
+
+    def _bucket(self, num_seqs: int) -> int:
+        return self._buckets[bisect_left(self._buckets, num_seqs)]
 
     def _step(self, bucket: int, q: int) -> StaticStep:
         step = self._steps.get((bucket, q))

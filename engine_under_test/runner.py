@@ -110,11 +110,11 @@ class ModelRunner:
         lengths = speculation.config.step_lengths if speculation is not None else (1,)
         self.graphs = self._make_graphs(max_rows, lengths) if uses_graphs else None
 
-    def capture_graphs(self) -> None:
+    def capture_graphs(self, num_seqs: int | None = None) -> None:
         """See EngineCore."""
         if self.graphs is not None:
             with torch.inference_mode():
-                self.graphs.warm_up()
+                self.graphs.warm_up(num_seqs)
 
     def touch_cache(self) -> None:
         """See EngineCore."""

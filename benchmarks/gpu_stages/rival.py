@@ -30,6 +30,8 @@ def run(ctx: Context, shape: str) -> None:
     core = engines.make(ctx, shape, num_blocks=blocks, max_num_seqs=batch)
     if ctx.is_due("ours", 20):
         params = SamplingParams(max_tokens=num_out, temperature=0.0, ignore_eos=True)
+        if not ctx.is_toy:
+            core.capture_graphs()
         generate(core, prompts, SamplingParams(max_tokens=4, temperature=0.0, ignore_eos=True))
         ctx.sync()
         started_s = time.perf_counter()

@@ -82,9 +82,11 @@ def test_graphs_on_equals_graphs_off(overlap: bool, spec: SpecConfig | None) -> 
 
 def test_a_warm_up_captures_every_batch_size_and_leaves_no_trace() -> None:
     core, _ = engine(True, overlap=True, spec=SPEC)
-    warm_up(core, [1, 2, 3], is_thorough=True)
     graphs = core._runner.graphs
     assert graphs is not None
+    core.capture_graphs(2)
+    assert set(graphs._steps) == {(2, 1), (2, 4)}
+    warm_up(core, [1, 2, 3], is_thorough=True)
     assert set(graphs._steps) == set(itertools.product((1, 2, 3), (1, 4)))
     stats = core.stats()
     assert (stats.num_steps, stats.num_generation_tokens, stats.num_prompt_tokens) == (0, 0, 0)
