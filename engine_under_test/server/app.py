@@ -30,7 +30,7 @@ from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
 from .protocol import BodyParser, ChatBody, CompletionBody, GenerationBody
-from .requests import check_counts, encode, fan_out
+from .requests import check_counts, check_number, encode, fan_out
 from .sequence import Sequence
 from .sse import Dialect, Envelope
 
@@ -149,13 +149,14 @@ class App:
         tokenizer = self.state.tokenizer
         demanded = constraint(body, self.state.marks)
         window = self.state.model.max_model_len
+        check_number(1, body.n, self.state.model, "messages")
         text = prompt_text(body, tokenizer, window)
         # The template writes its own special tokens.
-        ids = await encode(tokenizer, text, window, "messages", add_special_tokens=False)
+        ids = await encode(tokenizer, [text], window, "messages", add_special_tokens=False)
         max_tokens = body.max_completion_tokens or body.max_tokens
         wording = ToolChatDialect if body.callable_tools else ChatDialect
         dialect = wording(self._envelope("chatcmpl", body), tokenizer)
-        await self._generate(exchange, body, [ids], max_tokens, dialect, received_ns, demanded)
+        await self._generate(exchange, body, ids, max_tokens, dialect, received_ns, demanded)
 
     async def complete(self, exchange: Exchange) -> None:
         raw = await exchange.read_json()
@@ -165,18 +166,11 @@ class App:
         self._check_model(body.model)
         tokenizer = self.state.tokenizer
         demanded = constraint(body, self.state.marks)
-        ids = [
-            await encode(
-                tokenizer,
-                prompt,
-                self.state.model.max_model_len,
-                "prompt",
-                add_special_tokens=body.add_special_tokens,
-            )
-            if isinstance(prompt, str)
-            else prompt
-            for prompt in prompts(body.prompt)
-        ]
+        given, window = prompts(body.prompt), self.state.model.max_model_len
+        check_number(len(given), body.n, self.state.model, "prompt")
+        ids = await encode(
+            tokenizer, given, window, "prompt", add_special_tokens=body.add_special_tokens
+        )
         dialect = CompletionDialect(self._envelope("cmpl", body), tokenizer)
         await self._generate(exchange, body, ids, body.max_tokens, dialect, received_ns, demanded)
 

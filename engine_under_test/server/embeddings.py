@@ -31,7 +31,7 @@ from .exchange import Exchange
 from .following import following
 from .models import MAX_INPUT_TOK, ServedModel
 from .protocol import Prompts
-from .requests import LONG_PROMPT_CHARS, check_ids
+from .requests import beside, check_ids
 
 FIELD = "input"
 
@@ -114,7 +114,7 @@ async def _token_ids(
         _check_total(total, "at least " if len(found) < len(given) else "")
         return found
 
-    return encode() if num_chars < LONG_PROMPT_CHARS else await asyncio.to_thread(encode)
+    return await beside(num_chars, encode)
 
 
 def _place(given: Seq[Prompt], n: int) -> str:

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
+from typing import TypeVar
 
 from ..request import Request, SamplingParams, Timings
 from ..tokenizer import Tokenizer
-from .completions import echoed
+from .completions import Prompt, echoed
 from .errors import bad_request
 from .models import ServedModel
 from .protocol import ChatBody, GenerationBody
 from .sequence import Sequence
 from .sse import Dialect
 
+Encoded = TypeVar("Encoded")
 LONG_PROMPT_CHARS = 8192  # from here on encoding leaves the event loop: it takes milliseconds
 SEED_MASK = 2**63 - 1
 
 
 async def encode(
-    tokenizer: Tokenizer, text: str, window: int, field: str, *, add_special_tokens: bool
-) -> list[int]:
-    """The prompt's tokens; other streams go on while a long prompt is encoded.
+    tokenizer: Tokenizer,
+    prompts: Seq[Prompt],
+    window: int,
+    field: str,
+    *,
+    add_special_tokens: bool,
+) -> list[list[int]]:
+    """Each prompt's tokens.
 
     Raises ApiError, before encoding, for a text that cannot fit the context window.
     """
-    check_length(tokenizer.at_least(text), window, field)
-    if len(text) < LONG_PROMPT_CHARS:
-        return tokenizer.encode(text, add_special_tokens=add_special_tokens)
-    return await asyncio.to_thread(tokenizer.encode, text, add_special_tokens=add_special_tokens)
+    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+    for text in texts:
+        check_length(tokenizer.at_least(text), window, field)
+
+    def ids_of(prompt: Prompt) -> list[int]:
+        if not isinstance(prompt, str):
+            return prompt
+        return tokenizer.encode(prompt, add_special_tokens=add_special_tokens)
+
+    return await beside(sum(map(len, texts)), lambda: [ids_of(prompt) for prompt in prompts])
+
+
+async def beside(num_chars: int, encode: Callable[[], Encoded]) -> Encoded:
+    """encode(), of so much text; other streams go on where that takes long."""
+    return encode() if num_chars < LONG_PROMPT_CHARS else await asyncio.to_thread(encode)
 
 
 def check_length(least: int, window: int, field: str, num_answer: int = 1) -> None:
@@ -57,6 +76,20 @@ def check_counts(
                 check_length(len(items), window, field, num_answer)
 
 
+def check_number(num_prompts: int, n: int, model: ServedModel, field: str) -> None:
+    """Raises ApiError for more sequences than may ever wait, before a prompt is encoded."""
+    if not num_prompts:
+        raise bad_request("there is no prompt", field)
+    max_waiting = model.engine_config.max_waiting
+    if num_prompts * n > max_waiting:
+        # Not 429: no wait would ever make room.
+        raise bad_request(
+            f"{num_prompts} prompts with 'n' {n} are more than the {max_waiting} sequences "
+            f"that may wait",
+            "n" if n > 1 else field,
+        )
+
+
 def fan_out(
     body: GenerationBody,
     prompts: Seq[list[int]],
@@ -71,16 +104,6 @@ def fan_out(
     max_tokens None: whatever room the prompt leaves; 0: the answer is the prompt's echo.
     """
     answer_id, prompt_field = dialect.envelope.answer_id, dialect.prompt_field
-    if not prompts:
-        raise bad_request("there is no prompt", prompt_field)
-    max_waiting = model.engine_config.max_waiting
-    if len(prompts) * body.n > max_waiting:
-        # Not 429: no wait would ever make room. And before a sequence is made for each.
-        raise bad_request(
-            f"{len(prompts)} prompts with 'n' {body.n} are more than the {max_waiting} sequences "
-            f"that may wait",
-            "n" if body.n > 1 else prompt_field,
-        )
     echoes = echoed(body, tokenizer) or [""] * len(prompts)
     sequences: list[Sequence] = []
     has_calls = isinstance(body, ChatBody) and bool(body.callable_tools)

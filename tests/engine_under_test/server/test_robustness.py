@@ -358,5 +358,8 @@ def test_long_prompts_leave_the_event_loop(server: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(server_requests, "LONG_PROMPT_CHARS", 50)
     server.complete(prompt="short", max_tokens=1)
     server.complete(prompt="long " * 20, max_tokens=1)
-    assert "asyncio" in seen[1]
-    assert "asyncio" not in seen[0]
+    server.complete(prompt=["short"] * 12, max_tokens=1)  # much text in small parts
+    server.client.embeddings.create(model="debug", input=["short"] * 12)
+    server.client.embeddings.create(model="debug", input="short")
+    assert len(seen) == 2 + 12 + 12 + 1
+    assert ["asyncio" in thread for thread in seen] == [False, *[True] * 25, False]
