@@ -18,7 +18,7 @@ from engine_under_test.core import EngineCore
 from engine_under_test.device import CPU
 from engine_under_test.errors import ConfigError
 from engine_under_test.models import SHAPES
-from engine_under_test.request import Request, SamplingParams
+from engine_under_test.request import NO_TOKENS, FloatArray, Request, SamplingParams
 from engine_under_test.spec_config import SpecConfig
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -91,6 +91,36 @@ def test_drafts_run_in_buckets_of_one_and_k_tokens(expected: dict[str, list[int]
     tokens, core = run(attention="triton", graphs=True, overlap=True, spec=spec)
     assert tokens == expected
     assert core.stats().num_draft_tokens > 0
+
+
+def test_embeddings_beside_a_chat_equal_those_of_the_sdpa_backend() -> None:
+    """In chunks, launched ahead; a step whose sequences do not all draw is no graph's."""
+    found: list[dict[str, FloatArray]] = []
+    tokens = []
+    for extra in ({}, {"attention": "triton", "graphs": True, "overlap": True}):
+        core = EngineCore(
+            EngineConfig(
+                shape="debug", num_layers=1, seed=3, dtype="float64", num_blocks=20,
+                max_num_seqs=3, max_num_batched_tokens=10, **extra,  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+        core.add(chat := Request("chat", [1, 2], SamplingParams(6, temperature=0.0)))
+        for length in (1, 13):
+            core.add(Request(f"last{length}", [9] * length, NO_TOKENS, pooling="last"))
+            core.add(Request(f"mean{length}", [9] * length, NO_TOKENS, pooling="mean"))
+        found.append({})
+        while core.has_work:
+            for output in core.step():
+                if output.embedding is not None:
+                    found[-1][output.request_id] = output.embedding
+        tokens.append(chat.token_ids)
+        if extra:
+            assert core._runner.graphs is not None
+            assert core._runner.graphs.num_replays > 0
+    assert tokens[0] == tokens[1]
+    assert len(found[0]) == 4
+    for name, vector in found[0].items():
+        np.testing.assert_allclose(found[1][name], vector, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("features", ["plain", "qk-norm", "biased"])

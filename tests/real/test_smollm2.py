@@ -16,15 +16,16 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 
 from benchmarks.gguf_files import rewrite, transformers_model
 from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
-from engine_under_test.generate import generate
+from engine_under_test.generate import embed, generate
 from engine_under_test.models.packaged import packaged_file
-from engine_under_test.request import SamplingParams
+from engine_under_test.request import Pooling, SamplingParams
 from engine_under_test.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +135,23 @@ def test_greedy_ids_equal_those_of_transformers(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=NUM_NEW, do_sample=False
         )
         assert found[0, len(prompt) :].tolist() == expected
+
+
+def test_embeddings_are_the_hidden_states_of_transformers(tokenizer: Tokenizer) -> None:
+    """All inputs in one batch, on the compiled loops; float32 against float32."""
+    import torch
+
+    body = transformers_model(packaged_file("smollm2"), torch.float32).model
+    prompts = [tokenizer.encode(text) for text in AWKWARD]
+    engine = EngineCore(EngineConfig(model_dir=packaged_file("smollm2"), dtype="float32"))
+    with torch.inference_mode():
+        hidden = [body(torch.tensor([p])).last_hidden_state[0] for p in prompts]
+    poolings: tuple[Pooling, ...] = ("last", "mean")
+    for pooling in poolings:
+        for rows, vector in zip(hidden, embed(engine, prompts, pooling), strict=True):
+            wanted = (rows[-1] if pooling == "last" else rows.mean(0)).numpy()
+            error = np.abs(vector - wanted).max()
+            assert error < 1e-3 * np.abs(wanted).max()
 
 
 def test_token_ids_equal_those_of_llama_cpp(llama_cpp: str, tokenizer: Tokenizer) -> None:
