@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+_RANGE = re.compile(r"(?<!^)(?<![0-9.][eE])-")
 MOST_SECONDS = 1e9  # 30 years; as nanoseconds still far from the end of int64
 
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
@@ -170,9 +171,12 @@ def price_parser(unit: str) -> Callable[[object], Price]:
         examples = f"0.90USD/{unit}, or a range 0.90-1.20USD/{unit}"
         if isinstance(text, bool) or not isinstance(text, str | int | float):
             raise ValueError(f"expected a price; write {examples}")
-        low, dash, high = str(text).partition("-")
+        # the minus of an exponent or of a negative price divides no range
+        low, *rest = _RANGE.split(str(text).strip(), maxsplit=1)
+        dash, high = bool(rest), rest[0] if rest else ""
         money = high.find("USD/")
-        lower = low + (high[money:] if money >= 0 else f"USD/{unit}") * bool(dash)
+        own = "" if "USD/" in low else high[money:] if money >= 0 else f"USD/{unit}"
+        lower = low + own * dash
         ends = [parse(end, units, "price", examples) for end in (lower, high) if end]
         if not ends or min(ends) < 0 or (dash and len(ends) != 2):
             raise ValueError(f"'{text}' is not a price; write {examples}")

@@ -31,7 +31,7 @@ def migration_table(found: Migration) -> Table:
             f"{significant(found.low)} to {significant(found.high)}, {found.num_pairs} pairs"
         )  # fmt: skip
         text = f"{significant(found.ratio)} times ({ends})"
-        cells = (Cell("cost of the same traffic"), Cell("1"), Cell(text, found.ratio))
+        cells = (Cell("cost of an answered request"), Cell("1"), Cell(text, found.ratio))
         rows.append(Row(cells, "migration-ratio"))
     note = (
         "Usage as each server told it, every request of the paired runs, warm-up too, since each is"

@@ -40,7 +40,7 @@ FAULTS = [  # text replaced, by what, path, line, column, message
     ("2026-11-20", "yesterday", "as_of", 3, 8, "'yesterday' is not a date; write 2026-11-23"),
     ("0.60USD/Mtok", "0.60", "serverless.m.input", 6, 14, "0.6 has no unit; write 0.90USD/Mtok"),
     ("0.60USD/Mtok", "0.60USD/ktok", "serverless.m.input", 6, 14, "unknown unit 'USD/ktok'"),
-    ("0.60USD/Mtok", "-1USD/Mtok", "serverless.m.input", 6, 14, "is not a price"),
+    ("0.60USD/Mtok", "-1USD/Mtok", "serverless.m.input", 6, 14, "'-1USD/Mtok' is not a price"),
     ("0.60USD/Mtok", "2-USD/Mtok", "serverless.m.input", 6, 14, "is not a price"),
     ("2.00-4.30", "4.30-2.00", "on_demand.h100.price", 8, 17, "write the lower price first"),
     ("output:", "outputs:", "serverless.m.outputs", 6, 56, "did you mean 'output'?"),
@@ -160,3 +160,18 @@ def test_volumes_and_sizes() -> None:
     assert (write_size(80e9), write_size(1.5)) == ("80GB", "1.5B")
     with pytest.raises(ValueError, match="has no unit; write 31Mtok/d"):
         parse_volume("31")
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("2.00-4.30USD/gpu_h", (2.0, 4.3)),
+        ("2.00USD/gpu_h-4.30USD/gpu_h", (2.0, 4.3)),
+        ("2 - 4.3USD/gpu_h", (2.0, 4.3)),
+        ("1e-3USD/gpu_h", (0.001, 0.001)),  # an exponent's minus divides no range
+        ("1e-3-2e-3USD/gpu_h", (0.001, 0.002)),
+    ],
+)
+def test_a_range_is_divided_where_it_is_meant(text: str, ends: tuple[float, float]) -> None:
+    found = price_parser("gpu_h")(text)
+    assert (found.low, found.high) == ends

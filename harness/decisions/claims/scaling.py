@@ -139,9 +139,10 @@ def rate_limit(claim: Claim, evidence: Evidence) -> Finding:
     ends = clopper_pearson(k, n, 1 - claim.alpha, design_effect(throttled))
     assert ends.low is not None
     assert ends.high is not None
-    share = f"{k:,} of {n:,}, at most {amount(ends.high, 'ratio')}"
+    low, high = (amount(end, "ratio") for end in (ends.low, ends.high))
+    share = f"{k:,} of {n:,} (at least {low}, at most {high})"
     figures.add("429 at .85 to .95 of the limit", share, k / n)
-    reason = f"429 just below {rpm}: {share}"
+    reason = f"429 just below {rpm}: {share}, {write_share(margin)} are allowed"
     if ends.low > margin:
         standing = Standing.REFUTED
     elif ends.high <= margin:
