@@ -215,6 +215,7 @@ def format_seconds(value_s: float, digits: int = 3) -> str:
         hours, minutes = divmod(minutes, 60)
         parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
         return " ".join(f"{n} {u}" for n, u in parts if n) or "0 s"
+    size = float(f"{size:.{digits - 1}e}")  # as it will read: 999.6 us is 1.00 ms
     scale, unit = (1.0, "s") if size >= 1 else (1e3, "ms") if size >= 1e-3 else (1e6, "us")
     if value_s == 0:
         return "0 s"

@@ -76,7 +76,7 @@ def _budget(budget: Budget) -> list[tuple[str, str, str]]:
         (
             f"error budget of {objective}, spent",
             f"{significant(100 * budget.spent_ratio)}%",
-            f"{budget.num_down:,} of {significant(budget.allowed_windows)} windows",
+            f"{budget.num_down:,} of {budget.allowed_windows:.3g} windows",
         ),
         (f"{objective} allows in 30 days", _time(budget.month_s), ""),
         ("down in 30 days, as measured", _time(value), f"{_time(low)} to {_time(high)}"),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.analysis import PointSummary
-from harness.decisions import Headline, wording
+from harness.decisions import wording
 from harness.decisions.frontier import frontier
 from harness.decisions.levels import Level
 from harness.decisions.usl import Scaling, scaling_of
@@ -19,6 +19,8 @@ from reports._tables import STANDINGS
 from reports._what_if import Ladder, what_ifs
 from reports.view import Align, Block, Cell, Chart, Definitions, Line, Panel, Row, Section, Table
 
+TINY = 1e-4  # of a share or a cost of the law: nothing that any load would show
+
 _LEVEL_COLUMNS: tuple[tuple[str, Align], ...] = (
     ("offered", "left"), ("stands", "left"), ("good", "right"), ("bounds", "right"),
     ("fit", "right"), ("n", "right"), ("n eff.", "right"), ("in flight", "right"),
@@ -26,14 +28,9 @@ _LEVEL_COLUMNS: tuple[tuple[str, Align], ...] = (
 
 
 def capacity_section(
-    found: Sequence[Ladder],
-    headlines: Sequence[Headline],
-    gpus: Mapping[str, int] | None = None,
+    found: Sequence[Ladder], gpus: Mapping[str, int] | None = None
 ) -> Section | None:
-    """None for a single load. headlines: of the run; those about a sustained rate lead.
-
-    gpus: of each target, by name, where their number is known.
-    """
+    """None for a single load. gpus: of each target, by name, where their number is known."""
     pictures: list[Block] = []
     details: list[Block | None] = []
     for k, ladder in enumerate(found):
@@ -47,8 +44,6 @@ def capacity_section(
     blocks = (*pictures, *what_ifs(found), *(b for b in details if b is not None))
     is_closed = found[0].points[0].meta.kind == "closed"
     lead = "Closed loop: figures at a number of users, no evidence for a rate." if is_closed else ""
-    told = [h for h in headlines if "req/s" in h.answer or "surely holds" in h.answer]
-    lead = lead or " ".join(f"{h.answer} {h.detail}" for h in told)
     return Section("capacity", "Capacity", lead, blocks)
 
 
@@ -166,7 +161,7 @@ def _law(found: Scaling) -> tuple[tuple[str, str], ...]:
 
 def _told(e: Estimate) -> str:
     value, low, high = (
-        f"{x:.3g}" if x is not None and math.isfinite(x) else "none"
+        "none" if x is None or not math.isfinite(x) else "0" if abs(x) < TINY else significant(x)
         for x in (e.value, e.low, e.high)
     )
     return f"{value} (95% CI {low} to {high})"

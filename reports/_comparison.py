@@ -9,6 +9,7 @@ from harness.analysis import Curve
 from harness.decisions import wording
 from harness.decisions.comparison import Comparison, Row
 from harness.decisions.gate import GateResult, RuleResult
+from harness.decisions.gate_words import rule_name
 from harness.estimate import SEVERITY, Outcome
 from harness.scenario.gate import HIGHER_IS_BETTER
 from reports import view
@@ -36,6 +37,11 @@ def rule_table(result: GateResult) -> Table:
         " passes when it is shown to stay within it, else it is inconclusive. smallest visible:"
         " the least change that so many blocks, scattering as these did, find 8 times of 10."
     )
+    if not any(row.cells[-1].text for row in rows):
+        rows = tuple(view.Row(row.cells[:-1], row.id, row.detail) for row in rows)
+        return Table(
+            "verdicts", "Rules", _COLUMNS[:-1], rows, note.partition(" smallest visible")[0]
+        )
     return Table("verdicts", "Rules", _COLUMNS, rows, note)
 
 
@@ -66,7 +72,8 @@ def observation_table(comparison: Comparison) -> Table | None:
 def block_chart(result: GateResult) -> Chart | None:
     """Candidate over baseline, block by block: scatter, drift and order at a glance."""
     rules = [r for r in result.rules if r.judged and len(r.blocks) > 1]
-    lines = []
+    lines: list[Line] = []
+    drawn: list[RuleResult] = []
     for rule in rules[:6]:
         pairs = [
             (b.index + 1.0, 100 * b.candidate / b.baseline)
@@ -75,30 +82,41 @@ def block_chart(result: GateResult) -> Chart | None:
         ]
         if len(pairs) > 1:
             xs, ys = zip(*pairs, strict=True)
-            lines.append(Line(rule.id, xs, ys, has_marks=True))
+            lines.append(Line(rule_name(rule), xs, ys, has_marks=True))
+            drawn.append(rule)
     if not lines:
         return None
-    first = next(r for r in rules if r.id == lines[0].name)
     ratio = lines[0].y
     caption = (
-        f"{first.id}: candidate at {min(ratio):.1f}% to {max(ratio):.1f}% of the baseline over"
+        f"{lines[0].name}: candidate at {min(ratio):.1f}% to {max(ratio):.1f}% of the baseline over"
         f" {len(ratio)} blocks."
     )
     ticks = tuple(sorted({x for line in lines for x in line.x}))
-    limits = (Limit(100.0, "the same"),)
+    limits = tuple(
+        Limit(100 * (1 + _worst(rule)), f"{line.name} limit {wording.percent_change(_worst(rule))}")
+        for rule, line in zip(drawn, lines, strict=True)
+    )
+    ends = (ticks[0], ticks[-1])
+    lines.append(Line("no change", ends, (100.0, 100.0), is_guide=True))
     return Chart(
         id="chart-blocks",
         title="Candidate against baseline, block by block",
         caption=caption,
         definition=(
             "One mark a block and rule: the candidate's number over the baseline's, both replaying"
-            " one schedule. 100% is no change."
+            " one schedule. A rule judges the mean of its marks, not each of them."
         ),
         description=caption,
         x_label="block",
         panels=(Panel("candidate, % of baseline", tuple(lines), "log", limits),),
         x_ticks=ticks if len(ticks) <= 16 else (),
     )
+
+
+def _worst(rule: RuleResult) -> float:
+    """The change at its limit: above zero, or below where more is better."""
+    limit = rule.judged.rule.limit_ratio if rule.judged else 0.0
+    return -limit if rule.metric in HIGHER_IS_BETTER else limit
 
 
 def block_table(result: GateResult) -> Table | None:
@@ -108,7 +126,7 @@ def block_table(result: GateResult) -> Table | None:
         return None
     columns: list[tuple[str, Align]] = [("block", RIGHT), ("order", LEFT)]
     for rule in rules:
-        columns += [(f"{rule.id}, baseline", RIGHT), ("candidate", RIGHT)]
+        columns += [(f"{rule_name(rule)}, baseline", RIGHT), ("candidate", RIGHT)]
     rows = []
     for i, block in enumerate(rules[0].blocks):
         cells = [Cell(str(block.index + 1), block.index + 1.0), Cell(block.order)]
@@ -179,7 +197,7 @@ def _rule_row(rule: RuleResult) -> view.Row:
             _size(j.mde_after),
         ]  # fmt: skip
     told = _why(rule)
-    head = [Cell(rule.id), Cell(rule.outcome.value, outcome=rule.outcome.value)]
+    head = [Cell(rule_name(rule)), Cell(rule.outcome.value, outcome=rule.outcome.value)]
     return view.Row((*head, *cells), rule.id, told)
 
 

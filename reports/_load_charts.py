@@ -67,16 +67,22 @@ def _goodput_chart(
         key=lambda s: _figure(s, "goodput_req_per_s"), default=ordered[0],
     )  # fmt: skip
     best = top.find("goodput_req_per_s", "rate")
+    # without a limit on a request every completed one is as good as another
+    has_good = best is not None and best.value is not None
+    if not has_good:
+        lines = [line for line in lines if line.name != "good requests/s"]
+        top = max(ordered, key=lambda s: _figure(s, "request_per_s"))
+        best = top.find("request_per_s", "rate")
+    what = "Goodput" if has_good else "Throughput"
     at = f"{_load(top):.4g} {'req/s offered' if is_open else 'users'}"
-    caption = f"Goodput is highest at {at}: {value_text(best)}." if best else (
-        "No request kept every limit."
-    )  # fmt: skip
+    caption = f"{what} is highest at {at}: {value_text(best)}." if best else ""
     bands, marks, told = _sustained(capacity)
     caption = f"{caption} {told}".strip()
     panel = Panel("requests/s", tuple(lines), bands=(*bands, *_overload(ordered)), marks=marks)
     return Chart(
-        "chart-goodput", "Goodput against load", caption,
-        "Good: succeeded and kept every limit; failures are misses. Bars are 95% intervals.",
+        "chart-goodput", f"{what} against load", caption,
+        ("Good: succeeded and kept every limit; failures are misses. " * has_good)
+        + "Bars are 95% intervals.",
         caption, x_label, (panel,),
         "log" if is_log else "linear", x_ticks=tuple(_load(s) for s in ordered),
     )  # fmt: skip

@@ -34,8 +34,8 @@ _HOURS: tuple[tuple[str, Align], ...] = (
     ("good, fixed", "right"), ("good, autoscaled", "right"),
 )  # fmt: skip
 _FLEETS: tuple[tuple[str, Align], ...] = (
-    ("fleet", "left"), ("mean replicas", "right"), ("most", "right"), ("replica-hours", "right"),
-    ("good requests", "right"), ("one down, at the peak", "right"),
+    ("fleet", "left"), ("replicas, mean", "right"), ("most", "right"), ("replica-hours", "right"),
+    ("good", "right"), ("good, one down", "right"),
 )  # fmt: skip
 _NAMES = {
     "a0": "shortest step", "b": "step, at the corner's line", "a1": "a token of a step",
@@ -61,7 +61,7 @@ def replicas_section(part: Part | None) -> Section | None:
     if part is None:
         return None
     blocks: list[Block | None] = [
-        _day(part), _headroom(part), _fleets(part), _hour_table(part), _ground(part)
+        _day(part), _headroom(part), _hour_table(part), _ground(part)
     ]  # fmt: skip
     return Section("replicas", "Replicas", part["reason"], tuple(b for b in blocks if b))
 
@@ -156,13 +156,16 @@ def _before(rows: Sequence[Part], first: Part) -> float:
     return float(rows[index - 1]["load_ratio"]) if index else 0.0
 
 
-def _fleets(part: Part) -> Table | None:
+def fleets_table(part: Part | None) -> Table | None:
+    """The answer in figures; None where nothing was planned, or nothing sustains the SLO."""
+    if part is None:
+        return None
     fixed, scaled = part["fixed"], part["autoscaled"]
     if fixed is None or scaled is None:
         return None
     spare = part["fleet"]["spare"]
     rows = (
-        Row((Cell(f"fixed: {fixed['at_lower_bound']} at the lower bound, {spare} spare"),
+        Row((Cell(f"fixed: {fixed['at_lower_bound']} and {spare} spare"),
              _count(fixed["replicas"]), _count(fixed["replicas"]), _hours_of(fixed),
              _share(fixed["good"]), _share(fixed["good_without_one"]))),
         Row((Cell(f"autoscaled to {part['fleet']['load_target']:.0%} load"),
@@ -177,7 +180,8 @@ def _fleets(part: Part) -> Table | None:
     return Table(
         "fleets", "Two fleets for this traffic", _FLEETS, rows,
         "Every request of the forecast was simulated on either fleet"
-        f" ({part['num_requests']:,}; least loaded replica first).{cold}",
+        f" ({part['num_requests']:,}; least loaded replica first); one down: at the peak."
+        f"{cold}",
     )  # fmt: skip
 
 

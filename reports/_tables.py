@@ -46,12 +46,13 @@ def verdict_table(verdicts: Sequence[Verdict], num_points: int) -> Table | None:
         return None
     columns = [("rule", LEFT), ("verdict", LEFT), ("limit", RIGHT), ("observed", RIGHT)]
     columns += [("95% interval", RIGHT), ("n", RIGHT)]
-    if num_points > 1:
+    has_point = num_points > 1 and any(v.point for v in verdicts)
+    if has_point:
         columns.insert(1, ("point", LEFT))
     ordered = sorted(verdicts, key=lambda v: SEVERITY.index(v.outcome))
     rows, told = [], set[tuple[str, str]]()
     for v in ordered:
-        row = _verdict_row(v, num_points > 1)
+        row = _verdict_row(v, has_point)
         # one overload breaks every rule of its point; once is enough to say so
         rows.append(replace(row, detail="") if (v.point, row.detail) in told else row)
         told.add((v.point, row.detail))
@@ -163,7 +164,8 @@ def point_table(
     known = standings or {}
     own = _OF_WHOLE if all(s.is_whole() for s in summaries) else _OF_STREAMS
     columns: tuple[tuple[str, Align], ...] = (
-        ("load", LEFT), ("verdict", LEFT), ("good", RIGHT),
+        ("load" if _are_told_apart_by_load(summaries) else "point", LEFT),
+        ("verdict", LEFT), ("good", RIGHT),
         *((title, RIGHT) for title, *_ in own), ("errors", RIGHT),
     )  # fmt: skip
     rows = []
@@ -188,10 +190,13 @@ def point_table(
 
 def _point_label(summary: PointSummary, summaries: Sequence[PointSummary]) -> str:
     """The load, where it tells the points apart; else their names."""
-    loads = [load_text(s) for s in summaries]
-    if len(set(loads)) < len(loads):
+    if not _are_told_apart_by_load(summaries):
         return summary.meta.name
     return load_text(summary).removesuffix(" offered").removesuffix(", closed loop")
+
+
+def _are_told_apart_by_load(summaries: Sequence[PointSummary]) -> bool:
+    return len({load_text(s) for s in summaries}) == len(summaries)
 
 
 def _point_verdict(

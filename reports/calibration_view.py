@@ -15,24 +15,18 @@ from harness.analysis.steps import StepRow
 from harness.decisions import Headline
 from harness.decisions.step_fit import StepFit
 from harness.decisions.step_words import StepSeen, steps_seen
-from harness.estimate import Outcome, Verdict, overall
+from harness.estimate import Outcome, Verdict
 from harness.notices import Notice
-from reports._cost import cost_section, cost_sentences, price_data
+from reports._cost import cost_section, price_data
 from reports._failures import Failures
 from reports._notices import notices_of
-from reports._provenance import commit_of, provenance_section
-from reports._replicas import (
-    law_note,
-    law_rows,
-    planned_outcome,
-    replica_sentence,
-    replicas_section,
-)
+from reports._page import lead_of, page
+from reports._provenance import provenance_section
+from reports._replicas import law_note, law_rows, replicas_section
 from reports._sections import section_of
 from reports._text import amount
-from reports.build import header_of, lead_of
 from reports.facts import RunFacts
-from reports.view import Align, Block, Cell, Chart, Line, Panel, Row, Section, Sentence, Table, View
+from reports.view import Align, Block, Cell, Chart, Line, Panel, Row, Section, Table, View
 
 _DECODE: tuple[tuple[str, Align], ...] = (
     ("sequences", "right"), ("context, tokens", "right"), ("a step took", "right"),
@@ -62,37 +56,22 @@ def build_calibration_view(
 ) -> View:
     """Everything the renderers print. fit: None where the points cannot carry one."""
     seen = steps_seen(rows, fit) if fit is not None else ()
-    law = _law(fit) if fit is not None else None
-    found = [
+    # a plan names what it rests on, the law among it
+    law = _law(fit) if fit is not None and facts.replicas is None else None
+    lead, sections = lead_of([
         replicas_section(facts.replicas), _steps(seen), cost_section(facts.costs, facts.crossover),
         _errors(failures), provenance_section(facts),
-    ]  # fmt: skip
-    lead, sections = lead_of([s for s in found if s is not None])
-    money = cost_sentences(facts.costs, facts.crossover)
-    return View(
-        title=facts.scenario,
-        run_id=facts.run_id,
-        description=facts.description,
-        facts=header_of(facts, summaries),
-        outcome=overall([outcome, *planned_outcome(facts.replicas)]).value,
-        status=facts.status,
-        sentences=(
-            *replica_sentence(facts.replicas),
-            *(Sentence(h.answer, h.detail, h.outcome) for h in (*headlines, *money)),
-        ),
-        next_step=_next(facts, outcome),
+    ])  # fmt: skip
+    return page(
+        facts, summaries, verdicts, outcome, headlines,
         lead=lead,
+        sections=sections,
         verdict_table=None,  # one rule, told by the sentence
         headline=(law,) if law else (),
+        next_step=_next(facts, outcome),
         notices=notices_of((), notices),
-        sections=sections,
-        verdicts=tuple(verdicts),
-        scenario=facts.scenario,
-        duration_s=facts.duration_s,
-        commit=commit_of(facts.provenance),
-        reproduce=facts.reproduce,
         data=_data(facts, fit, seen, failures, summaries, verdicts, outcome),
-    )
+    )  # fmt: skip
 
 
 def _next(facts: RunFacts, outcome: Outcome) -> str:

@@ -66,6 +66,7 @@ def claims_view(
         commit="",
         reproduce=reproduce,
         data=data,
+        subject="Claims",
     )  # fmt: skip
 
 

@@ -16,10 +16,10 @@ from reports import _comparison as own
 from reports import _quality as quality
 from reports._migration import migration_table
 from reports._notices import notices_of
+from reports._page import lead_of, round_time
 from reports._provenance import commit_of, provenance_section
 from reports._sections import section_of
 from reports._text import listed
-from reports.build import round_time
 from reports.facts import RunFacts
 from reports.view import Definitions, Section, Sentence, View
 
@@ -52,12 +52,11 @@ def build_gate_view(
     notices: Sequence[Notice] = (),
 ) -> View:
     """Everything the renderers print. summaries: of every run, for the measurement's checks."""
-    told = f"{comparison.candidate} against {comparison.baseline}."
-    sections = [
-        section_of("comparison", "Comparison", told, own.comparison_blocks(comparison)),
+    lead, sections = lead_of([
+        section_of("comparison", "Comparison", "", own.comparison_blocks(comparison)),
         _method(summaries),
         provenance_section(facts),
-    ]
+    ])  # fmt: skip
     result = comparison.result
     return View(
         title=facts.scenario,
@@ -68,11 +67,11 @@ def build_gate_view(
         status=facts.status,
         sentences=tuple(Sentence(h.answer, h.detail, h.outcome) for h in headlines),
         next_step=_next(comparison, outcome, facts),
-        lead=None,  # the table of rules takes the whole width
+        lead=lead,
         verdict_table=own.rule_table(result) if result else own.observation_table(comparison),
         headline=(migration_table(comparison.migration),) if comparison.migration else (),
         notices=notices_of(summaries, notices),
-        sections=tuple(s for s in sections if s is not None),
+        sections=sections,
         verdicts=tuple(verdicts),
         scenario=facts.scenario,
         duration_s=facts.duration_s,

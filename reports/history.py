@@ -31,7 +31,7 @@ def history_view(name: str, sessions: Sequence[Session]) -> View:
         lead=None, verdict_table=None, headline=(_table(sessions),), notices=(),
         sections=tuple(s for s in sections if s.blocks), verdicts=(), scenario=name,
         duration_s=0.0, commit=sessions[-1].build,
-        reproduce=f"harness baseline report {name}",
+        reproduce=f"harness baseline report {name}", heading="Baseline", subject="Baseline",
         data={"name": name, "sessions": [s.to_json() for s in sessions]},
     )  # fmt: skip
 

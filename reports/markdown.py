@@ -20,7 +20,7 @@ def render_markdown(view: View) -> str:
     parts += [f"{view.lead.title}: {view.lead.caption}"] if view.lead else []
     parts += [text for section in view.sections if (text := _section(section))]
     facts = "; ".join(f"{name}: {value}" for name, value in view.facts)
-    parts.append(f"{facts}\n\nRun `{view.run_id}`. Reproduce: `{view.reproduce}`")
+    parts.append(f"{facts}\n\n{view.subject} `{view.run_id}`. Reproduce: `{view.reproduce}`")
     return _fit(parts)
 
 

@@ -271,6 +271,8 @@ class View:
     commit: str
     reproduce: str
     data: dict[str, Any]  # embedded as JSON
+    heading: str = "Verdict"  # of the first section
+    subject: str = "Run"  # what run_id names
 
     @property
     def label(self) -> str:
@@ -295,6 +297,9 @@ class View:
     @property
     def _ordered(self) -> tuple[Table, ...]:
         rules = (self.verdict_table,) if self.verdict_table else ()
+        plan = tuple(t for t in self.headline if t.id == "fleets")
+        if plan:
+            return (*plan, *rules, *(t for t in self.headline if t not in plan))
         by_point = any(t.id == "points" for t in self.headline)
         # uptime is judged over all parts of a run: no row of a part is the answer
         is_pooled = self.lead is not None and self.lead.id.startswith("chart-uptime")

@@ -186,6 +186,16 @@ def write_one(run: Run, view: View, judgement: Judgement, name: str, output: Pat
         write_bytes(output, text.encode())
 
 
+def write_there(
+    run: Run, view: View, judgement: Judgement, places: Sequence[tuple[str, Path]], voice: Voice
+) -> None:
+    """Every format to its place, each told by its path; stdout holds the document alone."""
+    for name, path in places:
+        write_one(run, view, judgement, name, path)
+        if str(path) != "-" and not voice.as_json:
+            echo(f"report   {_short(path)}")
+
+
 def run_summary(judgement: Judgement, view: View) -> dict[str, Any]:
     """summary.json: what the embedded data says, and the sentences."""
     return {

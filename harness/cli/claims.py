@@ -27,7 +27,12 @@ from harness.cli._options import Voice, voice_options
 )  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default=None)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write --format there; - is stdout."
+    "-o",
+    "--out",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    help="Write --format there; - is stdout.",
 )
 @voice_options
 def command(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from harness.cli._destination import destinations, out_option, require_format
 from harness.cli._options import Voice, voice_options
 
+FILES = {"html": "comparison.html", "markdown": "comparison.md", "json": "comparison.json"}
 _FIELDS = ("scenario", "model", "hardware", "client", "engine_flags", "realised_lengths")
 
 
@@ -27,14 +27,18 @@ _FIELDS = ("scenario", "model", "hardware", "client", "engine_flags", "realised_
     "--prices", "sheets", multiple=True, metavar="SHEET",
     help="With --migration: what it cost; a price sheet that ships or a file. Repeatable.",
 )  # fmt: skip
-@click.option("--format", "kind", type=click.Choice(["html", "markdown", "json"]), default=None)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write --format there; - is stdout."
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(list(FILES)),
+    help="Of --out; repeatable.",
 )
+@out_option("Write the comparison there instead of telling it.")
 @voice_options
 def command(
     base: str, candidate: str, allowed: tuple[str, ...], migration: bool, sheets: tuple[str, ...],
-    kind: str | None, output: Path | None, voice: Voice,
+    formats: tuple[str, ...], output: str | None, voice: Voice,
 ) -> int:  # fmt: skip
     """Set CANDIDATE beside BASE: each RUN or RUN@TARGET, a directory, a name or `latest`.
 
@@ -42,19 +46,23 @@ def command(
       harness compare runs/A runs/B
       harness compare latest@baseline latest@candidate     the two arms of a gate
       harness compare latest@from latest@to --migration --prices SHEET
+      harness compare runs/A runs/B --out page.html
 
     Repeats of one load within one run are paired blocks and carry verdicts; one run against one is
     inconclusive, and says why. It informs: exit 0 whatever the change, 4 where the two cannot be
     compared, naming each field that differs.
     """
-    if (kind is None) != (output is None):
-        raise click.UsageError("--format and -o belong together")
+    if formats and output is None:
+        raise click.UsageError("--format and --out belong together")
+    if output is not None:
+        require_format(output, formats, FILES)
     if sheets and not migration:
         raise click.UsageError("--prices belongs to --migration")
     from harness.cli import _compare
     from harness.cli._gate_judge import out_root
 
     root = out_root()
+    places = destinations(output, formats, FILES, ("html", "markdown")) if output else []
     sides = (_compare.open_side(base, root), _compare.open_side(candidate, root))
     if migration:
         allowed = tuple({*allowed, *_compare.OF_MIGRATION})
@@ -65,8 +73,8 @@ def command(
 
     judgement = _compare.judgement_of(comparison, *sides)
     view = _finish.make_view(sides[1].run, sides[1].document, judgement, ())
-    if kind is not None and output is not None:
-        _finish.write_one(sides[1].run, view, judgement, kind, output)
+    if output is not None:
+        _finish.write_there(sides[1].run, view, judgement, places, voice)
         return 0
     if voice.as_json:
         voice.result("", view.data)

@@ -8,36 +8,47 @@ from typing import Any
 
 import click
 
+from harness.cli._destination import destinations, out_option, require_format
 from harness.cli._options import Voice, echo, voice_options, without_control
+
+FILES = {
+    "html": "report.html", "markdown": "summary.md", "junit": "junit.xml", "json": "summary.json",
+    "csv": "points.csv",
+}  # fmt: skip
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True)
 @click.option(
     "--format", "formats", multiple=True,
-    type=click.Choice(["html", "markdown", "junit", "json", "csv"]),
+    type=click.Choice(list(FILES)),
     help="Repeatable; the scenario's own choice when left out.",
 )  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path),
-    help="Write one format there instead of into the run; - is stdout.",
-)  # fmt: skip
+@out_option("Write there instead of into the run.")
 @click.option(
     "--samples", "num_samples", type=click.IntRange(min=1), metavar="N",
     help="Show the first N answers of each point that were kept (output.samples).",
 )  # fmt: skip
 @voice_options
 def command(
-    runs: tuple[str, ...], formats: tuple[str, ...], output: Path | None,
+    runs: tuple[str, ...], formats: tuple[str, ...], output: str | None,
     num_samples: int | None, voice: Voice,
 ) -> int:  # fmt: skip
-    """Render RUNS again: directories, or `latest`. Works on partial runs."""
-    if output is not None and (len(formats) != 1 or len(runs) != 1):
-        raise click.UsageError("-o takes one RUN and one --format")
-    if num_samples and output is not None:
-        raise click.UsageError("--samples shows answers here; leave out -o")
-    if voice.as_json and str(output) == "-" and formats != ("json",):
-        raise click.UsageError("with --json stdout is one JSON document; send -o to a file")
+    """Render RUNS again: directories, or `latest`. Works on partial runs.
+
+    \b
+      harness report latest
+      harness report latest --out page.html
+      harness report latest --format html --format junit --out reports/
+    """
+    if output is not None:
+        if len(runs) != 1:
+            raise click.UsageError("--out takes one RUN")
+        if num_samples:
+            raise click.UsageError("--samples shows answers here; leave out --out")
+        require_format(output, formats, FILES)
+    if voice.as_json and output == "-" and formats != ("json",):
+        raise click.UsageError("with --json stdout is one JSON document; send --out to a file")
     from harness.errors import ExitCode, strongest
     from harness.records import Run, RunDirectory
     from harness.scenario import expand, load_resolved
@@ -53,12 +64,13 @@ def command(
     for run in opened:
         run.require_whole()
         document = load_resolved(run.path / "scenario.resolved.yaml").document
+        places = destinations(output, formats, FILES, document.output.reports) if output else []
         judgement = judge(run, expand(document))
         view = _finish.make_view(run, document, judgement, ())
         codes.append(judgement.exit_code)
         if output is not None:
-            _finish.write_one(run, view, judgement, formats[0], output)
-            if str(output) != "-":
+            _finish.write_there(run, view, judgement, places, voice)
+            if output != "-":
                 documents.append(_finish.result_data(run, view, judgement))
             continue
         chosen = [f for f in (formats or document.output.reports) if f != "json"]

@@ -17,14 +17,14 @@ def gate_headline(comparison: Comparison, result: GateResult) -> Headline:
     worst = _gravest(result)
     word = result.outcome.value.upper()
     count = _count(result)
-    against = f"{comparison.candidate} against {comparison.baseline}, comparable."
+    against = _compared(comparison)
     if result.outcome is Outcome.PASS:
         answer = "PASS: all rules are kept." if len(result.rules) > 1 else "PASS: the rule is kept."
-        closest = f"Closest: {worst.id} {worst.reason}." if worst.judged else ""
+        closest = f"Closest: {rule_name(worst)} {worst.reason}." if worst.judged else ""
         return Headline(answer, f"{closest} {_design(result)} {against}".strip(), "pass")
     if worst.judged is None or worst.judged.effect is None:
         detail = f"{_capital(worst.reason)}. {count} {_design(result)} {against}"
-        return Headline(f"{word}: {worst.id}.", detail, result.outcome.value)
+        return Headline(f"{word}: {rule_name(worst)}.", detail, result.outcome.value)
     return Headline(
         f"{word}: {metric_name(worst.metric, worst.stat)} {_direction(worst)}",
         f"{_interval(worst)} {_bracket(worst, result)}. {_visible(worst)}{count} {against}",
@@ -47,12 +47,27 @@ def comparison_headline(comparison: Comparison) -> Headline:
         else "(no 95% interval)"
     )
     finding = f"{metric_name(row.metric, row.stat)} {percent_change(row.effect)}"
-    against = f"{comparison.candidate} against {comparison.baseline}, comparable."
+    against = _compared(comparison)
     if outcome is Outcome.PASS:
         answer = "PASS: every metric is shown to stay within its default limit."
         return Headline(answer, f"Closest: {finding} {ends}. {against}", "pass")
     why = f"{_capital(row.reason.rpartition(': ')[2] if row.p is not None else row.reason)}. "
     return Headline(f"{outcome.value.upper()}: {finding}", f"{ends} {why}{against}", outcome.value)
+
+
+def _compared(comparison: Comparison) -> str:
+    """What was set against what, where the names of the arms do not say so themselves."""
+    if (comparison.candidate, comparison.baseline) == ("candidate", "baseline"):
+        return "The arms are comparable."
+    return f"Candidate {comparison.candidate}, baseline {comparison.baseline}: comparable."
+
+
+def rule_name(rule: RuleResult) -> str:
+    """`TTFT p50`, with its stage unless it is the main one; its id if the metric has no name."""
+    name = metric_name(rule.metric, rule.stat)
+    if metric_name(rule.metric) == rule.metric:  # no metric that people know by a name
+        name = rule.id
+    return f"{name}, {rule.stage}" if rule.stage not in ("", "main") else name
 
 
 def _row_beyond(row: Row) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._atomic import require_folder, write_bytes
+from ._atomic import make_folder, require_folder, write_bytes
 from .baselines import (
     Session,
     baseline_names,
@@ -62,6 +62,7 @@ __all__ = [
     "conform",
     "find_run",
     "is_same_origin",
+    "make_folder",
     "metrics_url",
     "names_of",
     "on_master_axis",

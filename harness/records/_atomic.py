@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,28 @@ def sync_directory(directory: Path) -> None:
 
 
 def require_folder(folder: Path) -> None:
-    """Raises UsageError where `folder` cannot be made or written; makes nothing. Told early: before
-    an engine is started whose measurement could not be kept."""
+    """Raises UsageError where `folder` cannot be made or written; leaves nothing. Told early:
+    before an engine is started whose measurement could not be kept.
+
+    Tried, not asked: what a file system grants to root it may still refuse, as /proc does.
+    """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise disk_error(folder, NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder"))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise disk_error(folder, PermissionError(errno.EACCES, f"{there} cannot be written"))
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".harness-", dir=there))
+    except OSError as error:
+        why = PermissionError(error.errno, f"{there} cannot be written")
+        raise disk_error(folder, why) from error
+
+
+def make_folder(folder: Path) -> None:
+    """With its parents. Raises UsageError where it cannot be made or written."""
+    require_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(folder, error) from error
 
 
 def disk_error(path: Path, error: OSError) -> UsageError:

@@ -94,6 +94,9 @@ def check_two_plain_runs(cli, gate_run: str) -> None:  # type: ignore[no-untyped
     assert alike.code == 0, alike.err
     assert "INCONCLUSIVE" in alike.out
     assert "how much two runs of the same thing differ is not known" in " ".join(alike.out.split())
+    assert cli("compare", first, second, "--out", "beside/").code == 0
+    found = sorted(p.name for p in (cli.folder / "beside").iterdir())
+    assert found == ["comparison.html", "comparison.md"]
     other = cli("compare", f"{gate_run}@old", first)
     assert other.code == 4
     assert "scenario.load." in other.err  # what differs, not only that a hash does

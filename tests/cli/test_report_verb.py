@@ -21,7 +21,9 @@ from harness.cli._finish import reproduce_command
     [
         (("nonsense",), "there is no run 'nonsense'"),
         ((), "Missing argument"),
-        (("a", "-o", "-"), "-o takes one RUN and one --format"),
+        (("a", "-o", "-"), "--out - takes one --format: html"),
+        (("a", "--out", "page"), "--out page takes one --format"),
+        (("a", "b", "--out", "page.html"), "--out takes one RUN"),
         (("a", "--format", "pdf"), "'pdf' is not one of"),
         (("a", "--samples", "0"), "0 is not in the range"),
         (("a", "--samples", "2", "--format", "json", "-o", "-"), "--samples shows answers here"),
@@ -53,6 +55,17 @@ def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     first = cli("report", "latest", "--format", "junit", "-o", "-")
     assert first.out.startswith("<?xml")
     assert first.err == ""
+
+    placed = cli("report", "latest", "--out", "pages/")
+    assert placed.out.splitlines()[0] == "report   pages/report.html"
+    assert {p.name for p in (cli.folder / "pages").iterdir()} >= {"report.html", "summary.md"}
+    refused = cli("report", "latest", "--out", "/proc/nope/page.html")
+    assert (refused.code, refused.out) == (2, "")
+    assert "/proc cannot be written" in refused.err
+    assert cli("report", "latest", "--out", "page.html").code == ran.code
+    assert (cli.folder / "page.html").read_bytes() == (
+        cli.folder / "pages" / "report.html"
+    ).read_bytes()
 
     sheet = cli("report", "latest", "--format", "csv", "-o", "-").out
     rows = list(csv.DictReader(io.StringIO(sheet)))

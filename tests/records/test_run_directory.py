@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -242,4 +243,11 @@ def test_a_folder_that_cannot_hold_runs_is_told_without_making_it(tmp_path) -> N
             require_folder(tmp_path / place)
         assert "file is not a folder" in error.value.why
     require_folder(tmp_path / "new" / "runs")
-    assert not (tmp_path / "new").exists()
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, which refuses root too")
+def test_a_file_system_that_refuses_even_root_is_told_beforehand() -> None:
+    with pytest.raises(UsageError, match="cannot be written") as error:
+        require_folder(Path("/proc/nope"))
+    assert error.value.why == "/proc cannot be written"

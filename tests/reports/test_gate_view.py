@@ -101,10 +101,19 @@ def view(base: RunSample) -> View:
 def test_the_rules_stand_first_and_the_comparison_second(view: View) -> None:
     assert view.sentences[0].answer == "FAIL: TTFT p50 is 10.9% slower"
     assert view.verdict_table is not None
-    assert [row.cells[0].text for row in view.verdict_table.rows] == ["ttft", "errors", "tok"]
+    assert [row.cells[0].text for row in view.verdict_table.rows] == [
+        "TTFT p50", "error rate", "system output"
+    ]  # fmt: skip
     assert [s.id for s in view.sections] == ["comparison", "method", "provenance"]
     ids = [b.id for b in view.sections[0].leaves]
-    assert ids == ["chart-both-ttft-cdf", "chart-blocks", "comparison", "blocks", "comparable"]
+    assert ids == ["chart-both-ttft-cdf", "comparison", "blocks", "comparable"]
+    assert view.lead is not None
+    assert view.lead.id == "chart-blocks"
+    (panel,) = view.lead.panels
+    assert next((limit.value, limit.label) for limit in panel.limits) == (
+        pytest.approx(105.0), "TTFT p50 limit +5.0%"
+    )  # fmt: skip
+    assert [line.name for line in panel.lines if line.is_guide] == ["no change"]
 
 
 def test_html_is_whole_and_carries_both_arms(view: View) -> None:
@@ -120,7 +129,7 @@ def test_html_is_whole_and_carries_both_arms(view: View) -> None:
 
 def test_markdown_says_the_numbers_of_the_embedded_data(view: View) -> None:
     text = render_markdown(view)
-    assert "| ttft | ❌ fail | +5.0% |" in text
+    assert "| TTFT p50 | ❌ fail | +5.0% |" in text
     for row in view.data["metrics"]:
         change = row["change_ratio"]
         if change is not None and abs(change) > 0.01:
@@ -169,3 +178,15 @@ def test_the_history_of_a_baseline_marks_what_is_out_of_use() -> None:
     assert "2 sessions in use." in page
     assert "quarantine: busy host" in page
     assert 'id="chart-history-main-ttft-p50"' in page
+
+
+def test_a_history_is_headed_by_what_it_is() -> None:
+    """Nothing is judged in it: no verdict, and no run."""
+    page = render_html(make_history())
+    assert '<h2 id="verdict-h">Baseline</h2>' in page
+    assert "Verdict" not in page
+    assert "Run main" not in page
+
+
+def test_arms_that_are_called_what_they_are_need_no_introduction(view: View) -> None:
+    assert view.sentences[0].detail.endswith("Candidate new, baseline old: comparable.")

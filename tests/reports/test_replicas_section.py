@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from harness.estimate import Outcome
-from reports._replicas import planned_outcome, replica_sentence, replicas_section
+from reports._replicas import (
+    fleets_table,
+    planned_outcome,
+    replica_sentence,
+    replicas_section,
+)
 from reports.view import Chart, Table
+from tests.reports import sample
 
 
 def part(**more: Any) -> dict[str, Any]:
@@ -71,7 +78,10 @@ def test_headroom_says_between_which_loads_it_ends() -> None:
 
 def test_tables_say_what_was_not_simulated() -> None:
     found = blocks(part())
-    assert "by arithmetic" in found["fleets"].note
+    fleets = fleets_table(part())
+    assert fleets is not None
+    assert "by arithmetic" in fleets.note
+    assert fleets_table(None) is None
     assert found["replica-hours"].rows[0].cells[-1].text == "not simulated"
     texts = [c.text for row in found["replica-ground"].rows for c in row.cells]
     assert "2.00 ms (1.00 to 3.00)" in texts
@@ -97,3 +107,12 @@ def test_where_no_fleet_helps_only_the_ground_is_shown() -> None:
     nothing = part(fixed=None, autoscaled=None, hours=[], verdict="fail")
     nothing["capacity"]["headroom"] = []
     assert set(blocks(nothing)) == {"replica-ground"}
+
+
+def test_a_plan_s_fleets_are_its_page_s_first_table() -> None:
+    fleets = fleets_table(part())
+    assert fleets is not None
+    view = sample.view(3)
+    view = replace(view, headline=(*view.headline, fleets))
+    assert [t.id for t in view.first_tables] == ["fleets"]
+    assert [t.id for t in view.further_tables] == ["verdicts", "points"]
