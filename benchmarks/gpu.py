@@ -51,7 +51,7 @@ STAGES = (
     Stage("ceilings", 10, 15, "ceilings"),
     Stage("decode-8b", 25, 40, "decode", ("llama-8b", "", "bars")),
     Stage("prefill-8b", 25, 60, "prefill", ("llama-8b",)),
-    Stage("serve-8b", 110, 180, "serve", ("llama-8b",)),
+    Stage("serve-8b", 150, 280, "serve", ("llama-8b",)),
     Stage("transformers-8b", 60, 110, "rival", ("llama-8b",)),
     Stage("decode-8b-rest", 25, 60, "decode", ("llama-8b", "", "rest")),
     Stage("speculation-8b", 40, 110, "speculation", ("llama-8b",)),

@@ -46,7 +46,7 @@ FULL = Sizes(
     layers=None, dtype="bfloat16", cache_tokens=None, batches=(1, 8, 32, 64, 128, 256),
     contexts=(128, 1024, 4096, 16384), prompts=(512, 2048, 8192, 32768),
     budgets=(512, 2048, 8192), spec_batches=(1, 8, 32, 64, 128), spec_lengths=(1, 3, 5, 7),
-    steps=64, copy_bytes=4 * 2**30, matmul=8192, rival=(32, 1024, 512), serve_s=10,
+    steps=64, copy_bytes=4 * 2**30, matmul=8192, rival=(32, 1024, 512), serve_s=15,
     serve_lengths=(1024, 128),
 )  # fmt: skip
 TOY = Sizes(
