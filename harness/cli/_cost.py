@@ -14,6 +14,7 @@ from harness.decisions import find_capacity
 from harness.decisions.cost_answer import CostAnswer, answer
 from harness.decisions.cost_question import (
     measured_mix,
+    other_lengths,
     question_of,
     simulated_mix,
     ttft_limit_s,
@@ -122,6 +123,11 @@ def crossover_of(
             mix, capacity = _simulated(cost, asked)
         else:
             mix, capacity = _measured(cost, points, cached)
+        if forecast is not None and (
+            off := other_lengths(forecast.lengths, (mix.input_tok, mix.output_tok))
+        ):
+            told = f"{off}; bills and capacity are of the latter, so measure the forecast's own"
+            capacity = replace(capacity, doubts=(*capacity.doubts, told))
         question = question_of(cost, model, mix, capacity, forecast)
         if asked is not None:
             question = replace(question, simulated=_days(question, asked))

@@ -62,7 +62,7 @@ def command(
 
     opened = Run.open(run, out_root=out_root(output.out))
     opened.require_whole()
-    document = _document(opened, prices, forecast, overrides)
+    document = _document(opened, run, prices, forecast, overrides)
     _say_age(document, voice)
     found, paths = _solve(opened, document, Twin(twin, voice), output.has_report)
     is_open = found.crossover.outcome is Outcome.INCONCLUSIVE
@@ -77,9 +77,12 @@ def command(
 
 
 def _document(
-    run: Run, prices: str | None, forecast: str | None, overrides: tuple[str, ...]
+    run: Run, asked: str, prices: str | None, forecast: str | None, overrides: tuple[str, ...]
 ) -> Scenario:
-    """The run's scenario with the cost block that is asked for. Raises UsageError without one."""
+    """The run's scenario with the cost block that is asked for. Raises UsageError without one.
+
+    asked: the run as the user named it.
+    """
     from harness.cli._cost import compares
     from harness.errors import UsageError
     from harness.scenario import load_resolved
@@ -89,7 +92,7 @@ def _document(
     given += [f"cost.forecast.file={forecast}"] if forecast else []
     document = load_resolved(run.path / "scenario.resolved.yaml").document
     if given or overrides:
-        document = with_cost(document, (*given, *overrides), (run.path,))
+        document = with_cost(document, (*given, *overrides), (run.path,), asked)
     if not compares(document):
         raise UsageError(
             f"run {run.manifest.run_id} names no two tariffs to compare",

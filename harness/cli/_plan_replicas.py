@@ -101,11 +101,15 @@ def command(
 
 
 def _plan(asked: Asked, forecast: Forecast, fleet: Fleet, seed: int) -> dict[str, Any]:
+    from harness.decisions.cost_question import other_lengths
     from harness.decisions.replica_document import replica_document
     from harness.decisions.replica_words import headline_of, verdict_of
     from harness.decisions.replicas import plan_replicas
 
     calibration, plan = asked.calibration, None
+    own = float(asked.mix.n_in.mean()), float(asked.mix.n_out.mean())
+    off = other_lengths(forecast.lengths, own)
+    assumed = (*calibration.assumed, *((f"{off}: --traffic names the latter",) if off else ()))
     if asked.capacity.estimate.value:
         try:
             plan = plan_replicas(
@@ -118,7 +122,7 @@ def _plan(asked: Asked, forecast: Forecast, fleet: Fleet, seed: int) -> dict[str
                 do="calibrate on a quiet target, or scale the forecast with --mean",
             ) from error  # fmt: skip
     return replica_document(
-        fit=calibration.fit, deployment=calibration.deployment, assumed=calibration.assumed,
+        fit=calibration.fit, deployment=calibration.deployment, assumed=assumed,
         capacity=asked.capacity, mix=asked.mix, objective=asked.objective, fleet=fleet, plan=plan,
         forecast={
             "name": forecast.name, "source": forecast.source, "window_s": forecast.window_s,
@@ -189,11 +193,11 @@ def _text(part: dict[str, Any], asked: Asked, paths: list[Path]) -> str:
     from harness.cli._finish import _short
 
     fit, mix, source = asked.calibration.fit, part["mix"], part["forecast"]
-    held = fit.held_out
+    held, mean = fit.held_out, part.get("mean_req_per_s")  # no mean where no fleet was sized
     lines = [
         f"{part['answer']} {part['detail']}", "",
         f"traffic     {mix['name']}: {mix['mean_in_tok']:.0f} tokens in, {mix['mean_out_tok']:.0f}"
-        f" out on average; {source['name']}, mean {part.get('mean_req_per_s', 0):.3g} req/s",
+        f" out on average; {source['name']}" + (f", mean {mean:.3g} req/s" if mean else ""),
         f"calibrated  on {fit.num_decode} batches and {fit.num_prefill} lengths of prompts; points"
         f" held out are met within {held.median_ratio:.1%} (median), {held.p90_ratio:.0%} (nine of"
         f" ten)",

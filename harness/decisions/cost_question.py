@@ -12,6 +12,8 @@ from harness.decisions.question import STEADY, Capacity, Fleet, Question, Traffi
 from harness.scenario.cost import Cost, OnDemandSide
 from harness.scenario.forecast import Forecast
 
+MOST_OFF = 0.1  # of mean lengths: a trace further off has another capacity and another bill
+
 
 def mix_of(usages: Sequence[Usage], *, cached_share: float, batch_share: float = 0.0) -> Mix:
     """The average billed request of all of them. Raises ValueError where none was billed."""
@@ -117,6 +119,19 @@ def _with_gaps(tariff: Tariff, mix: Mix) -> Tariff:
         if amount > 0 and getattr(tariff.prices, part) is None
     )
     return replace(tariff, doubts=(*tariff.doubts, *gaps))
+
+
+def other_lengths(told: tuple[float, float] | None, mix: tuple[float, float]) -> str:
+    """Why a trace's requests are not those that a capacity is of, in words; empty where they are,
+    or where nobody tells. told, mix: mean input and output tokens of a request."""
+    if told is None or all(
+        abs(a - b) <= MOST_OFF * max(b, 1) for a, b in zip(told, mix, strict=True)
+    ):
+        return ""
+    return (
+        f"the forecast's requests are {told[0]:,.0f} tokens in and {told[1]:,.0f} out on average,"
+        f" those of the capacity {mix[0]:,.0f} and {mix[1]:,.0f}"
+    )
 
 
 def _traffic(cost: Cost, forecast: Forecast | None, mix: Mix) -> Traffic:

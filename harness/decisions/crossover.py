@@ -126,6 +126,8 @@ def _is_late(question: Question, own: AtTraffic | None) -> bool:
     twin = question.simulated
     if own is None or own.day is None or twin is None or own.choice != "on_demand":
         return False
+    if question.fleet.scaling == "to_zero" and own.zero is not None:
+        return 1 - own.zero.miss_share < twin.attainment
     return question.fleet.scaling != "fixed" and own.day.good_ratio < twin.attainment
 
 

@@ -73,6 +73,8 @@ def crossing_span(e: Estimate) -> tuple[str, str]:
     told = "never for good" if math.isinf(value) else per_day(value)
     if math.isinf(high):
         return told, f"  (95% CI from {per_day(low)}, without an upper end)"
+    if per_day(low) == told == per_day(high):
+        return told, "  (in every draw)"
     return told, f"  (95% CI {per_day(low)} to {per_day(high)})"
 
 
@@ -88,11 +90,20 @@ def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
     is_open = "inconclusive" if found.outcome is Outcome.INCONCLUSIVE else ""
     answer, detail = crossing_words(found, ends(found.required), ends(found.asked))
     first = Headline(answer, f"{detail} {basis}", "" if own else is_open)
+    doubted = _doubted(question)
     if own is None:
-        return (first,)
+        return (first, doubted) if doubted is not None else (first,)
     second = Headline(*saving_words(own.tok_per_h, ends(own.saving)), is_open)
-    day = day_words(found)
-    return (first, second) if day is None else (first, second, day)
+    more = (day_words(found), doubted)
+    return (first, second, *(line for line in more if line is not None))
+
+
+def _doubted(question: Question) -> Headline | None:
+    """Why no answer is sure; None where nothing speaks against it."""
+    doubts = question.capacity.doubts
+    if not doubts:
+        return None
+    return Headline("None of this is sure:", f"{'; '.join(doubts)}.", "inconclusive")
 
 
 def day_words(found: Crossover) -> Headline | None:
@@ -100,28 +111,43 @@ def day_words(found: Crossover) -> Headline | None:
     own, twin = found.at_traffic, found.simulated
     if own is None or own.day is None or twin is None:
         return None
-    day = own.day
+    day, zero = own.day, own.zero
+    if found.scaling == "to_zero" and zero is not None:
+        is_short = 1 - zero.miss_share < twin.attainment
+        return Headline(
+            f"Cold starts make {amount(zero.miss_share, 'ratio')} of requests late there",
+            f"[{amount(twin.attainment, 'ratio')} good are asked; the last replica sleeps:"
+            f" {zero.wakes_per_h:.3g} wakes an hour, up {amount(zero.up_share, 'ratio')} of the"
+            " time].",
+            "inconclusive" if is_short and found.outcome is Outcome.INCONCLUSIVE else "",
+        )
     if twin.how == "fluid":
         return _fluid_words(day, twin.attainment, found.outcome)
     is_short = day.good_ratio < twin.attainment
     late = f", {amount(day.late_ratio, 'ratio')} late for a cold start" if day.late_ratio else ""
     return Headline(
         f"The autoscaled fleet keeps {amount(day.good_ratio, 'ratio')} of requests good there",
-        f"[{amount(twin.attainment, 'ratio')} asked; simulated on the twin: {day.paid:.3g} replicas"
-        f" paid on average, {day.starts_per_day:.3g} cold starts a day{late}].",
+        f"[{amount(twin.attainment, 'ratio')} asked; simulated on the twin: {_day_of(day)}{late}].",
         "inconclusive" if is_short and found.outcome is Outcome.INCONCLUSIVE else "",
+    )
+
+
+def _day_of(day: FleetDay) -> str:
+    paid, starts = f"{day.paid:.3g}", f"{day.starts_per_day:.3g}"
+    return (
+        f"{paid} replica{'s' * (paid != '1')} paid on average, {starts} cold"
+        f" start{'s' * (starts != '1')} a day"
     )
 
 
 def _fluid_words(day: FleetDay, attainment: float, outcome: Outcome) -> Headline:
     """What rates alone can tell of the autoscaled fleet."""
     is_short = day.good_ratio < attainment
-    late = amount(day.late_ratio, "ratio")
+    late = f"too small for {amount(day.late_ratio, 'ratio')} of requests"
     return Headline(
-        f"The autoscaled fleet is too small for {late} of requests there",
+        f"The autoscaled fleet is {late if day.late_ratio else 'never too small'} there",
         f"[{amount(attainment, 'ratio')} good are asked; the policy on the rates of the day,"
-        f" without single requests: {day.paid:.3g} replicas paid on average,"
-        f" {day.starts_per_day:.3g} cold starts a day; a twin-sweep's run simulates each request].",
+        f" without single requests: {_day_of(day)}].",
         "inconclusive" if is_short and outcome is Outcome.INCONCLUSIVE else "",
     )
 
@@ -170,6 +196,8 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
     above = f"On-demand is cheaper than serverless above {value}"
     if math.isinf(crossing[2]):
         return above, f"(95% CI from {low}, without an upper end)."
+    if low == value == high:
+        return above, "(in every draw of capacity and prices)."
     return above, f"(95% CI {low} to {high})."
 
 
@@ -232,8 +260,10 @@ def assumptions(found: Crossover, question: Question, source: str) -> list[Assum
             "measured" if question.capacity.is_measured else "of the traffic that is planned for",
         ),
         Assumption("cached input", amount(mix.cached_share, "ratio"),
-                   "of input tokens, billed as cached"),
-        Assumption("batch share", amount(mix.batch_share, "ratio"), "of requests, given"),
+                   "of input tokens, billed as cached" if tariff.has_cached_price else
+                   "of input tokens, billed as any other: the row has no price of them"),
+        Assumption("batch share", amount(mix.batch_share, "ratio"),
+                   f"of requests, given{_batch(question)}"),
         Assumption("replica", f"{fleet.gpus_per_replica} x {fleet.gpu} at {price}/h in all",
                    f"sheet {tariff.sheet} of {tariff.as_of}"),
         Assumption("capacity of a replica", f"{amount(capacity.value, 'req/s')}"
@@ -253,6 +283,19 @@ def assumptions(found: Crossover, question: Question, source: str) -> list[Assum
     return [*rows, *(Assumption("doubt", why, tariff.sheet) for why in doubts)]
 
 
+def _batch(question: Question) -> str:
+    """What the share is worth, where it is any."""
+    off = question.tariff.batch_discount
+    if question.mix.batch_share == 0:
+        return ""
+    if not off.high > 0:
+        return "; the sheet has no batch discount"
+    best = amount(off.high, "ratio")
+    if not off.is_range:
+        return f"; {best} off"
+    return f"; up to {best} off: all of it at the point, none to all in the interval"
+
+
 def _autoscaler(found: Crossover, question: Question) -> tuple[str, str]:
     """How the autoscaled fleet was found, and where that is from."""
     twin, fleet = found.simulated, question.fleet
@@ -265,12 +308,9 @@ def _autoscaler(found: Crossover, question: Question) -> tuple[str, str]:
     least, most = twin.days[0].load, twin.days[-1].load
     if twin.how == "fluid":
         return (
-            f"the vendor's policy (up after 30 s, down after 10 min), cold start"
-            f" {amount(fleet.cold_start_s, 's')}, at {len(twin.days)} scales, {least:.3g} to"
-            f" {most:.3g} replicas' load; straight between, above as the last. Rates flow evenly in"
-            " their windows: bursts of single requests, and what they miss, are left out; sleep, if"
-            " any, by Poisson's formula",
-            "played on the forecast's busiest day; a twin-sweep's run simulates each request",
+            f"the vendor's policy on the rates of the busiest day, cold start"
+            f" {amount(fleet.cold_start_s, 's')}; bursts of single requests are left out",
+            "no twin; a twin-sweep's run simulates each request",
         )
     hours = min(d.span_s for d in twin.days) / 3600
     sleep = ""

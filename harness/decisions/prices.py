@@ -75,6 +75,11 @@ class Tariff:
     stacking: Stacking
     doubts: tuple[str, ...] = ()
 
+    @property
+    def has_cached_price(self) -> bool:
+        """Whether tokens found in a cache cost anything else than others."""
+        return self.prices.cached_input is not None or self.cached_discount > 0
+
     def point(self) -> Rates:
         """The middle of every range; a discount "up to" d is taken as d, its promise at best."""
         rates = self._rates(lambda p: p.point, self.batch_discount.high)
@@ -124,10 +129,13 @@ def tariff_of(sheet: PriceSheet, model: str, *, is_fine_tuned: bool = False) -> 
     audio = off
     if batch is not None and batch.audio_discount is not None:
         audio = Price(batch.audio_discount, batch.audio_discount)
+    told = name
+    if is_fine_tuned:
+        told += ", fine-tuned" + " at the base model's price" * (row.fine_tuned is None)
     parts = {name: row.doubt, "batch": batch.doubt if batch else "",
              "cached_input": cached.doubt if cached else ""}  # fmt: skip
     return Tariff(
-        sheet=sheet.name, as_of=sheet.as_of.isoformat(), row=name,
+        sheet=sheet.name, as_of=sheet.as_of.isoformat(), row=told,
         prices=row.fine_tuned if is_fine_tuned and row.fine_tuned is not None else row,
         cached_discount=cached.discount if cached is not None else 0.0,
         batch_discount=off, audio_batch_discount=audio, stacking=sheet.stacking or "none",

@@ -34,13 +34,14 @@ class Forecast:
     """rates: [n] mean requests/s of windows of window_s seconds, one after the other, n >= 1.
 
     name: of the file, with its column where it has several.  source: the file's first remark, and
-    how it was scaled.
+    how it was scaled.  lengths: mean input and output tokens of a request, where a trace tells.
     """
 
     name: str
     source: str
     window_s: float
     rates: FloatArray
+    lengths: tuple[float, float] | None = None
 
     @property
     def mean_req_per_s(self) -> float:
@@ -63,7 +64,7 @@ class Forecast:
         """The same shape at another mean; > 0."""
         if not (mean_req_per_s > 0 and math.isfinite(mean_req_per_s)):
             raise ValueError("a mean rate is above 0")
-        told = f"{self.source}; scaled to {mean_req_per_s:.4g} requests/s on average"
+        told = f"{self.source.rstrip('.')}; scaled to {mean_req_per_s:.4g} requests/s on average"
         return replace(self, rates=self.shape * mean_req_per_s, source=told)
 
     def at_volume(self, tok_per_h: float, tok_per_req: float) -> Forecast:
@@ -72,7 +73,7 @@ class Forecast:
         Both counts are input and output together; 720 hours are a month.
         """
         scaled = self.at_mean(tok_per_h / tok_per_req / 3600)
-        told = f"{self.source}; scaled to {tok_per_h * 24 / 1e6:.4g} Mtok/day"
+        told = f"{self.source.rstrip('.')}; scaled to {tok_per_h * 24 / 1e6:.4g} Mtok/day"
         return replace(scaled, source=told)
 
 
@@ -110,7 +111,10 @@ def load_forecast(
     if layout is not None:
         if column is not None:
             raise FileFault(f"{path.name} is a trace; it has no rate column '{column}'")
-        return Forecast(path.stem, about, window_s, _counted(path, layout, window_s))
+        trace = read_trace(path, layout)
+        lengths = float(trace.input_tok.mean()), float(trace.output_tok.mean())
+        rates = _counted(path, trace.arrival_s, window_s)
+        return Forecast(path.stem, about, window_s, rates, lengths)
     if len(rows) < 3:
         raise FileFault(f"{path.name} holds no two windows; write a header and a row for each")
     return _rates(path, rows, column, about)
@@ -131,9 +135,8 @@ def _find(name: str, search_paths: Sequence[Path]) -> Path:
         raise FileFault(f"{error}; {hint}") from None
 
 
-def _counted(path: Path, layout: str, window_s: float) -> FloatArray:
-    """[n] requests/s of each whole window; a trace shorter than one is one window as it is."""
-    arrival_s = read_trace(path, layout).arrival_s
+def _counted(path: Path, arrival_s: FloatArray, window_s: float) -> FloatArray:
+    """[n] requests/s of each whole window; a trace shorter than one is refused."""
     span_s = float(arrival_s[-1])
     num = int(span_s // window_s)
     if num == 0:

@@ -21,9 +21,12 @@ _WHOSE = "only cost can be changed here: the rest was measured as it is"
 
 
 def with_cost(
-    document: Scenario, overrides: Sequence[str], folders: Sequence[Path] = ()
+    document: Scenario, overrides: Sequence[str], folders: Sequence[Path] = (), run: str = ""
 ) -> Scenario:
-    """overrides: `cost.on_demand.gpu=h100` and the like. Raises ScenarioError with every fault."""
+    """overrides: `cost.on_demand.gpu=h100` and the like.  run: as the user named it, for messages.
+
+    Raises ScenarioError with every fault.
+    """
     data = as_written(document)
     foreign = [t for t in overrides if not t.strip().startswith(("cost.", "cost="))]
     faults = [Fault(text.partition("=")[0][:60], _WHOSE) for text in foreign]
@@ -35,5 +38,6 @@ def with_cost(
         wrong += pin_cost(checked.document, checked.document.cost, data, folders)
     faults += [Fault(show(data, w.where), w.message) for w in wrong]
     if faults:
-        raise ScenarioError(document.name, faults, kind="cost of", check="harness plan crossover")
+        name = run or document.name
+        raise ScenarioError(name, faults, kind="cost of", check="harness plan crossover")
     return Scenario.model_validate(data)

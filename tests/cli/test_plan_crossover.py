@@ -54,6 +54,7 @@ def test_what_was_measured_cannot_be_set(measured) -> None:  # type: ignore[no-u
     done = measured("plan", "crossover", "latest", *COST, "--set", "load.rate=9/s")
     assert done.code == 2
     assert "only cost can be changed here" in done.err
+    assert "then: harness plan crossover latest" in done.err
 
 
 def test_the_answer_its_files_and_its_report(measured) -> None:  # type: ignore[no-untyped-def]
@@ -64,6 +65,8 @@ def test_the_answer_its_files_and_its_report(measured) -> None:  # type: ignore[
     first, second, *_ = done.out.splitlines()
     assert first.startswith("On-demand never becomes cheaper at this SLO: it would need ")
     assert second.startswith("At your 1.00 Mtok/day serverless saves $1,920/day")
+    assert "not in it: storage and people" in done.out
+    assert "autoscaler: the vendor's policy on the rates of the busiest day" in done.out
     plan = json.loads((measured.latest / "plan.json").read_text("utf-8"))
     jsonschema.validate(plan, plan_schema())
     assert plan["crossover"]["feasibility"] == "infeasible"

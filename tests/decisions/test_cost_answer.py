@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 
 import jsonschema
+import numpy as np
 import pytest
 
 from harness.cli._cost import csv_text
@@ -17,12 +18,15 @@ from harness.decisions.cost_answer import CostAnswer, answer
 from harness.decisions.cost_question import (
     measured_cached_share,
     measured_mix,
+    other_lengths,
     question_of,
     simulated_mix,
     ttft_limit_s,
 )
 from harness.decisions.crossover_schema import crossover_schema
 from harness.decisions.crossover_words import per_day, usd, usd_span
+from harness.decisions.fleet_scales import DayFleet
+from harness.decisions.fluid_day import fluid_days
 from harness.decisions.point_cost import point_costs
 from harness.decisions.question import Capacity, Question
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
@@ -85,7 +89,7 @@ def test_sentences_of_the_cost_analyst(points) -> None:  # type: ignore[no-untyp
     found = asked(points, cost(forecast=forecast), day)
     first, second = found.headlines
     assert first.answer == "On-demand is cheaper than serverless above 166 Mtok/day"
-    assert first.detail.startswith("(95% CI 166 Mtok/day to ")
+    assert first.detail.startswith("(in every draw of capacity and prices). [prices of ")
     assert (
         "[prices of 2026-11-23; capacity 8.28 req/s a replica within the SLO, measured;"
         in first.detail
@@ -266,3 +270,98 @@ def test_too_close_to_tell_is_said_with_the_difference(points) -> None:  # type:
     assert said.answer == "At your 360 Mtok/day the two are too close to tell:"
     assert said.detail.startswith("on-demand less serverless is ")
     assert said.outcome == "inconclusive"
+
+
+# -- what an analyst reads ----------------------------------------------------------------------
+
+
+def told(found: CostAnswer) -> dict[str, str]:
+    return {a.what: f"{a.value} ({a.source})" for a in found.assumptions}
+
+
+def sheet(**changes) -> dict:  # type: ignore[no-untyped-def, type-arg]
+    return {
+        "schema": "harness/prices/v1", "name": "own", "as_of": "2026-11-20", "source": "contract",
+        "serverless": {"mini": {"input": "0.50USD/Mtok", "output": "1.50USD/Mtok",
+                                "fine_tuned": {"input": "1USD/Mtok", "output": "3USD/Mtok"}}},
+        "on_demand": {"l4": {"price": "0.80USD/gpu_h"}},
+    } | changes  # fmt: skip
+
+
+def own_cost(serverless: dict[str, object], **changes: object) -> Cost:
+    return cost(
+        prices=sheet(**changes), serverless={"model": "mini"} | serverless, on_demand={"gpu": "l4"}
+    )
+
+
+def test_a_fine_tuned_row_and_a_cache_without_a_price_are_called_so(points) -> None:  # type: ignore[no-untyped-def]
+    """1,000 in and 10 out at $1 and $3 are $1.0198 a million; of 400 cached ones no price."""
+    found = asked(points, own_cost({"fine_tuned": True}))
+    assert found.crossover.serverless_usd_per_mtok == pytest.approx((1000 + 30) / 1010)
+    rows = told(found)
+    assert rows["serverless price"].endswith("row mini, fine-tuned)")
+    assert rows["cached input"] == (
+        "40% (of input tokens, billed as any other: the row has no price of them)"
+    )
+    base = sheet(serverless={"mini": {"input": "0.50USD/Mtok", "output": "1.50USD/Mtok"}})
+    same = asked(points, cost(prices=base, serverless={"model": "mini", "fine_tuned": True},
+                              on_demand={"gpu": "l4"}))  # fmt: skip
+    assert told(same)["serverless price"].endswith(
+        "row mini, fine-tuned at the base model's price)"
+    )
+
+
+def test_a_batch_share_says_what_it_is_worth(points) -> None:  # type: ignore[no-untyped-def]
+    plain = {"cached_share": "0%", "batch_share": "40%"}
+    up_to = asked(points, cost(serverless={"model": "deepseek-v3"} | plain))
+    # .9 x (1 - .4 x .5) at the point, none of it at the upper end
+    assert up_to.crossover.serverless_usd_per_mtok == pytest.approx(0.72)
+    assert told(up_to)["batch share"] == (
+        "40% (of requests, given; up to 50% off: all of it at the point, none to all in the"
+        " interval)"
+    )
+    fixed = asked(points, own_cost(plain, batch={"discount": "50%"}))
+    assert told(fixed)["batch share"] == "40% (of requests, given; 50% off)"
+    none = asked(points, own_cost(plain))
+    assert told(none)["batch share"] == "40% (of requests, given; the sheet has no batch discount)"
+
+
+def test_a_trace_of_other_lengths_leaves_every_answer_open(points) -> None:  # type: ignore[no-untyped-def]
+    """Capacity and bill of 1,000 tokens in are not those of 1,155; within a tenth they are."""
+    assert other_lengths(None, (1000, 10)) == ""
+    assert other_lengths((1099, 10.9), (1000, 10)) == ""
+    off = other_lengths((1155, 211), (1000, 10))
+    assert off == (
+        "the forecast's requests are 1,155 tokens in and 211 out on average, those of the capacity"
+        " 1,000 and 10"
+    )
+    own = question(points, cost(), load_forecast("servegen-day"))
+    doubtful = replace(own, capacity=replace(own.capacity, doubts=(off,)))
+    found = answer(doubtful, traffic_source="")
+    assert found.crossover.outcome is Outcome.INCONCLUSIVE
+    last = found.headlines[-1]
+    assert (last.answer, last.detail) == ("None of this is sure:", f"{off}.")
+    assert answer(own, traffic_source="").headlines[-1].answer != "None of this is sure:"
+
+
+def test_a_fleet_whose_sleep_costs_too_many_requests_is_no_like_for_like(points) -> None:  # type: ignore[no-untyped-def]
+    """One request in 200 s, gone after 5 min, ten minutes to start: a fifth wakes it and waits."""
+    side = {"gpu": "h100", "scaling": "to_zero",
+            "scale_to_zero": {"idle": "5min", "cold_start": "10min"}}  # fmt: skip
+    dear = sheet(serverless={"mini": {"input": "9000USD/Mtok", "output": "9000USD/Mtok"}},
+                 on_demand={"h100": {"price": "5USD/gpu_h"}})  # fmt: skip
+    own = cost(prices=dear, serverless={"model": "mini"}, on_demand=side)
+    forecast = Forecast("made", "a test", 600.0, np.array([0.005, 0.005]))
+    asked_ = question(points, own, forecast)
+    days = fluid_days(
+        asked_.traffic.shape, 600.0, DayFleet(asked_.capacity.estimate.value or 0, 0.8, 60.0), 0.3,
+        0.95, 0.005,
+    )  # fmt: skip
+    found = answer(replace(asked_, simulated=days), traffic_source="")
+    late = math.exp(-0.005 * 300) * (1 + 0.005 * (600 - 0.3))
+    assert found.crossover.at_traffic is not None
+    assert found.crossover.at_traffic.zero is not None
+    assert found.crossover.at_traffic.zero.miss_share == pytest.approx(late)
+    assert found.crossover.at_traffic.choice == "on_demand"
+    assert found.crossover.outcome is Outcome.INCONCLUSIVE
+    assert found.headlines[-1].answer == "Cold starts make 89.2% of requests late there"

@@ -115,5 +115,5 @@ def test_a_price_from_a_sweep_says_which_model_it_rests_on() -> None:
     assert told.answer == "The autoscaled fleet is too small for 2.29% of requests there"
     assert "without single requests: 1.49 replicas paid on average, 12 cold starts" in told.detail
     rows = {a.what: a for a in assumptions(found, played, "a day")}
-    assert "bursts of single requests, and what they miss, are left out" in rows["autoscaler"].value
+    assert "bursts of single requests are left out" in rows["autoscaler"].value
     assert FLEET.load_target == 0.8

@@ -48,6 +48,7 @@ def test_a_trace_is_counted_in_whole_windows(tmp_path: Path) -> None:
     text = "Timestamp,Request tokens,Response tokens\n" + "".join(f"{t},5,5\n" for t in rows)
     found = load_forecast(made(tmp_path, text), window_s=10)
     assert found.rates.tolist() == [0.3, 0.1, 0.2]
+    assert found.lengths == (5, 5)
     with pytest.raises(FileFault, match=r"spans 30 s, less than a window of 600 s"):
         load_forecast(made(tmp_path, text))
     with pytest.raises(FileFault, match="is a trace"):
