@@ -60,7 +60,8 @@ def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindo
     length_s = limit.window if limit else WINDOW_S
     good = limit.good if limit else GOOD_SHARE
     num = math.floor(frame.window_s / length_s + 1e-9)
-    index = np.floor(frame.intended_s / length_s).astype(np.int64)
+    # a request at 1.2 s opens the fourth window of .4 s, whatever 1.2 / .4 is in binary
+    index = np.floor(frame.intended_s / length_s + 1e-9).astype(np.int64)
     chosen = frame.is_measured & frame.is_valid & (index < num)
     valid = np.bincount(index[chosen], minlength=num)
     bad = np.bincount(index[chosen & is_bad(frame, limit)], minlength=num)

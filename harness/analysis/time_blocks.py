@@ -37,7 +37,7 @@ def block_index(frame: Frame, block_s: float) -> np.ndarray[tuple[int], np.dtype
     num = math.floor(frame.window_s / block_s + 1e-9)
     if num < 1:
         return np.where(frame.is_measured, 0, -1)
-    index = np.floor(frame.intended_s / block_s).astype(np.int64)
+    index = np.floor(frame.intended_s / block_s + 1e-9).astype(np.int64)
     return np.where(frame.is_measured & (index < num), index, -1)
 
 

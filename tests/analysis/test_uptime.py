@@ -74,6 +74,15 @@ def test_windows_outages_and_repair_by_hand(rows: ModuleType) -> None:
     assert sum(series["connect"]) * found.series.bin_s == pytest.approx(5)
 
 
+@pytest.mark.parametrize("length", ["300ms", "400ms", "700ms"])
+def test_a_request_on_a_boundary_opens_its_window(rows: ModuleType, length: str) -> None:
+    """A request each 100 ms: every window has as many, whatever 1.2 / .4 is in binary."""
+    table = [rows.row(k / 10, [k / 10 + 0.01]) for k in range(210)]
+    slo = Slo.model_validate({"uptime": {"window": length, "objective": "90%"}})
+    found = analyse_point(rows.requests(table), rows.clients(21), rows.meta(21.0, slo=slo))
+    assert {w.num_valid for w in found.uptime_windows} == {int(length[0])}
+
+
 def test_429_is_bad_where_the_slo_says_so(rows: ModuleType) -> None:
     """Window 1: two of five are 429. Apart they are good answers, a limit the client ran into."""
     errors = {10.0: "throttled", 14.0: "throttled", 22.0: "throttled", 24.0: "http_4xx"}
