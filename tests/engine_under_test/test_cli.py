@@ -49,9 +49,12 @@ def _end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_ready_is_the_only_line_and_means_ready() -> None:
-    with _process("--exit-with-parent") as (process, port):
+    with _process("--exit-with-parent", "--pooling", "mean") as (process, port):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=120) as reply:
             assert reply.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=120) as reply:
+            (model,) = json.load(reply)["data"]
+        assert model["engine"]["embeddings"]["pooling"] == "mean"
         assert process.stdin is not None
         process.stdin.close()  # what a dying parent does
         process.stdin = None
