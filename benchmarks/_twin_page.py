@@ -17,17 +17,19 @@ ABOUT = (
     "`python -m benchmarks.twin_validation`: calibrated on the sweep alone; each predicted figure",
     "is the twin's answer to the very arrivals and lengths that were measured. Loads are shares of",
     "what the twin serves when all requests are there at once. Measured: requests of all runs of a",
-    "cell together; its interval is the bootstrap over blocks of 2 s. Predicted: by the fit; its",
-    "band is that of 20 draws. Accepted: |p50| and throughput within 10 %, |p99| within 20 %, up",
-    "to 85 % load; a dash where there is no bar, or fewer requests than the quantile needs (368",
-    "for p99). Runs apart: the largest run of a cell over the smallest, each alone, less one.",
+    "cell together; its interval is the bootstrap over runs and, in each, over blocks of 2 s (of a",
+    "throughput: the least and the most of the runs). In it: whether the prediction lies there.",
+    "Predicted: by the fit; its band is that of 20 draws. Accepted: |p50| and throughput within",
+    "10 %, |p99| within 20 %, up to 85 % load; a dash where there is no bar, or fewer requests",
+    "than the quantile needs (368 for p99). Runs apart: the largest run of a cell over the",
+    "smallest, each alone, less one.",
     "Pace: time of a run's clean decode steps (no prompt read, so no queue in them) over what the",
     "law says of them, 1.1 where the machine was 10 % slower than during the sweep; *at pace*",
     "is the twin's answer with its whole law that much slower: nothing else is told to it.",
 )
 COLUMNS = (
     "load", "requests/s", "runs", "figure", "measured", "its interval", "runs apart", "predicted",
-    "its band", "error", "accepted", "error at pace", "accepted at pace",
+    "its band", "error", "in it", "accepted", "error at pace", "accepted at pace",
 )  # fmt: skip
 STABILITY = ("kind", "load", "runs", "backlog grew, measured", "backlog grew, predicted",
              "failed requests", "pace of each run")  # fmt: skip
@@ -65,6 +67,8 @@ def _summary(cells: Sequence[Cell]) -> Iterator[str]:
     judged = [f for c in cells for f in c.figures if f.accepted is not None]
     good, paced = (sum(map(bool, x)) for x in zip(*map(_verdicts, judged), strict=True))
     yield f"**{good} of {len(judged)} figures within their bar; {paced} at the pace of each run.**"
+    inside = sum(f.is_inside for f in judged)
+    yield f"{inside} of {len(judged)} predictions lie in the interval of their measurement."
     for stat in ("ttft p50", "ttft p99", "tpot p50", "tpot p99", "throughput"):
         own = [f for f in judged if f.name == stat]
         if not own:
@@ -90,9 +94,10 @@ def _verdicts(f: Figure) -> tuple[bool | None, bool | None]:
 
 def _calibration(c: Calibration) -> Iterator[str]:
     fit = c.fit
-    yield f"t = max(a0, b + a1 n) + d D + c K + e sum p (x + p/2) + r N, from {fit.num_decode}"
-    yield f"batches, {fit.num_prefill} lengths of lone prompts and {fit.num_requests} requests that"
-    yield f"came while others decoded; {len(fit.draws)} bootstrap draws."
+    yield "t = max(a0, b + a1 n) + d D + c K + e sum p (x + p/2) + r N + g S + h I, from"
+    yield f"{fit.num_decode} batches, {fit.num_prefill} lengths of lone prompts and"
+    yield f"{fit.num_requests} requests that came while others decoded;"
+    yield f"{len(fit.draws)} bootstrap draws."
     yield ""
     yield from _head(("parameter", "fit", "95 % interval"))
     for name in NAMES:
@@ -132,8 +137,8 @@ def _row(f: Figure) -> list[str]:
     return [
         f.name, f"{measured} {unit}", f"{low} to {high}",
         f"{f.apart_ratio:.0%}" if len(f.by_run) > 1 else "-", predicted, f"{from_} to {to}",
-        f"{f.error_ratio:+.1%}", WORDS[f.accepted], f"{f.error_at_pace_ratio:+.1%}",
-        WORDS[f.accepted_at_pace],
+        f"{f.error_ratio:+.1%}", "yes" if f.is_inside else "no", WORDS[f.accepted],
+        f"{f.error_at_pace_ratio:+.1%}", WORDS[f.accepted_at_pace],
     ]  # fmt: skip
 
 

@@ -120,6 +120,11 @@ class Figure:
         return self.at_pace / self.measured - 1
 
     @property
+    def is_inside(self) -> bool:
+        """Whether the prediction lies in the interval of the measurement."""
+        return self.low <= self.predicted <= self.high
+
+    @property
     def apart_ratio(self) -> float:
         """Of the runs of this cell: most over least, less one."""
         return max(self.by_run) / min(self.by_run) - 1
@@ -243,7 +248,9 @@ def look(records: PointRecords, calibration: Calibration) -> Seen:
 
 def pace_of(frame: Frame, fit: StepFit) -> float:
     """1 where there was no clean step."""
-    rows = [row for row in point_steps(frame, 0).rows if row.kind == "decode"]
+    rows = [
+        row for row in point_steps(frame, 0, budget_tok=fit.budget_tok).rows if row.kind == "decode"
+    ]
     if not rows:
         return 1.0
     law_s, num = fit.hinge.predict(step_times(rows, fit.budget_tok)), as_arrays(rows, "num")
@@ -302,19 +309,23 @@ def _is_near(told: float, measured: float, bar: float | None) -> bool | None:
 
 
 def _figures(name: str, load: float, runs: Sequence[Seen], which: int) -> Iterator[Figure]:
-    """Quantiles over the requests of all runs, with an interval from resampled blocks of time."""
+    """Quantiles over the requests of all runs, with an interval from resampled runs, and resampled
+    blocks of time in each: what requests of one run share is no less an error."""
     seen = [(r.ttft_s, r.tpot_s)[which] for r in runs]
     blocks = [
-        values[keys == key]
+        [values[keys == key] for key in np.unique(keys)]
         for values, run in zip(seen, runs, strict=True)
         for keys in [np.floor(run.begin_s / BLOCK_S)]
-        for key in np.unique(keys)
     ]
     rng = np.random.default_rng(5)
     pools = [
-        np.concatenate([blocks[i] for i in rng.integers(0, len(blocks), len(blocks))])
+        np.concatenate([
+            blocks[r][i]
+            for r in rng.integers(0, len(runs), len(runs))
+            for i in rng.integers(0, len(blocks[r]), len(blocks[r]))
+        ])
         for _ in range(400)
-    ]
+    ]  # fmt: skip
     told = [
         np.concatenate([r.predicted[k][which] for r in runs])
         for k in range(len(runs[0].predicted))

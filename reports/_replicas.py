@@ -41,6 +41,8 @@ _NAMES = {
     "a0": "shortest step", "b": "step, at the corner's line", "a1": "a token of a step",
     "d": "a decoding sequence", "c": "a token of context", "e": "a prompt token squared",
     "o": "outside the engine", "r": "a request that others wait for",
+    "g": "a prompt token just before",
+    "h": "first step after a pause",
 }  # fmt: skip
 
 

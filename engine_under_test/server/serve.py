@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from ..kept_memory import keep_freed_memory
 from .app import App
 
 # Longer than load generators keep idle connections, so that the client closes first.
@@ -71,6 +72,7 @@ def settle() -> None:
     gc.collect()
     gc.freeze()  # weights and code are for ever: collections need not walk them
     gc.set_threshold(YOUNG_OBJECTS)
+    keep_freed_memory()
 
 
 def make_server(app: App) -> uvicorn.Server:

@@ -10,6 +10,7 @@ Steps that read prompts while others decode are not seen one by one: see turnove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -26,15 +27,24 @@ UNTOLD = (
     1.25  # tokens a chunk from which on a chunk is no step's one token; below, split characters
 )
 LEAST_STEPS = 8  # of a row; fewer are one hiccup's word
+IDLE_S = 0.02  # without any request, after which a server's next steps are cold ones
 _LEAST_GAPS = 2  # of one stream in one span
 
 
 class Span(NamedTuple):
-    """A time in which the decoding requests stay the same and no prompt is read."""
+    """A time in which the decoding requests stay the same and no prompt is read.
+
+    read_tok: of the prompts whose first tokens came since the span before.  is_cut: by a request
+    that came; the step that it came into had begun.
+    is_cold: one of these prompts came after the server had nothing to do for IDLE_S.
+    """
 
     begin_s: float
     end_s: float
     members: tuple[int, ...]
+    read_tok: float = 0.0
+    is_cut: bool = False
+    is_cold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,8 @@ class StepRow:
     their context, summed, mean over the steps.  prompt_tok: tokens computed of the prompt, after
     cached_tok that were not.  has_overhead: whether seconds hold what lies outside the engine.
     num: steps, or prompts, behind it.  tok_per_seq: tokens a step computes of a decoding sequence,
-    its drafts included.
+    its drafts included.  after_tok: prompt tokens read just before a step, mean over the steps.
+    num_cold: share of steps, or of prompts, that are the first after nothing was to do for IDLE_S.
     """
 
     point: int
@@ -77,6 +88,8 @@ class StepRow:
     has_overhead: bool
     num: int
     tok_per_seq: float = 1.0
+    after_tok: float = 0.0
+    num_cold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +112,17 @@ class PointSteps:
     turnovers: tuple[Turnover, ...] = ()
 
 
-def point_steps(frame: Frame, point: int, speculation: Speculation | None = None) -> PointSteps:
+def point_steps(
+    frame: Frame, point: int, speculation: Speculation | None = None, budget_tok: float = math.inf
+) -> PointSteps:
     """Every clean step of a point; all phases count, the warm-up's steps are steps too.
 
     speculation: what the server's counters say, for where the requests' timings say nothing.
+    budget_tok: most tokens of a step, where known.
     """
     told = read_timings(frame.timings)
     pace = _pace(told, speculation) or _pace_of_chunks(frame)
-    rows = [*_decode_rows(frame, point, pace), *_prefill_rows(frame, point, told)]
+    rows = [*_decode_rows(frame, point, pace, budget_tok), *_prefill_rows(frame, point, told)]
     # those of a prompt read beside others shared their steps
     alone = [told[i] for i in _lone(frame)]
     steps = {
@@ -114,7 +130,7 @@ def point_steps(frame: Frame, point: int, speculation: Speculation | None = None
         for row in alone
         if "prefill_steps" in row and "prompt_tokens" in row and not row.get("preemptions")
     }
-    came = turnovers(frame, point) if not pace.speculates else []
+    came = turnovers(frame, point, budget_tok) if not pace.speculates else []
     return PointSteps(tuple(rows), tuple(_overheads(frame, told)), pace, steps, tuple(came))
 
 
@@ -128,15 +144,24 @@ def decode_spans(frame: Frame) -> list[Span]:
             changes.append((frame.first_token_s[i], 1, i))
         changes.append((gone_s, 2, i))
     changes.sort()
-    spans, reading, decoding, begin_s = [], set[int](), set[int](), 0.0
+    n_in = np.where(np.isfinite(frame.n_in), frame.n_in, frame.asked_in)
+    computed = np.nan_to_num(n_in) - np.nan_to_num(frame.cached_tok)
+    spans, reading, decoding, begin_s, read_tok = [], set[int](), set[int](), 0.0, 0.0
+    is_cold, idle_since_s = False, -np.inf
     for at_s, what, i in changes:
         if decoding and not reading and at_s > begin_s:
-            spans.append(Span(begin_s, at_s, tuple(sorted(decoding))))
+            spans.append(Span(begin_s, at_s, tuple(sorted(decoding)), read_tok, what == 0, is_cold))
+            read_tok, is_cold = 0.0, False
+        if what == 1:
+            read_tok += float(computed[i])
         if what == 0:
+            if not reading and not decoding:
+                is_cold = is_cold or at_s - idle_since_s >= IDLE_S
             reading.add(i)
         else:
             reading.discard(i)
             (decoding.add if what == 1 else decoding.discard)(i)
+            idle_since_s = at_s
         begin_s = at_s
     return spans
 
@@ -151,21 +176,28 @@ class _Sum:
     """Time and steps of one batch size, added up over spans and streams."""
 
     def __init__(self) -> None:
-        self.seconds = self.steps = self.context = 0.0
+        self.seconds = self.steps = self.context = self.after = self.cold = 0.0
 
-    def add(self, seconds: float, steps: float, context: float) -> None:
+    def add(self, seconds: float, steps: float, context: float, after: float, cold: bool) -> None:
         self.seconds += seconds
         self.steps += steps
         self.context += context * steps
+        self.after += after
+        self.cold += cold
 
 
-def _decode_rows(frame: Frame, point: int, pace: Pace) -> list[StepRow]:
+def _decode_rows(frame: Frame, point: int, pace: Pace, budget_tok: float) -> list[StepRow]:
     """One row a batch size."""
+    read_tok, is_cold = 0.0, False  # of prompts since the last step that read none
     tok_per_seq = 1 + (pace.drafts or 0.0)
     n_in = np.where(np.isfinite(frame.n_in), frame.n_in, frame.asked_in)
     sums: dict[int, _Sum] = {}
     for span in decode_spans(frame):
         streams = [_stream(frame, i, span) for i in span.members]
+        read_tok = after_tok = min(read_tok + span.read_tok, budget_tok)
+        was_cold = is_cold = is_cold or span.is_cold
+        if span.is_cut or any(s.num_gaps for s in streams):
+            read_tok, is_cold = 0.0, False
         # a context that nobody counted makes the whole span useless
         if not all(np.isfinite(n_in[list(span.members)])):
             continue
@@ -173,22 +205,28 @@ def _decode_rows(frame: Frame, point: int, pace: Pace) -> list[StepRow]:
         for stream in streams:
             if stream.num_gaps >= _LEAST_GAPS:
                 own = sums.setdefault(len(span.members), _Sum())
-                own.add(stream.seconds, stream.num_tok / pace.tok_per_step, context)
+                own.add(
+                    stream.seconds, stream.num_tok / pace.tok_per_step, context,
+                    after_tok if stream.is_first else 0.0, stream.is_first and was_cold,
+                )  # fmt: skip
     return [
         StepRow(point, "decode", s.seconds / s.steps, n, s.context / s.steps, 0, 0, False,
-                round(s.steps / n), tok_per_seq)
+                round(s.steps / n), tok_per_seq, s.after / s.steps,
+                s.cold / s.steps)
         for n, s in sorted(sums.items())
         if s.steps / n >= LEAST_STEPS
     ]  # fmt: skip
 
 
 class _Stream(NamedTuple):
-    """One request in one span. tok_before: its output tokens so far, mean over the gaps."""
+    """One request in one span. tok_before: its output tokens so far, mean over the gaps.  is_first:
+    whether its gaps begin with the span's first step."""
 
     seconds: float
     num_tok: float
     num_gaps: int
     tok_before: float
+    is_first: bool = False
 
 
 def _stream(frame: Frame, i: int, span: Span) -> _Stream:
@@ -205,11 +243,13 @@ def _stream(frame: Frame, i: int, span: Span) -> _Stream:
     return _Stream(
         float(at_s[end - 1] - at_s[begin]), float(inside.sum()), len(inside),
         before + float(tok[begin]) + float(inside.sum()) / 2 - 0.5,
+        bool(at_s[begin] - span.begin_s < (at_s[begin + 1] - at_s[begin]) / 2),
     )  # fmt: skip
 
 
 def _prefill_rows(frame: Frame, point: int, told: Sequence[Mapping[str, Any]]) -> list[StepRow]:
-    """One row: the median over the prompts that were alone, all of one length within 2 %."""
+    """One row: the median over the prompts that were alone, all of one length within 2 %, and all
+    cold or all not, whichever were more."""
     alone = [i for i in _lone(frame) if np.isfinite(frame.n_in[i])]
     if not alone:
         return []
@@ -219,6 +259,9 @@ def _prefill_rows(frame: Frame, point: int, told: Sequence[Mapping[str, Any]]) -
     kept = [k for k, n in enumerate(computed) if n >= 1 and abs(n - middle) <= 0.02 * middle + 8]
     if not kept:
         return []
+    were_cold = np.array([_was_idle(frame, alone[k]) for k in kept])
+    is_cold = bool(were_cold.mean() > 0.5)
+    kept = [k for k, was in zip(kept, were_cold, strict=True) if was == is_cold]
     engine_s = [_engine_s(told[alone[k]]) for k in kept]
     is_told = all(s is not None for s in engine_s)
     if is_told:
@@ -228,8 +271,15 @@ def _prefill_rows(frame: Frame, point: int, told: Sequence[Mapping[str, Any]]) -
     return [
         StepRow(point, "prefill", float(np.median(seconds)), 0, 0.0,
                 round(float(np.median(computed[kept]))), round(float(np.median(cached[kept]))),
-                not is_told, len(kept))
+                not is_told, len(kept), num_cold=float(is_cold))
     ]  # fmt: skip
+
+
+def _was_idle(frame: Frame, i: int) -> bool:
+    """Whether the server had nothing to do for IDLE_S when i was sent."""
+    earlier = np.flatnonzero(frame.sent_s < frame.sent_s[i])
+    gone_s = max((_gone_s(frame, int(j)) for j in earlier), default=-np.inf)
+    return bool(frame.sent_s[i] - gone_s >= IDLE_S)
 
 
 def _lone(frame: Frame) -> list[int]:

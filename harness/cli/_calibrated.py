@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.analysis.frame import read_frame
@@ -47,6 +48,8 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
             where=str(run.path), why=f"it measured {len(targets)} targets",
             do="harness run twin-sweep --url URL, and plan from that run",
         )  # fmt: skip
+    told = points[0].meta["facts"].get("limits", {}) if points else {}
+    told_tok = given.budget_tok or told.get("max_num_batched_tokens")
     rows: list[StepRow] = []
     overheads: list[Overhead] = []
     turnovers: list[Turnover] = []
@@ -54,16 +57,16 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
     paces: list[BatchPace] = []
     for point in points:
         frame = read_frame(point.requests(), *_window_ns(point))
-        found = point_steps(frame, point.index, read_server(point.server()).speculation())
+        counted = read_server(point.server()).speculation()
+        found = point_steps(frame, point.index, counted, told_tok or math.inf)
         rows += found.rows
         overheads += found.overheads
         turnovers += found.turnovers
         steps |= found.num_prefill_steps
         decoding = [row.num_seqs for row in found.rows if row.kind == "decode"]
         paces += [BatchPace(max(decoding), found.pace)] if decoding else []
-    told = points[0].meta["facts"].get("limits", {}) if points else {}
     longest = max((row.prompt_tok for row in rows), default=1)
-    budget = given.budget_tok or told.get("max_num_batched_tokens") or told_budget(steps)
+    budget = told_tok or told_budget(steps)
     drafts = drafting_of(paces)
     fit = fit_steps(
         rows, overheads, turnovers, budget_tok=budget or longest, num_draws=num_draws,

@@ -1,14 +1,17 @@
 """The step-time law fitted by weighted least absolute deviations, exactly.
 
-    t = sum over steps of max(a0, b + a1 n) + d D + c K + e A + o + r N
+    t = sum over steps of max(a0, b + a1 n) + d D + c K + e A + o + r N + g S + h I
 
 n: tokens of a step, D: decoding sequences (what each costs beside its token: sampling, its row of
 the block table), K: their context, A: sum of p (x + p/2) over chunks p after x earlier tokens, o:
 what passes outside the engine, N: requests that came while others decoded, r: what one of them
-keeps these waiting beside its tokens. With a1 >= 0 the maximum is flat up to one size and rising
-after it; for each place of that corner the fit is a linear programme, so the best over all places
-is the best there is. Deviations are relative (weight 1/t): a step of 2 ms counts as much as a
-prompt of 2 s. Least absolute deviations, because a busy machine makes outliers, all late.
+keeps these waiting beside its tokens, S: prompt tokens read just before a step that reads none, g:
+how much longer that takes for one of them, I: steps that are the first of their kind (reading
+prompts, or not) since the server had nothing to do, h: how much longer these take.
+With a1 >= 0 the maximum is flat up to one size and rising after it; for each place of that corner
+the fit is a linear programme, so the best over all places is the best there is. Deviations are
+relative (weight 1/t): a step of 2 ms counts as much as a prompt of 2 s. Least absolute deviations,
+because a busy machine makes outliers, all late.
 """
 
 from __future__ import annotations
@@ -22,17 +25,18 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-NAMES = ("a0", "b", "a1", "d", "c", "e", "o", "r")
+NAMES = ("a0", "b", "a1", "d", "c", "e", "o", "r", "g", "h")
 _NUM = len(NAMES)
 MOST_CORNERS = 64  # tried one by one; of more sizes the best neighbourhood is searched
+LEAST_COLD = 0.05  # share of a row's steps; a batch that starts once shows no cold step
 _SMALL = 1e-9  # a0 is above this share of the smallest time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepTimes:
     """n observations. sizes: [n, s] tokens of a step, counts: [n, s] steps of that size (0: none).
-    num_seqs, context_tok, area, num_overheads, num_requests: [n]. seconds: [n] > 0, of all steps of
-    a row."""
+    num_seqs, context_tok, area, num_overheads, num_requests, after_tok, num_cold: [n].
+    seconds: [n] > 0, of all steps of a row."""
 
     sizes: FloatArray
     counts: FloatArray
@@ -41,6 +45,8 @@ class StepTimes:
     area: FloatArray
     num_overheads: FloatArray
     num_requests: FloatArray
+    after_tok: FloatArray
+    num_cold: FloatArray
     seconds: FloatArray
 
     def __len__(self) -> int:
@@ -52,11 +58,7 @@ class StepTimes:
         return StepTimes(*(np.concatenate(pair) for pair in both))
 
     def take(self, index: npt.NDArray[np.int64]) -> StepTimes:
-        return StepTimes(
-            self.sizes[index], self.counts[index], self.num_seqs[index],
-            self.context_tok[index], self.area[index], self.num_overheads[index],
-            self.num_requests[index], self.seconds[index],
-        )  # fmt: skip
+        return StepTimes(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Hinge:
     loss: float
     corner: int  # how many of the distinct sizes lie on the flat part
     r: float = 0.0
+    g: float = 0.0
+    h: float = 0.0
 
     def predict(self, times: StepTimes) -> FloatArray:
         """[n] seconds."""
@@ -80,7 +84,8 @@ class Hinge:
         steps = (linear * times.counts).sum(axis=1)
         extra = self.d * times.num_seqs + self.c * times.context_tok
         extra = extra + self.e * times.area + self.o * times.num_overheads
-        extra = extra + self.r * times.num_requests
+        extra = extra + self.r * times.num_requests + self.g * times.after_tok
+        extra = extra + self.h * times.num_cold
         return np.asarray(steps + extra)
 
 
@@ -139,7 +144,8 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
     rising = times.counts * ~is_flat
     columns = np.stack(
         [flat, rising.sum(axis=1), (rising * times.sizes).sum(axis=1), times.num_seqs,
-         times.context_tok, times.area, times.num_overheads, times.num_requests], axis=1,
+         times.context_tok, times.area, times.num_overheads, times.num_requests,
+         times.after_tok, times.num_cold], axis=1,
     )  # fmt: skip
     unit = times.seconds.min()  # seconds are counted in it, so that no coefficient is tiny
     scale = np.maximum(np.abs(columns).max(axis=0), 1.0)
@@ -154,7 +160,8 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
         order.append(_order(scale, levels[corner], -1.0))
     bounds: list[tuple[float | None, float | None]] = [(0, None)] * (_NUM + 2 * n)
     bounds[1] = (None, None)
-    for j in np.flatnonzero(np.abs(columns).max(axis=0) == 0):  # not in these rows: not in the law
+    least = np.where(np.array(NAMES) == "h", LEAST_COLD, 0.0)
+    for j in np.flatnonzero(np.abs(columns).max(axis=0) <= least):  # not seen: not in the law
         if j not in (0, 1, 2):
             bounds[j] = (0, 0)
     if corner == 0:
@@ -169,12 +176,12 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
     if found.x is None:
         return Hinge(**dict.fromkeys(NAMES, math.nan), loss=math.inf, corner=corner)
     x = found.x[:_NUM] / scale * unit
-    a0, b, a1, d, c, e, o, r = (float(v) for v in x)
+    a0, b, a1, d, c, e, o, r, g, h = (float(v) for v in x)
     if corner == 0:  # no flat part was seen: it begins below the smallest step
         a0 = b + a1 * float(levels[0])
     if corner == len(levels):
         b = a0
-    return Hinge(a0, b, a1, d, c, e, o, float(found.fun), corner, r)
+    return Hinge(a0, b, a1, d, c, e, o, float(found.fun), corner, r, g, h)
 
 
 def _order(scale: FloatArray, size: float, sign: float) -> FloatArray:

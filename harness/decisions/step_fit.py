@@ -26,7 +26,7 @@ NUM_DRAWS = 60
 HELD_OUT_SHARE = 0.2
 LEAST_DECODE, LEAST_PREFILL = 5, 4  # rows; fewer cannot even tell the law's shape
 UNITS = {"a0": "s", "b": "s", "a1": "s/tok", "d": "s/seq", "c": "s/tok", "e": "s/tok2", "o": "s",
-         "r": "s/req"}  # fmt: skip
+         "r": "s/req", "g": "s/tok", "h": "s"}  # fmt: skip
 IntArray = npt.NDArray[np.int64]
 
 
@@ -155,6 +155,8 @@ def step_times(rows: Sequence[StepRow], budget_tok: int) -> StepTimes:
         prompt_tok * (as_arrays(rows, "cached_tok") + prompt_tok / 2),
         as_arrays(rows, "has_overhead"),
         np.zeros(len(rows)),
+        as_arrays(rows, "after_tok"),
+        as_arrays(rows, "num_cold"),
         as_arrays(rows, "seconds"),
     )  # fmt: skip
 
@@ -175,7 +177,7 @@ def turnover_times(rows: Sequence[Turnover], budget_tok: int) -> StepTimes:
     return StepTimes(
         np.stack(sizes, axis=1), np.stack([num_mixed, num_steps - num_mixed], axis=1), decode_tok,
         column("context_tok"), column("area"), np.zeros(len(rows)), column("num_requests"),
-        column("seconds"),
+        column("after_tok"), np.zeros(len(rows)), column("seconds"),
     )  # fmt: skip
 
 

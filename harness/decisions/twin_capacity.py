@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.steps import IDLE_S
 from harness.decisions.hinge import Hinge
 from harness.decisions.step_fit import StepFit
 from harness.decisions.swept_hull import SweptHull
@@ -132,7 +133,10 @@ class TwinCapacity:
 
 def step_model(hinge: Hinge) -> StepModel:
     """The twin's parameters of a fit."""
-    return StepModel(hinge.a0, hinge.b, hinge.a1, hinge.c, hinge.e, hinge.d, hinge.r)
+    return StepModel(
+        hinge.a0, hinge.b, hinge.a1, hinge.c, hinge.e, hinge.d, hinge.r, hinge.g,
+        hinge.h, IDLE_S,
+    )  # fmt: skip
 
 
 def serve(fit: StepFit, hinge: Hinge, deployment: Deployment, requests: Requests) -> Served:

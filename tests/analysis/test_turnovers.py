@@ -10,12 +10,14 @@ import pytest
 
 from harness.analysis import turnovers as module
 from harness.analysis.frame import Frame, read_frame
-from harness.analysis.steps import point_steps
+from harness.analysis.steps import IDLE_S, point_steps
 from harness.analysis.turnovers import Turnover, turnovers
 from harness.decisions.hinge import Hinge
-from harness.decisions.step_fit import turnover_times
+from harness.decisions.step_fit import step_times, turnover_times
 
-LAW = Hinge(a0=1e-3, b=1e-3, a1=6e-5, d=1e-4, c=7e-7, e=5e-8, o=0.0, loss=0.0, corner=0, r=1.3e-3)
+LAW = Hinge(
+    a0=1e-3, b=1e-3, a1=6e-5, d=1e-4, c=7e-7, e=5e-8, o=0.0, loss=0.0, corner=0, r=1.3e-3, g=9e-6
+)
 
 
 def frame_of(*requests: tuple[float, list[float], int]) -> Frame:
@@ -57,14 +59,18 @@ def test_nothing_is_said_where_nobody_saw_it_all(monkeypatch: pytest.MonkeyPatch
 
 
 def served(num: int, seed: int) -> Frame:
-    """A server that steps by LAW: everybody who is there is in the step, new ones cost r."""
+    """A server that steps by LAW: everybody who is there is in the step, new ones cost r, the step
+    after them g, the first after idleness h."""
     rng = np.random.default_rng(seed)
     sent_s = np.cumsum(rng.exponential(0.02, num))
     n_in, n_out = rng.integers(20, 200, num), rng.integers(2, 60, num)
     stamps: list[list[float]] = [[] for _ in range(num)]
-    now_s, line, running = 0.0, list(range(num)), list[int]()
+    now_s, line, running, after = -1.0, list(range(num)), list[int](), 0.0
+    cold: set[bool] = set()  # kinds of steps that have not run since it was idle
     while line or running:
         if not running:
+            if sent_s[line[0]] - now_s >= IDLE_S:
+                cold = {True, False}
             now_s = max(now_s, float(sent_s[line[0]]))
         new = [i for i in line if sent_s[i] <= now_s]
         line = line[len(new) :]
@@ -73,6 +79,9 @@ def served(num: int, seed: int) -> Frame:
         size = len(running) + p.sum()
         now_s += max(LAW.a0, LAW.b + LAW.a1 * size) + LAW.d * len(running) + LAW.c * context
         now_s += LAW.e * float((p * p / 2).sum()) + LAW.r * len(new)
+        now_s += (0.0 if new else LAW.g * after) + LAW.h * (bool(new) in cold)
+        cold.discard(bool(new))
+        after = after + p.sum() if new else 0.0
         running += new
         for i in running:
             stamps[i].append(now_s * 1e3)
@@ -93,4 +102,11 @@ def test_the_law_explains_every_row_and_only_with_r(seed: int) -> None:
     without = replace(LAW, r=0.0).predict(turnover_times(rows, 10**6))
     num = np.array([row.num_requests for row in rows])
     np.testing.assert_allclose((seconds - without) / num, LAW.r, atol=1e-7)
-    assert point_steps(frame, 0).turnovers == tuple(rows)
+    steps = point_steps(frame, 0)
+    assert steps.turnovers == tuple(rows)
+    clean = [row for row in steps.rows if row.kind == "decode"]
+    assert len(clean) > 3
+    assert max(row.after_tok for row in clean) > 1
+    assert max(row.num_cold for row in clean) > 0
+    seconds = np.array([row.seconds for row in clean])
+    np.testing.assert_allclose(LAW.predict(step_times(clean, 10**6)), seconds, rtol=1e-6)

@@ -49,6 +49,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "small.yaml").write_text(SMALL)
     sets = [
         "sweep.kind=grid",
+        "traffic.probe.workload.input_tokens={kind: fixed, value: 1}",
         f"sweep.over={GRID}",
         "traffic.probe.workload.output_tokens={kind: fixed, value: 24}",
         "validity.max_send_lag.p99=60s",

@@ -202,7 +202,7 @@ def test_a_published_profile(
     each = [sum(float(r[o] or 0) for o in ops) * 80 + float(r["emb_ms"] or 0) for r in rows]
     seconds = np.array(each) / 1e3
     none = np.zeros(len(n))
-    times = StepTimes(n[:, None], np.ones((len(n), 1)), none, none, none, none, none, seconds)
+    times = StepTimes(n[:, None], np.ones((len(n), 1)), *[none] * 7, seconds)
     found = fit_hinge(times)
     assert found.a0 * 1e3 == pytest.approx(a0_ms, rel=0.02)
     assert found.b * 1e3 == pytest.approx(b_ms, rel=0.03)

@@ -41,6 +41,7 @@ CASES = {
         "targets.baseline={kind: openai, url: URL}",
     ],
     "twin-sweep": [
+        "traffic.probe.workload.input_tokens={kind: fixed, value: 1}",
         "sweep.over={load.concurrency: [1, 1, 1, 1, 4],"
         " traffic.probe.workload.input_tokens.value: [40, 90, 160, 250, 40]}",
     ],

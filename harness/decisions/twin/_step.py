@@ -15,7 +15,16 @@ from ._compiled import compiled
 from ._ends import start_decoding, stop_decoding
 from ._memory import admit, fits, held_units, leave, next_in_line, preempt
 from ._prefixes import publish, trim
-from .layout import BATCH_FULL, BUDGET_SPENT, FINISHED, FREE, KV_FULL, NONE
+from .layout import (
+    BATCH_FULL,
+    BUDGET_SPENT,
+    DECODES,
+    FINISHED,
+    FREE,
+    KV_FULL,
+    NONE,
+    READS,
+)
 from .model import TOKEN_UNITS
 
 UNBOUNDED = 1 << 60
@@ -105,14 +114,21 @@ def plan(d: Any, s: Any, req: Any, p: Any, room: Any) -> None:
     num_tok = s.num_decoding * tok_each + num_prefill
     s.first_step_s = max(d.a0, d.b + d.a1 * num_tok) + d.c * (s.context_units / TOKEN_UNITS)
     s.first_step_s += d.d * s.num_decoding + d.e * area + d.r * num_new
+    is_after = num_prefill == 0 and s.after_tok > 0 and d.g > 0
+    if is_after:
+        s.first_step_s += d.g * s.after_tok
+    is_cold = s.cold & (READS if num_prefill > 0 else DECODES) != 0 and d.h > 0
+    if is_cold:
+        s.first_step_s += d.h
     s.longer_s = d.c * (s.num_decoding * gain / TOKEN_UNITS) + d.e * s.chunk * s.chunk
     s.num_prefill, s.growth_units, s.gain_units = num_prefill, growth, gain
     s.is_planned = 1
 
-    # The last chunk of a prompt, a step that preempted and one that a new request lengthens stand
-    # alone.
+    # The last chunk of a prompt, a step that preempted, and one that a new request, the prompts
+    # before it or idleness lengthen stand alone.
     k = UNBOUNDED
-    if s.num_finishing > 0 or has_preempted or (num_new > 0 and d.r > 0):
+    is_longer = is_after or is_cold or (num_new > 0 and d.r > 0)
+    if s.num_finishing > 0 or has_preempted or is_longer:
         k = 1
     elif s.chunk > 0:
         i = s.prompt
@@ -169,6 +185,8 @@ def book(d: Any, s: Any, req: Any, p: Any, room: Any, k: int) -> None:
     s.running_s += span_s * s.num_running
     s.num_steps += k
     s.prefill_tok += k * s.num_prefill
+    s.cold &= DECODES if s.num_prefill > 0 else READS
+    s.after_tok = min(s.after_tok + k * s.num_prefill, d.budget) if s.num_prefill > 0 else 0
     s.pending_tok -= k * s.num_prefill
     s.progress_units += k * s.gain_units
     s.context_units += k * s.gain_units * s.num_decoding
@@ -234,6 +252,8 @@ def advance(d: Any, s: Any, req: Any, p: Any, room: Any, until_s: float) -> None
                 i = next_in_line(s)
                 if i == NONE:
                     return
+                if req[i].enter_s - s.now_s >= d.idle_s:
+                    s.cold = READS | DECODES
                 s.now_s = max(s.now_s, req[i].enter_s)
             if s.now_s >= until_s:
                 return

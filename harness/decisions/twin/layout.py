@@ -14,13 +14,14 @@ from .requests import Requests
 
 RecordArray = npt.NDArray[np.void]
 NONE = -1
+READS, DECODES = 1, 2  # kinds of steps that have not run since the server had nothing to do
 WAITING, PREFILLING, DECODING, FINISHED = range(4)  # a request's status
 ROUND_ROBIN, STICKY, LEAST_LOADED, TWO_CHOICES, PREFIX_AWARE = range(5)
 FREE, BATCH_FULL, KV_FULL, BUDGET_SPENT = range(4)  # why the first in line is not admitted
 
 LIMITS = np.dtype([
     ("a0", "f8"), ("b", "f8"), ("a1", "f8"), ("c", "f8"), ("e", "f8"), ("d", "f8"),
-    ("r", "f8"),
+    ("r", "f8"), ("g", "f8"), ("h", "f8"), ("idle_s", "f8"),
     ("max_batch", "i8"), ("budget", "i8"), ("gamma", "i8"), ("drafts_last", "i8"),
     ("is_watermark", "i8"), ("kv_units", "i8"), ("free_units", "i8"),
     ("half_block_units", "i8"), ("tau_units", "i8"),
@@ -57,6 +58,8 @@ REPLICA = np.dtype([
     ("prompt", "i8"),  # the one prompt that is partly computed
     ("progress_units", "i8"),  # what a sequence decoding since the start would have gained
     ("context_units", "i8"), ("used_units", "i8"), ("peak_units", "i8"),
+    ("cold", "i8"),  # READS, DECODES or both
+    ("after_tok", "i8"),  # of prompts, read since the last step that read none; at most a budget
     # the step that comes next, once planned
     ("is_planned", "i8"), ("most_steps", "i8"), ("first_step_s", "f8"), ("longer_s", "f8"),
     ("chunk", "i8"), ("growth_units", "i8"), ("gain_units", "i8"),
@@ -74,7 +77,7 @@ BLOCK = np.dtype([
 def limits_record(model: StepModel, deployment: Deployment, requests: Requests) -> RecordArray:
     """[1]"""
     row = np.zeros(1, LIMITS)
-    for name in ("a0", "b", "a1", "c", "e", "d", "r"):
+    for name in ("a0", "b", "a1", "c", "e", "d", "r", "g", "h", "idle_s"):
         row[name] = getattr(model, name)
     row["max_batch"] = deployment.max_batch
     row["budget"] = deployment.max_batched_tokens

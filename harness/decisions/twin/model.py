@@ -21,14 +21,18 @@ FREE_RATIO = 0.01  # `watermark` admission leaves this share of the cache to tho
 
 @dataclass(frozen=True, slots=True)
 class StepModel:
-    """Seconds of a step: max(a0, b + a1 n) + d D + c K + e sum p (x + p/2) + r N.
+    """Seconds of a step: max(a0, b + a1 n) + d D + c K + e sum p (x + p/2) + r N + g S + h I.
 
     n: tokens in the step.  D: its decoding sequences.  K: their context, tokens.  p: chunk of a
     prompt after x earlier tokens.  a0 > 0: floor, s.  b: s, may be negative.  a1, c: s/token, >= 0.
     d: s/sequence, >= 0: what a sequence costs beside its token (sampling, its row of the block
     table), which an engine on a CPU shows and a prompt does not pay.  e: s/token^2, >= 0.  N:
     requests admitted for the first time.  r: s/request, >= 0: what a request takes of the server
-    beside its tokens (read, worded, closed), where that keeps steps waiting.
+    beside its tokens (read, worded, closed), where that keeps steps waiting.  S: of a step that
+    reads no prompt, the prompt tokens read since the last such step, at most a step's tokens; 0 of
+    others.  g: s/token, >= 0: how much longer it takes while caches hold what prompts left there.
+    I: 1 for the first step that reads prompts, and for the first that reads none, after the server
+    had nothing to do for idle_s; else 0.  h: s, >= 0: what either takes longer, all being cold.
     """
 
     a0: float
@@ -38,6 +42,9 @@ class StepModel:
     e: float = 0.0
     d: float = 0.0
     r: float = 0.0
+    g: float = 0.0
+    h: float = 0.0
+    idle_s: float = 0.02
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -45,17 +52,20 @@ class StepModel:
                 raise ValueError(f"step model: {field.name} is not a finite number")
         if self.a0 <= 0:
             raise ValueError(f"step model: a0 is {self.a0}; a step takes time")
-        for name in ("a1", "c", "e", "d", "r"):
+        for name in ("a1", "c", "e", "d", "r", "g", "h", "idle_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"step model: {name} is {getattr(self, name)}, below 0")
 
     def step_s(
         self, num_tok: float, context_tok: float = 0.0, chunk_area: float = 0.0,
-        num_decoding: float = 0.0, num_new: float = 0.0,
+        num_decoding: float = 0.0, num_new: float = 0.0, after_tok: float = 0.0,
+        is_cold: bool = False,
     ) -> float:  # fmt: skip
-        """Seconds of one step; chunk_area: sum over its chunks of p (x + p/2)."""
+        """Seconds of one step; chunk_area: sum over its chunks of p (x + p/2).  after_tok: S.
+        is_cold: I."""
         linear_s = max(self.a0, self.b + self.a1 * num_tok)
-        own_s = self.d * num_decoding + self.r * num_new
+        own_s = self.d * num_decoding + self.r * num_new + self.g * after_tok
+        own_s += self.h * is_cold
         return linear_s + own_s + self.c * context_tok + self.e * chunk_area
 
 

@@ -65,6 +65,8 @@ class Stepper:
         self.running: list[Sequence] = []
         self.num_new = 0  # of the coming step: admitted for the first time
         self.rest = 0  # tokens of the coming step that nobody took
+        self.cold: set[bool] = set()  # kinds not run since it had nothing to do: reads prompts
+        self.after = 0  # prompt tokens read since the last step that read none
         self.now = Fraction(-(10**6))
         self.result = Result(sequences)
         self.holders: dict[int, int] = {}  # of every cached block
@@ -201,20 +203,24 @@ class Stepper:
 
     def step_s(self) -> Fraction:
         m = self.model
-        a0, b, a1, c, e, d, r = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d, m.r))
+        a0, b, a1, c, e, d = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d))
         decoding = [s for s in self.running if s.is_decoding]
         prompts = [s for s in self.running if not s.is_decoding]
         n = sum(s.tokens for s in self.running)
         context = sum(s.computed for s in decoding)
         area = sum(s.writes * (s.computed + s.writes / 2) for s in prompts)
-        own = d * len(decoding) + r * self.num_new
-        return max(a0, b + a1 * n) + own + c * context + e * area
+        own = d * len(decoding) + Fraction(m.r) * self.num_new
+        after = 0 if prompts else min(self.after, self.d.max_batched_tokens) * Fraction(m.g)
+        after += Fraction(m.h) * (bool(prompts) in self.cold)
+        return max(a0, b + a1 * n) + own + c * context + e * area + after
 
     def advance(self, until: float) -> None:
         """Every step that ends by then; a boundary at that very instant is left for later."""
         while self.line or self.running:
             if self.pending is None:
                 if not self.running:
+                    if self.line[0].arrival - self.now >= Fraction(self.model.idle_s):
+                        self.cold = {True, False}
                     self.now = max(self.now, self.line[0].arrival)
                 if self.now >= until:
                     return
@@ -236,6 +242,8 @@ class Stepper:
         result.running += span * len(self.running)
         prompts = [s for s in self.running if not s.is_decoding]
         result.prefill += int(sum(s.writes for s in prompts))
+        self.cold -= {bool(prompts)}
+        self.after = self.after + int(sum(s.writes for s in prompts)) if prompts else 0
         for s in self.running:
             s.computed += s.writes
             s.generated += s.writes if s.is_decoding else 0

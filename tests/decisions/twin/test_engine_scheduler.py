@@ -39,11 +39,19 @@ class AllAccepted:
         """Nothing to learn."""
 
 
-def step_s(m: StepModel, out: SchedulerOutput, decoding: set[str], num_new: int) -> Fraction:
+def step_s(
+    m: StepModel,
+    out: SchedulerOutput,
+    decoding: set[str],
+    num_new: int,
+    after_tok: int,
+    is_cold: bool,
+) -> Fraction:
     """By what the engine really put into the step. decoding: who has drawn since admission.
-    num_new: who is in a step for the first time."""
-    a0, b, a1, c, e, d, r = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d, m.r))
-    time_s, num_tok, num_decoding = r * num_new, 0, 0
+    num_new: who is in a step for the first time.  after_tok: as of a step that reads no prompt.
+    is_cold: first of its kind since there was nothing to do."""
+    a0, b, a1, c, e, d = (Fraction(x) for x in (m.a0, m.b, m.a1, m.c, m.e, m.d))
+    time_s, num_tok, num_decoding = Fraction(m.r) * num_new + Fraction(m.h) * is_cold, 0, 0
     for seq in out.seqs:
         num_tok += seq.num_new
         x = seq.request.num_computed
@@ -53,6 +61,8 @@ def step_s(m: StepModel, out: SchedulerOutput, decoding: set[str], num_new: int)
             time_s += c * x
         else:
             time_s += e * seq.num_new * (x + Fraction(seq.num_new, 2))
+    if num_decoding == len(out.seqs):
+        time_s += Fraction(m.g) * after_tok
     return time_s + d * num_decoding + max(a0, b + a1 * num_tok)
 
 
@@ -90,11 +100,14 @@ def run_engine(
         for i, (_, n_in, n_out) in enumerate(rows)
     ]
     first_s, last_s = [0.0] * len(rows), [0.0] * len(rows)
-    now, num_come, num_steps = Fraction(0), 0, 0
+    now, num_come, num_steps, after_tok = Fraction(0), 0, 0, 0
+    cold: set[bool] = set()  # kinds of steps: those that read prompts
     decoding: set[str] = set()
     known: set[str] = set()
     while scheduler.has_work or num_come < len(rows):
         if not scheduler.has_work:
+            if not num_come or Fraction(rows[num_come][0]) - now >= Fraction(model.idle_s):
+                cold = {True, False}
             now = max(now, Fraction(rows[num_come][0]))
         while num_come < len(rows) and rows[num_come][0] <= now:
             scheduler.add(requests[num_come])
@@ -106,7 +119,11 @@ def run_engine(
                 seq.put_drafts([7] * seq.max_drafts)
         decoding -= set(out.preempted_ids)
         in_step = {seq.request.request_id for seq in out.seqs}
-        now += step_s(model, out, decoding, len(in_step - known))
+        read = sum(s.num_new for s in out.seqs if s.request.request_id not in decoding)
+        most = min(after_tok, deployment.max_batched_tokens)
+        now += step_s(model, out, decoding, len(in_step - known), most, (read > 0) in cold)
+        cold -= {read > 0}
+        after_tok = after_tok + read if read else 0
         known |= in_step
         num_steps += 1
         decoding |= {seq.request.request_id for seq in out.seqs if seq.is_sampled}
@@ -157,7 +174,8 @@ def ticks(most: int, least: int = 0) -> st.SearchStrategy[float]:
 
 LAW = st.builds(
     StepModel, a0=ticks(4096, 1), b=ticks(4096, -512), a1=ticks(256), c=ticks(8), e=ticks(4),
-    d=ticks(64), r=ticks(512),
+    d=ticks(64), r=ticks(512), g=ticks(16), h=ticks(512),
+    idle_s=st.sampled_from([0.0, 0.02]),
 )  # fmt: skip
 TRAFFIC = st.lists(
     st.tuples(ticks(2**17), st.integers(1, 90), st.integers(1, 40)), min_size=1, max_size=14

@@ -109,11 +109,15 @@ GRID = st.builds(
     e=ticks(4),
     d=ticks(64),
     r=st.sampled_from([0.0, TICK_S, 512 * TICK_S]),
+    g=st.sampled_from([0.0, TICK_S, 16 * TICK_S]),
+    h=st.sampled_from([0.0, 700 * TICK_S]),
+    idle_s=st.sampled_from([0.0, 4096 * TICK_S, 0.02]),
 )
 ANY = st.builds(
     StepModel, a0=st.floats(1e-4, 0.05), b=st.floats(-0.01, 0.05), a1=st.floats(0, 1e-3),
     c=st.floats(0, 1e-5), e=st.floats(0, 1e-6), d=st.floats(0, 1e-3),
-    r=st.sampled_from([0.0, 1e-3]) | st.floats(0, 5e-3),
+    r=st.sampled_from([0.0, 1e-3]) | st.floats(0, 5e-3), g=st.sampled_from([0.0, 1e-5]),
+    h=st.sampled_from([0.0, 2e-3]),
 )  # fmt: skip
 
 
@@ -202,7 +206,7 @@ def test_who_gives_way_leaves_its_tokens_to_the_drafts_of_others() -> None:
 
 def test_the_cases_above_meet_every_rule() -> None:
     """A tight cache preempts, a full batch and a small budget hold back, refusals happen."""
-    model = StepModel(a0=2**-7, b=2**-7, a1=2**-15, c=2**-20, e=2**-20, r=2**-9)
+    model = StepModel(a0=2**-7, b=2**-7, a1=2**-15, c=2**-20, e=2**-20, r=2**-9, g=2**-16, h=2**-9)
     case = plain([(0.0, 40, 30), (0.0, 40, 30), (2**-9, 30, 30), (2**-6, 90, 5), (0.5, 500, 5)])
     deployment = Deployment(max_batch=3, max_batched_tokens=24, kv_tokens=130, gamma=3, tau=2.375)
     outcome, found = both(model, deployment, case)
