@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from harness.units import significant
-from reports.svg import AXIS, GRID, TEXT
+from reports.svg import AXIS
 from reports.view import Scale
 
 # 1 - p, drawn on a reversed log axis: each nine takes the same width
@@ -19,16 +19,12 @@ NINES: tuple[tuple[float, str], ...] = (
 
 
 def dress(axes: Axes) -> None:
-    """Spines, grid and tick colours."""
+    """Spines; grid and ticks are drawn once the scales are known."""
     axes.set_facecolor("none")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(AXIS)
-    axes.grid(True, color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=TEXT, which="both", labelsize=8, color=AXIS, length=3)
-    axes.tick_params(which="minor", length=0)
 
 
 def scale_y(axes: Axes, scale: Scale, values: list[float]) -> None:
@@ -37,7 +33,8 @@ def scale_y(axes: Axes, scale: Scale, values: list[float]) -> None:
     if scale == "log" and finite and min(finite) > 0:
         axes.set_yscale("log")
         low, high = min(finite), max(finite)
-        margin = 1.5 if high / low < 1.5 else (high / low) ** 0.06
+        ratio = high / low
+        margin = max(1.1, ratio) if ratio < 1.5 else max(1.1, ratio**0.06)
         axes.set_ylim(low / margin, high * margin)
         axes.yaxis.set_major_locator(FixedLocator(log_ticks(*axes.get_ylim())))
         axes.yaxis.set_minor_locator(NullLocator())

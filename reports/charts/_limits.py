@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from reports.svg import LIMIT
 from reports.view import Limit
 
-LABEL_FRACTION = 0.055  # of the height of the axes: labels nearer than this would touch
+LABEL_FRACTION = 0.07  # of the height of the axes: labels nearer than this would touch
 
 
 def draw_limits(axes: Axes, limits: Sequence[Limit]) -> None:
@@ -33,7 +33,7 @@ def draw_limits(axes: Axes, limits: Sequence[Limit]) -> None:
         taken.append((height, column))
         axes.annotate(
             words, (0.01 if column == 0 else 0.45, value), xycoords=("axes fraction", "data"),
-            xytext=(0, -3 if is_high else 2.5), textcoords="offset points", ha="left",
+            xytext=(0, -5 if is_high else 2.5), textcoords="offset points", ha="left",
             va="top" if is_high else "bottom", fontsize=7.5, color=LIMIT,
         )  # fmt: skip
 

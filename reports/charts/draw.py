@@ -10,12 +10,13 @@ from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
+from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.transforms import ScaledTranslation
 
 from reports.charts._axes import dress, fill_y, scale_x, scale_y
 from reports.charts._limits import draw_limits
+from reports.charts._ticks import draw_names, draw_ticks
 from reports.svg import AXIS, LIMIT, SERIES, SHADE, TEXT
 from reports.view import Boxes, Chart, Line, Panel
 
@@ -44,13 +45,13 @@ def draw(chart: Chart) -> Figure:
     scale_x(grid[-1], chart.x_scale, _every_x(chart), chart.x_ticks)
     for axes, panel in zip(grid, chart.panels, strict=True):  # once both scales are known
         draw_limits(axes, panel.limits)
-    grid[-1].set_xlabel(chart.x_label, color=TEXT, fontsize=8.5)
-    if num > 1:
-        figure.align_ylabels(list(grid))
     figure.subplots_adjust(
         left=0.085 if chart.is_wide else 0.15,
         right=0.975, top=1 - head / height, bottom=0.46 / height, hspace=0.3 / body,
     )  # fmt: skip
+    for axes in grid:
+        draw_ticks(figure, axes, has_x_numbers=axes is grid[-1])
+    draw_names(figure, list(grid), chart.x_label, [panel.y_label for panel in chart.panels])
     return figure
 
 
@@ -94,7 +95,10 @@ def _columns(panel: Panel) -> int:
 def _panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
     dress(axes)
     for x0, x1, label in panel.bands:
-        axes.axvspan(x0, x1, color=SHADE, alpha=0.6, linewidth=0)
+        # as an artist: a patch would have its corners counted into limits that are set by hand
+        shade = Rectangle((x0, 0), x1 - x0, 1, color=SHADE, alpha=0.6, linewidth=0)
+        shade.set_transform(axes.get_xaxis_transform())
+        axes.add_artist(shade)
         axes.annotate(
             label, ((x0 + x1) / 2, 1.0), xycoords=("data", "axes fraction"), ha="center",
             va="bottom", fontsize=7.5, color=TEXT,
@@ -119,8 +123,6 @@ def _panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
         fill_y(axes, panel.y_scale, _heights(panel), panel.y_ticks)
     else:
         scale_y(axes, panel.y_scale, values)
-    # a phone's larger ticks must not reach it
-    axes.set_ylabel(panel.y_label, color=TEXT, fontsize=8.5, labelpad=8)
     if has_legend:
         handles, names = axes.get_legend_handles_labels()
         # guides are drawn first, beneath the data, but named last
@@ -144,7 +146,7 @@ def _boxes(axes: Axes, boxes: Boxes) -> None:
         [corner for box in corners for corner in box],
         [Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY] * len(corners),
     )
-    axes.add_patch(
+    axes.add_artist(
         PathPatch(path, facecolor=color, alpha=boxes.shade, linewidth=0, label=boxes.name)
     )
 
