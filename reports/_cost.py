@@ -40,10 +40,11 @@ from reports.view import (
 )
 
 _TARIFFS = {"on_demand": "on demand", "serverless": "serverless"}
+_POINT_TITLES = {True: "What a good token costs", False: "What a minute of audio costs"}
 _POINT_COLUMNS: tuple[tuple[str, Align], ...] = (
     ("point", "left"), ("tariff", "left"), ("bill of the window", "right"),
     ("$/Mtok good", "right"), ("95% interval", "right"), ("$/1,000 good requests", "right"),
-    ("TTFT", "right"),
+    ("TTFT", "right"), ("$/min of audio", "right"),
 )  # fmt: skip
 
 
@@ -219,9 +220,15 @@ def _point_table(costs: Sequence[PointCost]) -> Table | None:
     if not costs:
         return None
     stat = _stat(costs) or next((q for q in QUANTILES if q in costs[0].ttft), "p50")
+    has_tok = any(c.usd_per_good_mtok.value is not None for c in costs)
+    has_audio = any(c.usd_per_audio_min is not None for c in costs)
+    dropped = [] if has_tok or not has_audio else [3, 4]
+    dropped += [] if any(c.ttft for c in costs) else [6]
+    dropped += [] if has_audio else [7]
     rows = []
     for c in costs:
         e, late = c.usd_per_good_mtok, c.ttft.get(stat)
+        minute = c.usd_per_audio_min
         each = c.usd_per_good_req.value
         rows.append(
             Row((
@@ -230,10 +237,14 @@ def _point_table(costs: Sequence[PointCost]) -> Table | None:
                 Cell(_interval(e)),
                 Cell(_dollars(None if each is None else 1000 * each), raw(each)),
                 Cell(f"{stat} {amount(late.value, 's')}" if late else "not reported"),
+                Cell("" if minute is None else _dollars(minute.value),
+                     None if minute is None else raw(minute.value)),
             ))
         )  # fmt: skip
+    columns = tuple(c for i, c in enumerate(_POINT_COLUMNS) if i not in dropped)
+    rows = [Row(tuple(c for i, c in enumerate(r.cells) if i not in dropped)) for r in rows]
     return Table(
-        "token-cost", "What a good token costs", _POINT_COLUMNS, tuple(rows),
+        "token-cost", _POINT_TITLES[has_tok or not has_audio], columns, tuple(rows),
         "Good: succeeded and kept every limit. Tokens: input and output. On demand: the GPU time of"
         " the measured window, at this one load and one replica; the plan above spreads traffic"
         " over a fleet. Serverless: every token that was billed, good or not.",

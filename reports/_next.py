@@ -48,7 +48,17 @@ def next_step(
     what = "the load that still keeps the limits" if broken else (
         "where the target stops keeping the limits"
     )  # fmt: skip
+    if summaries[0].is_whole():  # the library's sweep is of chat
+        return f"the same scenario with `--set '{_steps(summaries[0])}'` finds {what}."
     return f"`harness run sweep`, aimed at the same target, finds {what}."
+
+
+def _steps(summary: PointSummary) -> str:
+    """A sweep of once, twice and four times this load."""
+    users, rate = summary.meta.concurrency, summary.meta.offered_req_per_s or 1.0
+    loads = [f"{users * k}" if users else f"{rate * k:.3g}/s" for k in (1, 2, 4)]
+    path = "load.concurrency" if users else "load.rate"
+    return f"sweep={{kind: list, over: {{{path}: [{', '.join(loads)}]}}}}"
 
 
 def _after_search(verdict: Verdict, run: str) -> str:

@@ -16,13 +16,13 @@ LEFT: Align = "left"
 RIGHT: Align = "right"
 LATENCIES = (
     "ttft", "ttfv", "time_to_first_argument", "time_to_tool_call", "tpot", "itl", "icl",
-    "e2e_latency", "max_stall", "wire_overhead",
+    "e2e_latency", "rtf", "max_stall", "wire_overhead",
 )  # fmt: skip
 RATES = (
     ("request_per_s", "rate"), ("goodput_req_per_s", "rate"), ("output_tok_per_s", "rate"),
     ("output_tok_per_s", "peak"), ("output_tok_per_s_per_user", "p50"),
-    ("vector_per_s", "rate"), ("input_tok_per_s", "rate"), ("valid_tok_per_s", "rate"),
-    ("wasted_tok_per_s", "rate"),
+    ("vector_per_s", "rate"), ("audio_min_per_s", "rate"), ("input_tok_per_s", "rate"),
+    ("valid_tok_per_s", "rate"), ("wasted_tok_per_s", "rate"),
     ("tool_valid", "ratio"), ("schema_valid", "ratio"), ("slo_attainment", "ratio"),
     ("error_rate", "ratio"), ("throttle_rate", "ratio"), ("uptime", "ratio"),
 )  # fmt: skip
@@ -34,8 +34,10 @@ _OF_STREAMS = (
 )  # fmt: skip
 _OF_WHOLE = (
     ("E2E p50", "e2e_latency", "p50"), ("completed/s", "request_per_s", "rate"),
-    ("vectors/s", "vector_per_s", "rate"), ("input tok/s", "input_tok_per_s", "rate"),
+    ("vectors/s", "vector_per_s", "rate"), ("RTF p50", "rtf", "p50"),
+    ("audio min/s", "audio_min_per_s", "rate"), ("input tok/s", "input_tok_per_s", "rate"),
 )  # fmt: skip
+_ALWAYS = tuple(metric for _, metric, _ in _OF_STREAMS)
 GOOD = 2  # column of the share of good requests in the table of points
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
@@ -162,7 +164,13 @@ def point_table(
     standings: of points without rules of their own, by name: whether their rate holds.
     """
     known = standings or {}
-    own = _OF_WHOLE if all(s.is_whole() for s in summaries) else _OF_STREAMS
+    own = [
+        (title, metric, stat)
+        for title, metric, stat in (
+            _OF_WHOLE if all(s.is_whole() for s in summaries) else _OF_STREAMS
+        )
+        if metric in _ALWAYS or any(s.find(metric, stat) for s in summaries)
+    ]
     columns: tuple[tuple[str, Align], ...] = (
         ("load" if _are_told_apart_by_load(summaries) else "point", LEFT),
         ("verdict", LEFT), ("good", RIGHT),
@@ -269,6 +277,8 @@ def class_table(summary: PointSummary, suffix: str) -> Table | None:
     if not rows:
         return None
     dropped = [10] if not num_whole else [6, 7, 8, 9] if num_whole == len(rows) else []
+    if dropped != [10] and all(r.cells[i].value is None for r in rows for i in (4, 5)):
+        dropped += [4, 5]  # recordings have no tokens
     columns = tuple(c for i, c in enumerate(columns) if i not in dropped)
     rows = [
         Row(tuple(c for i, c in enumerate(r.cells) if i not in dropped), r.id) for r in rows

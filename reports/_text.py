@@ -28,6 +28,8 @@ NAMES = {
     "output_tok_per_s_per_user": "output tokens/s per user",
     "input_tok_per_s": "input tokens/s, system",
     "vector_per_s": "vectors/s",
+    "rtf": "real-time factor",
+    "audio_min_per_s": "minutes of audio/s",
     "wasted_tok_per_s": "wasted tokens/s",
     "request_per_s": "requests/s completed",
     "goodput_req_per_s": "good requests/s",

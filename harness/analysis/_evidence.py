@@ -121,7 +121,8 @@ def missing_counts(e: Evidence) -> float | None:
 
 def missing_input_counts(e: Evidence) -> float | None:
     """Of answers that come whole: their input is all there is to count."""
-    return _mean(np.isnan(e.frame.n_in[e.succeeded & ~e.frame.is_streamed]))
+    counted = e.succeeded & ~e.frame.is_streamed & np.isnan(e.frame.audio_s)
+    return _mean(np.isnan(e.frame.n_in[counted]))
 
 
 def token_discrepancy(e: Evidence) -> float | None:

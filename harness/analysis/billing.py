@@ -42,12 +42,13 @@ def usage_of(frame: Frame, goodness: Goodness, seed: list[int]) -> Usage:
     return Usage(
         num_billed=int(billed.sum()),
         num_good=int(good.sum()),
-        num_unknown=int((billed & ~np.isfinite(frame.n_in)).sum()),
+        num_unknown=int((billed & ~np.isfinite(frame.n_in) & np.isnan(frame.audio_s)).sum()),
         input_tok=float(n_in[billed].sum()),
         output_tok=float(n_out[billed].sum()),
         cached_tok=float(np.nansum(cached)) if np.isfinite(cached).any() else None,
         good_tok_per_s=rate,
         good_tok_share=share,
+        audio_min=float(np.nansum(frame.audio_s[billed])) / 60,
     )
 
 

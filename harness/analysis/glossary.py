@@ -172,6 +172,24 @@ GLOSSARY: dict[str, Entry] = {
         "vec/s",
         "the system",
     ),
+    "rtf": Entry(
+        "Real-time factor",
+        "From the first byte sent to the end of the answer, divided by the length of the audio.",
+        "s/s",
+        f"{_REQUESTS} that sent audio",
+    ),
+    "audio_min_per_s": Entry(
+        "Minutes of audio/s",
+        "Audio of the successes that ended in the window, in minutes, divided by the window.",
+        "min/s",
+        "the system",
+    ),
+    "usd_per_audio_min": Entry(
+        "Cost of a minute of audio",
+        "Bill over minutes transcribed: on demand GPU time of the window, serverless the price.",
+        "USD/audio_min",
+        f"{_REQUESTS} that sent audio",
+    ),
     "max_goodput": Entry(
         "Sustained rate",
         "The largest offered rate whose SLO attainment stays at or above the share the scenario"

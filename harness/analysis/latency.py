@@ -3,6 +3,7 @@
     ttft          first_token - intended        ttft_service         first_token - sent
     ttfv          first_visible - intended      e2e_latency_service  end - sent
     e2e_latency   end - intended                send_lag             sent - intended
+    rtf           (end - sent) / length of the audio sent
 
 Denominator: requests intended in the window. Each latency twice: over successes, and over `valid`
 with failures = infinity, which is what rules judge. One-token answers have every one of them.
@@ -41,9 +42,11 @@ def latency_samples(frame: Frame, scope: str) -> list[Sample]:
     visible = elapsed_s(frame.first_visible_s, frame.intended_s)
     lag = elapsed_s(frame.sent_s, frame.intended_s)
     was_sent = frame.is_measured & frame.is_first & frame.scope(scope) & np.isfinite(lag)
-    lags = Sample("send_lag", "s", lag[was_sent], scope, "sent")
+    lags = [
+        Sample("send_lag", "s", lag[was_sent], scope, "sent"), *rtf_samples(frame, chosen, scope)
+    ]  # fmt: skip
     if not frame.has_tokens(scope):
-        return [lags]
+        return lags
     chosen &= frame.is_streamed
     return [
         *_first_token("ttft", first_from_intended, frame, chosen, scope),
@@ -51,8 +54,18 @@ def latency_samples(frame: Frame, scope: str) -> list[Sample]:
         *failing_twice(
             "ttfv", visible, frame, chosen & ~(frame.is_success & np.isnan(visible)), scope
         ),
-        lags,
+        *lags,
     ]
+
+
+def rtf_samples(frame: Frame, chosen: BoolArray, scope: str) -> list[Sample]:
+    """Real-time factor: end - sent over the audio's length, s/s; none where none was sent."""
+    has_audio = np.nan_to_num(frame.audio_s) > 0
+    if not (has_audio & frame.scope(scope)).any():
+        return []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = elapsed_s(frame.end_s, frame.sent_s) / frame.audio_s
+    return failing_twice("rtf", factor, frame, chosen & has_audio, scope, "s/s")
 
 
 def end_samples(frame: Frame, scope: str) -> list[CensoredSample]:
@@ -90,12 +103,12 @@ def _first_token(
 
 
 def failing_twice(
-    metric: str, latency: FloatArray, frame: Frame, chosen: BoolArray, scope: str
+    metric: str, latency: FloatArray, frame: Frame, chosen: BoolArray, scope: str, unit: str = "s"
 ) -> list[Sample]:
     """Of the chosen requests over successes, and over `valid` with failures = infinity."""
     values = np.where(frame.is_failed, np.inf, latency)
     return [
-        Sample(metric, "s", values[members & ~np.isnan(values)], scope, population)
+        Sample(metric, unit, values[members & ~np.isnan(values)], scope, population)
         for population, members in _populations(frame, chosen)
     ]
 

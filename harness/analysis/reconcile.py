@@ -92,7 +92,9 @@ def _counters(frame: Frame, server: Readings) -> list[Comparison]:
         ("prompt_tok", "prompt tokens, whole point", "tok", n_in, unknown_in),
     ]  # fmt: skip
     found = _finished(frame, server)
-    for metric, title, unit, ours, unknown in rows if frame.has_tokens("all") else rows[1:]:
+    if not frame.has_tokens("all"):  # of recordings not even the input is counted
+        rows = rows[1:] if np.isnan(frame.audio_s).any() else []
+    for metric, title, unit, ours, unknown in rows:
         theirs = server.increase(metric)
         if theirs is None:
             continue
@@ -114,14 +116,20 @@ def _finished(frame: Frame, server: Readings) -> list[Comparison]:
     theirs = server.increase("requests_success")
     if theirs is None:
         return []
-    least, most = float(ended.sum()), float(np.isfinite(frame.sent_s).sum())
+    was_sent = np.isfinite(frame.sent_s)
+    # some servers count each text of a batch
+    texts = np.maximum(np.nan_to_num(frame.num_vectors, nan=1.0), 1.0)
+    least, most = float(ended.sum()), float(texts[was_sent].sum())
     found = _compare(
         "requests_success", "requests finished, whole point", "count", least, theirs, "",
         is_judged=True,
     )  # fmt: skip
     if found.status == "ok" or not least < theirs <= most * (1 + MAX_DIFFERENCE):
         return [found]
-    note = f"{most - least:,.0f} requests did not end well for the client; the server may differ"
+    lost = float(was_sent.sum()) - least
+    note = f"{lost:,.0f} requests did not end well for the client; the server may differ"
+    if theirs > float(was_sent.sum()):
+        note = f"the server counts each of {most:,.0f} texts; the client the requests they came in"
     return [replace(found, status="ok", note=note)]
 
 

@@ -5,6 +5,7 @@
     request_per_s       successes that ended in the window / window
     input_tok_per_s     prompt tokens of those successes / window
     vector_per_s        embeddings of those successes / window, where any were asked
+    audio_min_per_s     minutes of audio of those successes / window, where any was sent
 
 A request across an edge earns credit for the tokens inside, whenever it was intended; so a long
 tail after the window changes nothing. Failures are out of the first and make up the second; tokens
@@ -79,6 +80,11 @@ def throughput_pairs(frame: Frame, scope: str, rng: np.random.Generator) -> list
         rates.append(
             ("vector_per_s", "vec/s", bins.count(frame.end_s[ended], np.nan_to_num(vectors)))
         )
+    if np.isfinite(frame.audio_s[chosen]).any():
+        minutes = np.nan_to_num(frame.audio_s[ended]) / 60
+        rates.append(("audio_min_per_s", "min/s", bins.count(frame.end_s[ended], minutes)))
+    if np.isfinite(frame.audio_s[chosen]).all() and chosen.any():  # nothing but recordings
+        rates = [rate for rate in rates if rate[0] != "input_tok_per_s"]
     pairs = [rate_pair(name, unit, rows, bins, frame, scope, rng) for name, unit, rows in rates]
     return [*pairs, *([_peak(frame, delivered, scope)] if has_tokens else [])]
 

@@ -13,7 +13,7 @@ class Usage:
     """Sums over the billed attempts of one window.
 
     cached_tok: of input_tok, found in a cache; None where no answer told.  num_good: good requests.
-    num_unknown: attempts whose prompt nobody counted.
+    num_unknown: attempts whose prompt nobody counted.  audio_min: minutes that were transcribed.
     """
 
     num_billed: int
@@ -24,6 +24,7 @@ class Usage:
     cached_tok: float | None
     good_tok_per_s: Estimate
     good_tok_share: Estimate
+    audio_min: float = 0.0
 
     @property
     def tok(self) -> float:

@@ -20,7 +20,7 @@ from harness.units import format_seconds, significant
 
 LATENCIES = (
     "ttft", "ttft_service", "ttfv", "e2e_latency", "e2e_latency_service", "tpot", "itl", "icl",
-    "max_stall", "output_tok_per_s_per_user", "time_to_first_argument", "time_to_tool_call",
+    "max_stall", "output_tok_per_s_per_user", "time_to_first_argument", "time_to_tool_call", "rtf",
 )  # fmt: skip
 _TTFT = ("ttft", "ttft_service", "ttfv")
 _GAPS = ("icl", "itl", "max_stall")

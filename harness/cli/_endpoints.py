@@ -14,7 +14,7 @@ from typing import Any
 from harness.cli._children import Child, start_reference, start_scripted, tokenizer_of
 from harness.cli._options import Voice
 from harness.errors import TargetError, UsageError
-from harness.load import TargetFacts, calibrate, probe_target, with_embeddings
+from harness.load import TargetFacts, calibrate, check_hearing, probe_target, with_embeddings
 from harness.scenario import Materials, Point
 from harness.scenario.document import (
     CalibratedTokens,
@@ -99,14 +99,30 @@ class Endpoints:
 
 def _identity(point: Point) -> str:
     """Equal for points that can share an endpoint: all that opening it depends on."""
-    embedding = [c.model for c in point.traffic if c.endpoint == "embeddings"]
+    embedding = [(c.endpoint, c.model) for c in point.traffic if _is_whole(c)]
     first = first_asked(point.traffic).endpoint
     return f"{point.target_name} {point.target.model_dump_json()} {first} {embedding}"
 
 
 def first_asked(traffic: Sequence[TrafficClass]) -> TrafficClass:
     """The class whose endpoint is probed: one that generates text, where there is one."""
-    return next((c for c in traffic if not isinstance(c.workload, WholeWorkload)), traffic[0])
+    return next((c for c in traffic if not _is_whole(c)), traffic[0])
+
+
+def _is_whole(one: TrafficClass) -> bool:
+    return isinstance(one.workload, WholeWorkload)
+
+
+def _require_ears(name: str, target: Target, traffic: Sequence[TrafficClass]) -> None:
+    """Raises UsageError where our own engine is to hear: it reads text only."""
+    speaking = next((c for c in traffic if c.endpoint == "transcriptions"), None)
+    if speaking is not None and isinstance(target, ReferenceTarget):
+        raise UsageError(
+            "the reference engine has no audio",
+            where=f"targets.{name}, traffic.{speaking.name}",
+            why="it serves text and embeddings; /audio/transcriptions needs a model that hears",
+            do="aim at an endpoint that has one: --url URL --model NAME",
+        )
 
 
 def open_endpoint(
@@ -124,6 +140,7 @@ def open_endpoint(
     Raises TargetError (unreachable, refused) and UsageError (key missing, engine not installed).
     """
     target = document.targets[name]
+    _require_ears(name, target, document.traffic)
     child = _start(target, stack, voice)
     base_url = child.base_url if child else _url(target)
     key_env = target.api_key_env if isinstance(target, OpenAITarget) else None
@@ -133,7 +150,8 @@ def open_endpoint(
     model = target.sent_model if isinstance(target, OpenAITarget) else "auto"
     first = first_asked(document.traffic)
     embedding = next((c for c in document.traffic if c.endpoint == "embeddings"), None)
-    if first is embedding:
+    speaking = next((c for c in document.traffic if c.endpoint == "transcriptions"), None)
+    if _is_whole(first):
         model = first.model or model
     try:
         facts = probe_target(base_url, model, key, headers, target.timeout, first.endpoint)
@@ -145,6 +163,11 @@ def open_endpoint(
                 plan, base_url, embedding.model or facts.model, own, headers, target.timeout,
                 facts, *counted,
             )  # fmt: skip
+        if speaking is not None and first is not speaking:
+            own = key_of(speaking.api_key_env, f"traffic.{speaking.name}.api_key_env") or key
+            check_hearing(
+                base_url, speaking.model or facts.model, own, headers, target.timeout
+            )  # fmt: skip
     except TargetError as error:
         if child and not child.is_alive:
             raise TargetError(
@@ -153,9 +176,13 @@ def open_endpoint(
         raise
     voice.say(
         f"target {name}: {told_model(target, facts.model)} at {base_url}, round trip"
-        f" {facts.rtt_ns / 1e6:.2f} ms, lengths {_HOW[plan.kind]}"
+        f" {facts.rtt_ns / 1e6:.2f} ms, lengths {_how(facts, plan)}"
     )
     return Endpoint(name, base_url, key_env, facts, plan, child)
+
+
+def _how(facts: TargetFacts, plan: TokenPlan) -> str:
+    return "of clips to the millisecond" if facts.api == "transcriptions" else _HOW[plan.kind]
 
 
 def _start(target: Target, stack: ExitStack, voice: Voice) -> Child | None:

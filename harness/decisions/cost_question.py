@@ -25,6 +25,7 @@ def mix_of(usages: Sequence[Usage], *, cached_share: float, batch_share: float =
         output_tok=sum(u.output_tok for u in usages) / num,
         cached_share=cached_share,
         batch_share=batch_share,
+        audio_min=sum(u.audio_min for u in usages) / num,
     )
 
 

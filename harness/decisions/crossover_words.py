@@ -236,11 +236,27 @@ def token_sentence(costs: Sequence[PointCost]) -> Headline | None:
             where = f" at {best.name}" if len(costs) > 1 else ""
             told.append((usd(value), f"({span}) {how}{where}"))
     if not told:
-        return None
+        return _minute_sentence(costs)
     first, *rest = told
     more = "".join(f", {value} {how}" for value, how in rest)
     best_of = ", the cheapest point measured" if len(costs) > 1 else ""
     return Headline(f"A million good tokens cost {first[0]}", f"{first[1]}{more}{best_of}.")
+
+
+def _minute_sentence(costs: Sequence[PointCost]) -> Headline | None:
+    """What a minute of audio cost where nothing but audio was sent."""
+    own = [c for c in costs if c.usd_per_audio_min is not None and c.usd_per_audio_min.is_reached]
+    if not own:
+        return None
+    best = min(own, key=lambda c: c.usd_per_audio_min.value or math.inf)  # type: ignore[union-attr]
+    e = best.usd_per_audio_min
+    assert e is not None
+    assert e.value is not None
+    if best.side == "serverless":
+        return Headline(f"A minute of audio costs {usd(e.value)}", "serverless, by the sheet.")
+    ends = (e.low, e.high)
+    span = "no 95% interval" if None in ends else f"95% CI {usd_span(ends[0], ends[1])}"  # type: ignore[arg-type]
+    return Headline(f"A minute of audio costs {usd(e.value)}", f"({span}) on demand.")
 
 
 def assumptions(found: Crossover, question: Question, source: str) -> list[Assumption]:

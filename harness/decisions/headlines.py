@@ -25,6 +25,8 @@ _KEY_FIGURES = (
 # of answers that come whole
 _WHOLE_FIGURES = (
     ("e2e_latency", "p50", "valid"),
+    ("rtf", "p50", "valid"),
+    ("audio_min_per_s", "rate", "system"),
     ("vector_per_s", "rate", "system"),
     ("input_tok_per_s", "rate", "system"),
 )

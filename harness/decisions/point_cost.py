@@ -22,7 +22,10 @@ QUANTILES = ("p99", "p95", "p90", "p50")
 
 @dataclass(frozen=True, slots=True)
 class PointCost:
-    """name: of the point.  bill_usd: of its window.  ttft: by stat, those that are reported."""
+    """name: of the point.  bill_usd: of its window.  ttft: by stat, those that are reported.
+
+    usd_per_audio_min: None where no audio was sent.
+    """
 
     name: str
     side: Side
@@ -31,6 +34,7 @@ class PointCost:
     usd_per_good_mtok: Estimate
     usd_per_good_req: Estimate
     ttft: dict[str, Estimate]
+    usd_per_audio_min: Estimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in self.__slots__ if name != "ttft"}
@@ -60,12 +64,14 @@ def _on_demand(summary: PointSummary, cost: Cost) -> PointCost:
     assert summary.usage is not None
     per_s = group_usd_per_h(cost, cost.on_demand) / 3600
     goodput = summary.find("goodput_req_per_s", "rate")
+    audio = summary.find("audio_min_per_s", "rate")
     return PointCost(
         summary.meta.name, "on_demand", summary.meta.offered_req_per_s,
         per_s * summary.meta.window_s,
         _over(per_s * 1e6, summary.usage.good_tok_per_s, "usd_per_good_mtok", "USD/Mtok"),
         _over(per_s, goodput, "usd_per_good_req", "USD"),
         _ttft(summary),
+        _over(per_s, audio, "usd_per_audio_min", "USD/audio_min") if audio else None,
     )  # fmt: skip
 
 
@@ -83,9 +89,21 @@ def _serverless(summary: PointSummary, cost: Cost, model: str) -> PointCost:
     attained = summary.find("slo_attainment", "ratio")
     return PointCost(
         summary.meta.name, "serverless", summary.meta.offered_req_per_s, each * usage.num_billed,
-        _over(each / mix.tok * 1e6, usage.good_tok_share, "usd_per_good_mtok", "USD/Mtok"),
+        _over(
+            each / max(mix.tok, 1e-9) * 1e6, usage.good_tok_share if mix.tok else None,
+            "usd_per_good_mtok", "USD/Mtok",
+        ),
         _over(each * per_valid, attained, "usd_per_good_req", "USD"),
         _ttft(summary),
+        _per_minute(each / mix.audio_min, usage.num_billed) if mix.audio_min else None,
+    )  # fmt: skip
+
+
+def _per_minute(usd: float, num: int) -> Estimate:
+    """What a serverless minute costs: a price, not a sample."""
+    return Estimate(
+        "usd_per_audio_min", "ratio", "USD/audio_min", usd, usd, usd, n=num, method="price",
+        population="valid",
     )  # fmt: skip
 
 

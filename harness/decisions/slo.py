@@ -17,20 +17,20 @@ from typing import Literal
 from harness.analysis import PointSummary, effective_slo
 from harness.decisions.wording import amount, statistic
 from harness.estimate import Estimate, Outcome, Verdict
-from harness.scenario.slo import LatencyLimits, Slo
+from harness.scenario.slo import LatencyLimits, RtfLimits, Slo
 
 Direction = Literal["max", "min"]
 
 LATENCIES = (
     "ttft", "ttfv", "tpot", "itl", "icl", "e2e_latency", "max_stall", "time_to_first_argument",
-    "time_to_tool_call",
+    "time_to_tool_call", "rtf",
 )  # fmt: skip
 GAPS = ("itl", "icl")
 _SHARES = ("error_rate", "throttle_rate")
 _FITNESS = ("tool_valid", "schema_valid")
 _RATES = (
-    "output_tok_per_s", "valid_tok_per_s", "input_tok_per_s", "vector_per_s", "goodput_req_per_s",
-    "request_per_s",
+    "output_tok_per_s", "valid_tok_per_s", "input_tok_per_s", "vector_per_s", "audio_min_per_s",
+    "goodput_req_per_s", "request_per_s",
 )  # fmt: skip
 # rules that a growing backlog breaks sooner or later, whatever this window shows
 _BROKEN_BY_OVERLOAD = (*LATENCIES, "slo_attainment", "goodput_req_per_s")
@@ -68,7 +68,7 @@ def judge_slo(summary: PointSummary, slo: Slo) -> tuple[Verdict, ...]:
 def _rules(slo: Slo, scope: str) -> Iterator[_Rule]:
     start = "slo-" if scope == "all" else f"slo-{scope}-"
     for metric in LATENCIES:
-        limits: LatencyLimits | None = getattr(slo, metric)
+        limits: LatencyLimits | RtfLimits | None = getattr(slo, metric)
         population = "gaps" if metric in GAPS else "valid"
         for stat in LatencyLimits.model_fields if limits else ():
             limit = getattr(limits, stat)

@@ -21,6 +21,7 @@ _NAMES = {
     "time_to_tool_call": "time to a valid tool call", "tool_valid": "share of valid tool calls",
     "schema_valid": "share of schema-valid answers", "valid_tok_per_s": "valid output",
     "input_tok_per_s": "input", "vector_per_s": "vectors",
+    "rtf": "real-time factor", "audio_min_per_s": "audio transcribed",
     "step_error": "error of held-out steps",
 }  # fmt: skip
 _QUANTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")

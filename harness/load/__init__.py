@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.load.calibration import calibrate, with_embeddings
+    from harness.load.calibration import calibrate, check_hearing, with_embeddings
     from harness.load.facts import TargetFacts
     from harness.load.plan import Done, LoadEvent, PointPlan, Pulse
     from harness.load.probe import probe_target
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "RemoteWorkers", "TargetFacts",
-    "calibrate", "check_bind", "probe_target", "with_embeddings",
+    "calibrate", "check_bind", "check_hearing", "probe_target", "with_embeddings",
 ]  # fmt: skip
 
 _HOMES = {
     "calibrate": "calibration",
+    "check_hearing": "calibration",
     "with_embeddings": "calibration",
     "check_bind": "process",
     "TargetFacts": "facts",

@@ -85,6 +85,9 @@ class Target:
     def post(self, path: str, body: dict[str, Any], wait_s: float) -> Reply:
         return self._ask("POST", path, json.dumps(body).encode(), wait_s)
 
+    def post_form(self, path: str, form: bytes, content_type: str, wait_s: float) -> Reply:
+        return self._ask("POST", path, form, wait_s, content_type)
+
     @property
     def key_advice(self) -> tuple[str, str]:
         """What a 401 means here, and what to do about it."""
@@ -96,7 +99,10 @@ class Target:
         """Without the key and the values of headers, should the endpoint echo them; printable."""
         return printable(conceal(text, self._secrets))
 
-    def _ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> Reply:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, wait_s: float,
+        content_type: str = "application/json",
+    ) -> Reply:  # fmt: skip
         link: http.client.HTTPConnection
         if self.is_tls:
             link = http.client.HTTPSConnection(self.host, self.port, timeout=self.connect_s)
@@ -104,7 +110,7 @@ class Target:
             link = http.client.HTTPConnection(self.host, self.port, timeout=self.connect_s)
         try:
             with Guard(wait_s) as guard:
-                return self._exchange(link, guard, method, path, body)
+                return self._exchange(link, guard, method, path, body, content_type)
         except ssl.SSLError as error:
             raise TargetError(
                 "no secure connection", where=self.shown, why=_tls_reason(error),
@@ -127,9 +133,9 @@ class Target:
 
     def _exchange(
         self, link: http.client.HTTPConnection, guard: Guard, method: str, path: str,
-        body: bytes | None,
+        body: bytes | None, content_type: str,
     ) -> Reply:  # fmt: skip
-        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        headers = self._headers | ({"Content-Type": content_type} if body else {})
         link.connect()
         guard.watch(link.sock)
         link.request(method, self.path + path, body, headers)

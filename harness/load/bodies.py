@@ -142,7 +142,13 @@ def request_bytes(plan: ClassPlan, body: bytes, request_id: str) -> bytes:
 
 
 def request_head(
-    path: str, authority: str, secret: str, headers: dict[str, str], *, is_stream: bool = True
+    path: str,
+    authority: str,
+    secret: str,
+    headers: dict[str, str],
+    *,
+    is_stream: bool = True,
+    content_type: str = "application/json",
 ) -> bytes:
     """Fixed header lines of a class. A header of the scenario replaces ours by name."""
     lines = {
@@ -150,7 +156,7 @@ def request_head(
         "user-agent": "inference-harness",
         "accept": "text/event-stream" if is_stream else "application/json",
         "accept-encoding": "identity",
-        "content-type": "application/json",
+        "content-type": content_type,
         "x-harness-timings": "1",
     }
     if secret:

@@ -31,6 +31,8 @@ def calibrate(
 ) -> TokenPlan:
     """The TokenPlan that `tokens` asks for. Calibrated falls back to estimated when the endpoint
     reports no prompt tokens; the plan's kind then says so. Raises TargetError as the probe."""
+    if facts.api == "transcriptions":  # clips have a length in seconds, and no words
+        return TokenPlan("estimated")
     if isinstance(tokens, EstimatedTokens):
         return TokenPlan("estimated", chars_per_token=tokens.chars_per_token)
     limits = timeouts or Timeouts()
@@ -44,6 +46,19 @@ def calibrate(
     if few is None or many is None:
         return TokenPlan("estimated")
     return TokenPlan.from_probes(n_words=NUM_WORDS, n_tokens=(few, many))
+
+
+def check_hearing(
+    base_url: str,
+    model: str,
+    api_key: str | None,
+    headers: Mapping[str, str] | None,
+    timeouts: Timeouts | None,
+) -> None:
+    """Raises TargetError where the endpoint of a run that also generates text hears nothing."""
+    limits = timeouts or Timeouts()
+    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
+    answers_whole(target, model, "transcriptions", min(limits.first_byte, FIRST_ANSWER_S))
 
 
 def with_embeddings(

@@ -77,6 +77,7 @@ class Exchange:
         "arrival",
         "asked_in",
         "asked_out",
+        "audio_ms",
         "cancel_at_ns",
         "cancel_tok",
         "connection_reused",
@@ -109,6 +110,7 @@ class Exchange:
         self.request_id = request_id
         self.asked_in = self.asked_out = -1
         self.num_inputs = 0  # texts of an embeddings request
+        self.audio_ms = 0  # of the clip that is sent
         self.released_ns = self.sent_ns = self.sent_last_ns = self.end_ns = 0
         self.dns_ns = self.tcp_ns = self.tls_ns = 0
         self.cancel_at_ns = self.cancel_tok = 0  # when the client leaves; 0: it waits for the end

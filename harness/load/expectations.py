@@ -49,6 +49,8 @@ def expectation_of(workload: doc.Workload, tasks: Mapping[str, Any]) -> Expectat
         return Document(tasks[workload.schema_file])
     if isinstance(workload, doc.EmbeddingsWorkload):
         return Vectors(workload.dimensions)
+    if isinstance(workload, doc.AudioWorkload) and workload.files:
+        return Words()
     return None
 
 
@@ -87,6 +89,16 @@ class Vectors:
             reason = f"vectors of {found.num_dims} numbers where {self._num_dims} were asked for"
             return Fitness(False, reason)
         return Fitness(True)
+
+
+class Words:
+    """Of a recording that somebody chose: some. A clip made here says none, so nothing fits it."""
+
+    is_required = True
+
+    def judge(self, answer: Answer) -> Fitness:
+        has_words = bool(answer.whole.text.strip())
+        return Fitness(has_words, "" if has_words else "the transcript is empty")
 
 
 class ToolCalls:

@@ -188,6 +188,8 @@ class Load:
         exchange.asked_out = int(stage.asked_out[arrival.row])
         if len(stage.batch):
             exchange.num_inputs = int(stage.batch[arrival.row])
+        if len(stage.audio_ms):
+            exchange.audio_ms = int(stage.audio_ms[arrival.row])
         if len(stage.cancel_ns):
             after_ns = int(stage.cancel_ns[arrival.row])
             exchange.cancel_at_ns = arrival.intended_ns + after_ns if after_ns >= 0 else 0

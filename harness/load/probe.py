@@ -25,7 +25,7 @@ FIRST_ANSWER_S = 60.0  # a cold model may compile before its first token
 NUM_RTT = 5
 MOST_LIMITS = 32
 _HIDDEN = ("cookie", "auth", "key", "token", "secret", "organization", "project", "request-id")
-Api = Literal["chat", "completions", "embeddings"]
+Api = Literal["chat", "completions", "embeddings", "transcriptions"]
 
 
 def probe_target(
@@ -48,7 +48,7 @@ def probe_target(
     listed = target.get("/models", HANG_S)
     models = _model_ids(target, listed)
     chosen = _choose(target, model, models, listed)
-    if api == "embeddings":  # no stream, and none of the fields of one
+    if api in ("embeddings", "transcriptions"):  # no stream, and none of the fields of one
         has_usage = answers_whole(target, chosen, api, min(limits.first_byte, FIRST_ANSWER_S))
         return TargetFacts(
             base_url=base_url.rstrip("/"), model=chosen, api=api, models=models,

@@ -180,6 +180,7 @@ def _record(
         "first_argument_ns": _at(chunk_ns, fitness.first_argument),
         "call_done_ns": _at(chunk_ns, fitness.call_done),
         "is_fit": fitness.is_fit,
+        "audio_s": exchange.audio_ms / 1e3 if exchange.audio_ms else None,
         "vector_count": answer.whole.num_vectors if exchange.num_inputs else None,
         "timings": server_timings(headers, answer.timings, answer.perf_metrics),
         "intended_ns": arrival.intended_ns,
@@ -231,7 +232,8 @@ def _recount(
 def _sample(exchange: Exchange, answer: Answer, context: RecordContext) -> dict[str, Any] | None:
     if not context.keep_text(exchange):
         return None
-    texts = {"visible": answer.visible, "reasoning": answer.hidden, "calls": answer.calls}
+    visible = answer.visible or [answer.whole.text]
+    texts = {"visible": visible, "reasoning": answer.hidden, "calls": answer.calls}
     secrets = exchange.plan.secrets
     return {
         "request_id": exchange.request_id,

@@ -116,7 +116,12 @@ def _classes(
         dialect = DIALECTS[traffic.endpoint]
         secret = _secret(traffic.api_key_env or plan.api_key_env)
         head = request_head(
-            pool.path + dialect.path, pool.authority, secret, headers, is_stream=dialect.is_stream
+            pool.path + dialect.path,
+            pool.authority,
+            secret,
+            headers,
+            is_stream=dialect.is_stream,
+            content_type=dialect.content_type,
         )
         model, secrets = traffic.model or plan.model, (secret, *hidden)
         expected = expectation_of(traffic.workload, materials.tasks)

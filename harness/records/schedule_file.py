@@ -25,6 +25,7 @@ _ROWS = (
 )  # fmt: skip
 _LEAVING = (("cancel_ns", pa.int64()), ("cancel_tok", pa.int32()))  # only where a class cancels
 _BATCHES = (("batch", pa.int32()),)  # only where a class embeds
+_CLIPS = (("audio_ms", pa.int32()),)  # only where a class sends audio
 _PHASES = ("index", "name", "kind", "warmup_ns", "window_ns", "cooldown_ns", "num_measured")
 _KEY = b"harness.schedule"
 
@@ -32,9 +33,11 @@ _KEY = b"harness.schedule"
 def write_schedule(path: Path, schedule: Schedule) -> None:
     """Replace the file at `path`. Raises UsageError where the disk is full."""
     has_leaving = all(len(stage.cancel_ns) == len(stage) for stage in schedule.stages)
+    has_clips = all(len(stage.audio_ms) == len(stage) for stage in schedule.stages)
     has_batches = all(len(stage.batch) == len(stage) for stage in schedule.stages)
     written = (
-        *_ROWS, *(_LEAVING if has_leaving else ()), *(_BATCHES if has_batches else ())
+        *_ROWS, *(_LEAVING if has_leaving else ()), *(_BATCHES if has_batches else ()),
+        *(_CLIPS if has_clips else ()),
     )  # fmt: skip
     tables = [
         pa.table(
@@ -61,7 +64,9 @@ def read_schedule(path: Path) -> Schedule:
     table = pq.read_table(path)
     meta = json.loads(table.schema.metadata[_KEY])
     stage_of = table.column("stage").to_numpy()
-    written = [name for name, _ in (*_ROWS, *_LEAVING, *_BATCHES) if name in table.column_names]
+    written = [
+        name for name, _ in (*_ROWS, *_LEAVING, *_BATCHES, *_CLIPS) if name in table.column_names
+    ]
     stages = []
     for phases in meta["stages"]:
         rows = np.flatnonzero(stage_of == phases["index"])

@@ -20,7 +20,7 @@ ERROR_CLASSES = (
 NOT_VALID = ("cancelled", "cut", "stale", "client_fault")
 
 # Endpoints that answer at once: no token of theirs is streamed, so none has a time.
-WHOLE_APIS = ("embeddings",)
+WHOLE_APIS = ("embeddings", "transcriptions")
 
 PHASES = ("warmup", "measured", "cooldown")
 TOKEN_SOURCES = ("usage_continuous", "usage_final", "tokenizer", "characters", "absent")
@@ -64,7 +64,7 @@ REQUEST_SCHEMA = pa.schema(
         ("first_argument_ns", pa.int64()),  # first byte of a call's arguments, where one is asked
         ("call_done_ns", pa.int64()),  # the first complete and valid call
         ("is_fit", pa.bool_()),  # a complete answer keeps its schema or calls; null: none asked
-        ("audio_s", pa.float64()),
+        ("audio_s", pa.float64()),  # of the recording that was sent; null where none was
         ("image_count", pa.int32()),
         ("vector_count", pa.int32()),  # embeddings of the answer; null where none was asked
         ("timings", pa.string()),  # what the server told of this request, JSON: server_timings.py

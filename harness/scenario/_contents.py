@@ -34,7 +34,7 @@ def pin_files(
     notices: list[Notice] = []
     for reference in references(document):
         try:
-            content = read_reference(reference.owner, folders)
+            content = read_reference(reference, folders)
             put(data, reference.where, _pinned(reference.name, folders))
         except FileFault as error:
             wrong.append(Wrong(reference.where, str(error)))

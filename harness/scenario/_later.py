@@ -9,7 +9,7 @@ _KEYS: dict[str, set[str]] = {}
 
 # Kinds are unique enough across the language that one set serves every choice.
 _KINDS = {
-    "multi_turn", "vision", "audio", "batch",  # workload
+    "multi_turn", "vision", "batch",  # workload
     "mmpp", "sine",  # load
     "responses",  # api
 }  # fmt: skip

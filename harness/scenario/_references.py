@@ -19,14 +19,18 @@ Owner = (
     | doc.TokenizerTokens
     | doc.ToolsWorkload
     | doc.JsonSchemaWorkload
+    | doc.AudioWorkload
 )
 FILE_KEYS = ("file", "tools_file", "schema_file")
+LIST_KEY = "files"
 
 
 def file_key(owner: Owner) -> str:
     """The owner's key that names its file."""
     if isinstance(owner, doc.ToolsWorkload):
         return "tools_file"
+    if isinstance(owner, doc.AudioWorkload):
+        return LIST_KEY
     return "schema_file" if isinstance(owner, doc.JsonSchemaWorkload) else "file"
 
 
@@ -39,13 +43,18 @@ class Reference:
 
     @property
     def name(self) -> str:
+        if isinstance(self.owner, doc.AudioWorkload):
+            return self.owner.files[int(self.where[-1])]
         name: str = getattr(self.owner, file_key(self.owner))
         return name
 
 
 def references(document: BaseModel, where: Where = ()) -> Iterator[Reference]:
     """All references of a document or of a block of it, in document order."""
-    if isinstance(document, Owner):
+    if isinstance(document, doc.AudioWorkload):
+        for index in range(len(document.files)):
+            yield Reference((*where, LIST_KEY, index), document)
+    elif isinstance(document, Owner):
         yield Reference((*where, file_key(document)), document)
     for name, info in type(document).model_fields.items():
         yield from _below(getattr(document, name), (*where, info.alias or name))

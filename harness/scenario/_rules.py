@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from harness.scenario import cost as money
 from harness.scenario import document as doc
 from harness.scenario import gate as gates
+from harness.scenario._whole_rules import audio_complaints, embeddings_complaints, whole_complaints
 from harness.scenario.cost import LEAST_OVER_S
 from harness.scenario.search import LEAST_RESOLUTION
 from harness.scenario.slo import UptimeLimit
@@ -28,7 +29,13 @@ _SECRET_HEADER = re.compile(
 )
 _SECRET_VALUE = re.compile(r"(?i)^(bearer|basic)\s+\S|\b(sk|pk|hf|gsk|xai)[-_][\w-]{12,}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_API_CALLS = ("/chat/completions", "/completions", "/models", "/embeddings")
+_API_CALLS = (
+    "/chat/completions",
+    "/completions",
+    "/models",
+    "/embeddings",
+    "/audio/transcriptions",
+)
 
 
 def is_secret_header(name: str) -> bool:
@@ -162,31 +169,6 @@ def _task(block: doc.TrafficClass) -> Iterator[Complaint]:
         and work.expect.valid_call
     ):
         yield "workload.tool_choice", "none forbids calls, and expect.valid_call wants one"
-
-
-def _whole(block: doc.TrafficClass) -> Iterator[Complaint]:
-    """Keys of generated text, on a class that generates none."""
-    work = block.workload
-    if not isinstance(work, doc.WholeWorkload):
-        return
-    what = f"is for generated text, which a workload of kind {work.kind} has none of"
-    if block.api != "chat":
-        yield "api", f"{what}; leave it out"
-    if block.sampling != doc.Sampling():
-        yield "sampling", f"{what}; leave it out"
-    if block.prefix is not None:
-        yield "prefix", f"{what}; leave it out"
-    if block.cancel is not None and block.cancel.after_tokens is not None:
-        yield "cancel.after_tokens", f"{what}; say cancel.after, a time"
-
-
-def _embeddings(block: doc.EmbeddingsWorkload) -> Iterator[Complaint]:
-    for name, what in (("batch", "text"), ("input_tokens", "token")):
-        lengths = getattr(block, name)
-        if (isinstance(lengths, doc.Fixed) and lengths.value < 1) or (
-            isinstance(lengths, doc.Uniform) and lengths.max < 1
-        ):
-            yield name, f"must be at least one {what}"
 
 
 def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
@@ -356,8 +338,9 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (doc.OpenAITarget, _openai),
     (doc.TrafficClass, _key_name),
     (doc.TrafficClass, _task),
-    (doc.TrafficClass, _whole),
-    (doc.EmbeddingsWorkload, _embeddings),
+    (doc.TrafficClass, whole_complaints),
+    (doc.EmbeddingsWorkload, embeddings_complaints),
+    (doc.AudioWorkload, audio_complaints),
     (doc.EnvValue, _env),
     (UptimeLimit, _uptime),
     (doc.Prometheus, _prometheus),

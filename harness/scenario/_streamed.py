@@ -16,7 +16,9 @@ OF_TOKENS = (
     "ttft", "ttfv", "tpot", "itl", "icl", "max_stall", "time_to_first_argument",
     "time_to_tool_call", "output_tok_per_s", "valid_tok_per_s",
 )  # fmt: skip
-_WHOLE = {get_args(doc.EmbeddingsWorkload.model_fields["kind"].annotation)[0]}
+_WHOLE = {
+    get_args(kind.model_fields["kind"].annotation)[0] for kind in get_args(doc.WholeWorkload)
+}  # fmt: skip
 _SAID = "needs tokens, and {} any; limit e2e_latency"
 _NO_CLASS = "no class of this scenario streams"
 

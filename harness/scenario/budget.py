@@ -116,6 +116,8 @@ def _class_means(
     if isinstance(work, doc.EmbeddingsWorkload):
         batch, each = (mean_length(d, materials) for d in (work.batch, work.input_tokens))
         return None if batch is None or each is None else batch * each, 0.0
+    if isinstance(work, doc.AudioWorkload):
+        return None, 0.0  # billed by its minutes
     rows = materials.datasets.get(work.file, ())
     given = [row.output_tok for row in rows if row.output_tok is not None]
     if given and len(given) == len(rows):

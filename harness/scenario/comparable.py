@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.scenario._files import FileFault, find, library_folder
-from harness.scenario._references import FILE_KEYS
+from harness.scenario._references import FILE_KEYS, LIST_KEY
 from harness.scenario.document import Scenario
 from harness.scenario.resolved import as_written
 
@@ -82,7 +82,14 @@ def json_schema() -> dict[str, Any]:
 
 def _by_content(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _digest(v) if k in FILE_KEYS else _by_content(v) for k, v in value.items()}
+        return {
+            k: _digest(v)
+            if k in FILE_KEYS
+            else [_digest(name) for name in v]
+            if k == LIST_KEY and isinstance(v, list | tuple)
+            else _by_content(v)
+            for k, v in value.items()
+        }
     if isinstance(value, list):
         return [_by_content(item) for item in value]
     return value

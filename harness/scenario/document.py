@@ -69,6 +69,7 @@ from harness.scenario.targets import TokenizerTokens as TokenizerTokens
 from harness.scenario.targets import Tokens as Tokens
 from harness.scenario.telemetry import Prometheus as Prometheus
 from harness.scenario.telemetry import Telemetry as Telemetry
+from harness.scenario.workloads import AudioWorkload as AudioWorkload
 from harness.scenario.workloads import ChatWorkload as ChatWorkload
 from harness.scenario.workloads import Columns as Columns
 from harness.scenario.workloads import DatasetWorkload as DatasetWorkload

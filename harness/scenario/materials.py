@@ -17,21 +17,23 @@ from harness.errors import Fault, ScenarioError
 from harness.scenario import document as doc
 from harness.scenario._datasets import DatasetRow, read_dataset
 from harness.scenario._files import FileFault, find, library_folder
-from harness.scenario._references import Owner, Reference, file_key, references, swept_files
+from harness.scenario._recordings import Recording, read_wav
+from harness.scenario._references import Reference, references, swept_files
 from harness.scenario._tables import QuantileTable, read_table
 from harness.scenario._tasks import read_schema, read_tools
 from harness.scenario._traces import Trace, read_trace
 from harness.scenario.expand import expand
 
 __all__ = [
-    "DatasetRow", "Materials", "QuantileTable", "Trace", "read_materials", "shipped_words",
+    "DatasetRow", "Materials", "QuantileTable", "Recording", "Trace", "read_materials",
+    "shipped_words",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Materials:
-    """tables: by (file, column).  traces, datasets, tasks (a list of tools, or a schema): by file.
-    words: the shipped English words.
+    """tables: by (file, column).  traces, datasets, tasks (a list of tools, or a schema) and audio:
+    by file.  words: the shipped English words.
 
     tokenizer_json: the bytes of `tokens.file`, None unless `tokens` is of kind tokenizer.
     """
@@ -40,6 +42,7 @@ class Materials:
     traces: Mapping[str, Trace] = field(default_factory=dict)
     datasets: Mapping[str, tuple[DatasetRow, ...]] = field(default_factory=dict)
     tasks: Mapping[str, Any] = field(default_factory=dict)
+    audio: Mapping[str, Recording] = field(default_factory=dict)
     tokenizer_json: bytes | None = None
     words: tuple[str, ...] = ()
 
@@ -47,12 +50,18 @@ class Materials:
 def read_materials(document: doc.Scenario, search_paths: Sequence[Path] = ()) -> Materials:
     """Reads every file the document and its sweep name; raises ScenarioError with all that are
     wrong."""
-    found: dict[str, dict[Any, Any]] = {"tables": {}, "traces": {}, "datasets": {}, "tasks": {}}
+    found: dict[str, dict[Any, Any]] = {
+        "tables": {},
+        "traces": {},
+        "datasets": {},
+        "tasks": {},
+        "audio": {},
+    }
     tokenizer: bytes | None = None
     faults: list[Fault] = []
     for reference in _all_references(document):
         try:
-            content = read_reference(reference.owner, search_paths)
+            content = read_reference(reference, search_paths)
         except FileFault as error:
             faults.append(Fault(".".join(map(str, reference.where)), str(error)))
             continue
@@ -65,6 +74,8 @@ def read_materials(document: doc.Scenario, search_paths: Sequence[Path] = ()) ->
                 found["datasets"][file] = content
             case doc.ToolsWorkload(tools_file=file) | doc.JsonSchemaWorkload(schema_file=file):
                 found["tasks"][file] = content
+            case doc.AudioWorkload():
+                found["audio"][reference.name] = content
             case doc.TokenizerTokens():
                 tokenizer = content
     if faults:
@@ -76,11 +87,11 @@ def _all_references(document: doc.Scenario) -> Iterator[Reference]:
     """The document's own, then those only a point of its sweep has."""
     yield from references(document)
     if has_swept_files(document):
-        seen = {reference.owner for reference in references(document)}
+        seen = {(reference.owner, reference.name) for reference in references(document)}
         for point in expand(document):
             for reference in references(point.document):
-                if reference.owner not in seen:
-                    seen.add(reference.owner)
+                if (reference.owner, reference.name) not in seen:
+                    seen.add((reference.owner, reference.name))
                     yield reference
 
 
@@ -94,11 +105,13 @@ def has_swept_files(document: doc.Scenario) -> bool:
     return of_files or any(True for _ in swept_files(sweep.over))
 
 
-def read_reference(owner: Owner, search_paths: Sequence[Path]) -> Any:
-    """What one block's file holds; raises FileFault. Read once a process and file version."""
+def read_reference(reference: Reference, search_paths: Sequence[Path]) -> Any:
+    """What one named file holds; raises FileFault. Read once a process and file version."""
     folders = (*search_paths, library_folder(), Path.cwd())
-    path = find(getattr(owner, file_key(owner)), folders)
+    owner, path = reference.owner, find(reference.name, folders)
     match owner:
+        case doc.AudioWorkload():
+            return _cached(read_wav, path, path.stat().st_mtime_ns, "")
         case doc.Empirical():
             return _cached(read_table, path, path.stat().st_mtime_ns, owner.column)
         case doc.TraceWorkload() | doc.TraceArrival():

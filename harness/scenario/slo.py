@@ -27,6 +27,16 @@ class LatencyLimits(_Block):
     max: Seconds | None = Field(default=None, description="No observation above this.")
 
 
+class RtfLimits(_Block):
+    """Largest allowed quantiles of the real-time factor: seconds of waiting a second of audio."""
+
+    p50: float | None = Field(default=None, gt=0, description="Median at most this.")
+    p90: float | None = Field(default=None, gt=0, description="90th percentile at most this.")
+    p95: float | None = Field(default=None, gt=0, description="95th percentile at most this.")
+    p99: float | None = Field(default=None, gt=0, description="99th percentile at most this.")
+    max: float | None = Field(default=None, gt=0, description="No observation above this.")
+
+
 class GoodRequest(_Block):
     """A request is good when it succeeded and kept every limit it can have."""
 
@@ -57,6 +67,10 @@ class TokenRateLimit(_Block):
 
 class VectorRateLimit(_Block):
     min: float = Field(gt=0, description="At least this many vectors/s.")
+
+
+class AudioRateLimit(_Block):
+    min: float = Field(gt=0, description="At least this many minutes of audio a second.")
 
 
 class RequestRateLimit(_Block):
@@ -100,6 +114,7 @@ class Slo(_Block):
     )
     tool_valid: LeastShare | None = Field(default=None, description="Answers with valid calls.")
     schema_valid: LeastShare | None = Field(default=None, description="Answers with the schema.")
+    rtf: RtfLimits | None = Field(default=None, description="Waiting a second of audio.")
     error_rate: ShareLimit | None = Field(default=None, description="Failures over valid.")
     throttle_rate: ShareLimit | None = Field(default=None, description="429 over valid.")
     uptime: UptimeLimit | None = Field(default=None, description="Availability by windows.")
@@ -109,5 +124,8 @@ class Slo(_Block):
     )
     input_tok_per_s: TokenRateLimit | None = Field(default=None, description="Prompts answered.")
     vector_per_s: VectorRateLimit | None = Field(default=None, description="Embeddings.")
+    audio_min_per_s: AudioRateLimit | None = Field(
+        default=None, description="Minutes of audio transcribed a second."
+    )
     goodput_req_per_s: RequestRateLimit | None = Field(default=None, description="Good requests.")
     request_per_s: RequestRateLimit | None = Field(default=None, description="Completed requests.")

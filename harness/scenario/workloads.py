@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.scenario.distributions import MOST_TOK, Document, Fixed, Lengths, Uniform, Zipf
+from harness.scenario.distributions import MOST_TOK, Document, Fixed, Lengths, Times, Uniform, Zipf
 from harness.scenario.patience import Cancel, Retry
 from harness.scenario.slo import Slo
 
-Endpoint = Literal["chat", "completions", "embeddings"]
+Endpoint = Literal["chat", "completions", "embeddings", "transcriptions"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
@@ -113,16 +113,32 @@ class EmbeddingsWorkload(Document):
     )
 
 
+class Clip(Document):
+    duration: Times = Field(description="Length of each clip, exact to a millisecond.")
+    format: Literal["wav"] = Field(default="wav", description="16 kHz, mono, 16 bits.")
+
+
+class AudioWorkload(Document):
+    kind: Literal["audio"]
+    clip: Clip | None = Field(default=None, description="Sound like speech, made here; no words.")
+    files: tuple[str, ...] = Field(default=(), description="WAV files, sent as they are, in turns.")
+    language: str | None = Field(default=None, description="Of what is said, such as en.")
+    response_format: Literal["json", "verbose_json"] = Field(
+        default="json", description="verbose_json: with segments and their times."
+    )
+
+
 TaskWorkload = ToolsWorkload | JsonSchemaWorkload
-# Answered at once, not as a stream of tokens, by an endpoint of their own.
-WholeWorkload = EmbeddingsWorkload
+# Answered at once, not as a stream of tokens, by endpoints of their own.
+WholeWorkload = EmbeddingsWorkload | AudioWorkload
 Workload = Annotated[
     ChatWorkload
     | DatasetWorkload
     | TraceWorkload
     | ToolsWorkload
     | JsonSchemaWorkload
-    | EmbeddingsWorkload,
+    | EmbeddingsWorkload
+    | AudioWorkload,
     Field(discriminator="kind"),
 ]
 
@@ -147,4 +163,9 @@ class TrafficClass(Document):
     @property
     def endpoint(self) -> Endpoint:
         """Where its requests go: what its workload needs, else what `api` says."""
-        return "embeddings" if isinstance(self.workload, EmbeddingsWorkload) else self.api
+        match self.workload:
+            case EmbeddingsWorkload():
+                return "embeddings"
+            case AudioWorkload():
+                return "transcriptions"
+        return self.api

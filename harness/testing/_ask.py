@@ -61,7 +61,7 @@ def read_head(data: bytes | bytearray) -> Head | None:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What a request asks for. prompt_words: white-space words of all its texts.  num_texts: to
-    embed.
+    embed.  audio_s: to be transcribed.
 
     opening: the start of the last text, where a unique prompt differs from all others.
     """
@@ -75,6 +75,7 @@ class Ask:
     wants_usage_always: bool
     body: dict[str, Any]
     num_texts: int = 0
+    audio_s: float = 0.0
 
 
 def read_json(payload: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from harness.testing._due import chunk_offsets_ns
 from harness.testing._events import Answer
 from harness.testing._exchange import Exchange
 from harness.testing._head import json_response, refusal, whole
+from harness.testing._transcripts import Transcript, read_form
 from harness.testing._vectors import VectorAnswer, read_texts
 from harness.testing.record import RequestLog
 from harness.testing.script import Outage, Script
@@ -26,6 +27,16 @@ _READERS: dict[str, Callable[[bytes], Ask]] = {
     "/v1/completions": partial(read_ask, is_chat=False),
     "/v1/embeddings": read_texts,
 }
+
+_FORM = "/v1/audio/transcriptions"
+
+
+def _answer(choice: Choice, ask: Ask, model: str) -> Answer:
+    if ask.num_texts:
+        return VectorAnswer(choice.behaviour, ask, model)
+    if ask.audio_s:
+        return Transcript(choice.behaviour, ask, model)
+    return Answer(choice.behaviour, ask, model, choice.templates)
 
 
 class Listener(Protocol):
@@ -59,7 +70,7 @@ class Service:
         """Answer at once (None), or a generator the loop resumes."""
         try:
             self._check_key(request)
-            if request.method == "POST" and request.path in _READERS:
+            if request.method == "POST" and request.path in (*_READERS, _FORM):
                 return self._generate(connection, request, payload, recv_ns)
             page = self._pages.get((request.method, request.path))
             if page is None:
@@ -82,7 +93,10 @@ class Service:
         most = self.script.most_running
         if most is not None and len(self._running) >= most:
             raise BadRequest(503, f"overloaded: {len(self._running)} requests are running")
-        ask = _READERS[request.path](payload)
+        if request.path == _FORM:
+            ask = read_form(payload, request.headers.get("content-type", ""))
+        else:
+            ask = _READERS[request.path](payload)
         asked = request.headers.get("x-script")
         choice = self._chooser.choose(self.num_requests, asked, ask.body.get("model"))
         http = choice.behaviour.http
@@ -91,11 +105,7 @@ class Service:
                 raise BadRequest(400, f"unsupported parameter: {name}", param=name)
         if http.check_model and ask.body.get("model") != self.script.model:
             raise BadRequest(404, f"the model {ask.body.get('model')!r} does not exist")
-        answer = (
-            VectorAnswer(choice.behaviour, ask, self.script.model)
-            if ask.num_texts
-            else Answer(choice.behaviour, ask, self.script.model, choice.templates)
-        )
+        answer = _answer(choice, ask, self.script.model)
         log = RequestLog(self.num_requests, request.path, recv_ns, recv_ns, ask.opening)
         log.request_id = request.headers.get("x-request-id", "")
         log.prompt_tok, log.output_tok, log.fault = (
@@ -112,6 +122,8 @@ class Service:
             choice.behaviour.timing, max(1, len(answer.token_chunks)), answer.prompt_tok,
             self.script.seed, log.ordinal,
         )  # fmt: skip
+        hearing_ns = round(choice.behaviour.timing.per_audio_s * answer.ask.audio_s * NS_PER_S)
+        offsets_ns = [offset_ns + hearing_ns for offset_ns in offsets_ns]
         if self._free_ns:  # first come, first served: the server that is free first takes it
             log.start_ns = max(log.recv_ns, self._free_ns[0])
             heapq.heapreplace(self._free_ns, log.start_ns + offsets_ns[-1])

@@ -39,6 +39,7 @@ class Stall(Document):
 class Timing(Document):
     ttft: Seconds | Lognormal = Field(default=0.05, description="Start to first token chunk.")
     per_prompt_tok: Seconds = Field(default=0.0, description="Added to ttft for each prompt token.")
+    per_audio_s: Seconds = Field(default=0.0, description="Added for each second of audio.")
     gap: Seconds | tuple[Seconds, ...] | Lognormal = Field(
         default=0.01, description="Between token chunks; of a list the last value repeats."
     )
@@ -74,6 +75,9 @@ class Behaviour(Document):
     http: Http = Field(default_factory=Http, description="Status, headers and framing.")
     usage: Usage = Field(default_factory=Usage, description="Where and which token counts.")
     vectors: Vectors = Field(default_factory=Vectors, description="What embeddings hold.")
+    transcript: str | None = Field(
+        default="hello from the scripted endpoint", description="Of audio; null: no text at all."
+    )
     transport: Transport = Field(default_factory=Transport, description="How connections break.")
 
 

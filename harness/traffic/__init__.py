@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._speech import short_clip
 from .build import build_schedule
 from .content import Content, ContentMaker
 from .realised import RealisedClass, RealisedStage, realised
@@ -25,4 +26,5 @@ __all__ = [
     "realised",
     "run_salt",
     "salt",
+    "short_clip",
 ]

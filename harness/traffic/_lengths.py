@@ -23,6 +23,8 @@ from .seeds import generator
 if TYPE_CHECKING:
     from harness.scenario import Materials, Point
 
+LEAST_CLIP_MS = 100  # endpoints refuse less
+
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -32,7 +34,8 @@ class Bodies:
     """[n] each. keep: False where a row of a trace is longer than its class allows.
 
     cancel_ns, cancel_tok: -1 where the client waits for the end.
-    batch: texts of an embeddings request, 0 for others; [0] where no class embeds.
+    batch: texts of an embeddings request, 0 for others; [0] where no class embeds.  audio_ms: of
+    the clip, 0 for others; [0] where no class sends audio.
     """
 
     class_id: IntArray
@@ -44,6 +47,7 @@ class Bodies:
     cancel_ns: IntArray
     cancel_tok: IntArray
     batch: IntArray
+    audio_ms: IntArray
 
 
 def draw_bodies(
@@ -60,9 +64,19 @@ def draw_bodies(
     # without any class that cancels the columns stay empty, and the schedule's hash as it was
     leave = np.full((2, count if any(c.cancel for c in point.traffic) else 0), -1, np.int64)
     embeds = any(isinstance(c.workload, doc.EmbeddingsWorkload) for c in point.traffic)
+    speaks = any(isinstance(c.workload, doc.AudioWorkload) for c in point.traffic)
     batch = np.zeros(count if embeds else 0, np.int64)
     columns = Bodies(
-        class_id, unset[0], unset[1], unset[2], unset[3], keep, leave[0], leave[1], batch
+        class_id,
+        unset[0],
+        unset[1],
+        unset[2],
+        unset[3],
+        keep,
+        leave[0],
+        leave[1],
+        batch,
+        np.zeros(count if speaks else 0, np.int64),
     )
     for index, traffic in enumerate(point.traffic):
         mine = np.flatnonzero(class_id == index)
@@ -102,6 +116,17 @@ def _fill(
             drawn = draw_batches(workload, seed, traffic.name, stage, count, materials.tables)
             columns.content_id[mine] = np.arange(count)
             columns.asked_in[mine], columns.batch[mine] = drawn.sums(), drawn.num
+        case doc.AudioWorkload(clip=None):
+            columns.content_id[mine] = np.arange(count) % len(workload.files)
+            each_s = np.array([materials.audio[file].duration_s for file in workload.files])
+            durations_s = each_s[columns.content_id[mine]]
+            columns.audio_ms[mine] = np.maximum(1, np.rint(durations_s * 1e3))
+        case doc.AudioWorkload(clip=made):
+            assert made is not None
+            rng = generator(seed, "lengths", traffic.name, stage, "clip")
+            columns.content_id[mine] = np.arange(count)
+            drawn_s = draw(made.duration, rng, count, materials.tables)
+            columns.audio_ms[mine] = np.maximum(LEAST_CLIP_MS, np.rint(drawn_s * 1e3))
         case doc.DatasetWorkload():
             rows = materials.datasets[workload.file]
             order = _dataset_order(len(rows), workload, seed, traffic.name, count)

@@ -241,6 +241,9 @@ def _stage(
         cancel_tok=(
             bodies.cancel_tok[kept] if len(bodies.cancel_tok) else bodies.cancel_tok
         ).astype(np.int32),
+        audio_ms=(bodies.audio_ms[kept] if len(bodies.audio_ms) else bodies.audio_ms).astype(
+            np.int32
+        ),
         batch=(bodies.batch[kept] if len(bodies.batch) else bodies.batch).astype(np.int32),
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 from harness.scenario import document as doc
 
 from ._batches import Batches, draw_batches
+from ._speech import RATE_HZ, Samples, clip, sound, wav
 from .distributions import draw_counts
 from .exact import ExactFitter
 from .fitting import Fitter, LineFitter
@@ -45,7 +46,8 @@ class Content:
     text is `prompt`.  max_tokens: None where the answer is not limited.
     fields: what the workload adds to the body: tools, response_format, dimensions.
     salted: SALT_MARK stands once in the text (of embeddings: once in each) and has to be replaced
-    by a salt.  inputs: the texts to embed; then there are no messages.
+    by a salt.  inputs: the texts to embed; wav: what is to be transcribed; then there are no
+    messages.
     """
 
     class_index: int
@@ -57,6 +59,7 @@ class Content:
     sampling: doc.Sampling
     fields: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    wav: bytes = b""
 
 
 class ContentMaker:
@@ -86,6 +89,7 @@ class ContentMaker:
         self._prefixes: dict[tuple[int, int], str] = {}
         self._fields: dict[int, Mapping[str, Any]] = {}
         self._batches: dict[tuple[int, int], Batches] = {}
+        self._sounds: dict[int, Samples] = {}  # by class
 
     def make(self, stage_index: int, row: int) -> Content:
         """The content of one row; equal arguments give equal texts."""
@@ -103,6 +107,14 @@ class ContentMaker:
                 asked = {} if work.dimensions is None else {"dimensions": work.dimensions}
                 return Content(
                     index, None, (), None, None, True, traffic.sampling, asked, inputs
+                )  # fmt: skip
+            case doc.AudioWorkload() as work:
+                spoken: dict[str, Any] = {"response_format": work.response_format}
+                spoken |= {} if work.language is None else {"language": work.language}
+                heard = self._wav(work, index, stage_index, row)
+                return Content(
+                    index, None, (), None, None, work.clip is not None, traffic.sampling, spoken,
+                    wav=heard,
                 )  # fmt: skip
             case doc.ChatWorkload():
                 rng = self._rng(traffic.name, stage_index, str(content_id))
@@ -144,6 +156,20 @@ class ContentMaker:
             self._embedding_fitter.fit(rng, _OPENING, "", tok - extra_tok)
             for tok in self._batches[stage_index, index].lengths(k)
         )
+
+    def _wav(self, work: doc.AudioWorkload, index: int, stage_index: int, row: int) -> bytes:
+        """A file as it is, or a clip of the row's length from a place of its own in the sound."""
+        stage = self._schedule.stages[stage_index]
+        k = int(stage.content_id[row])
+        if work.clip is None:
+            return self._materials.audio[work.files[k]].wav
+        name = self._point.traffic[index].name
+        if index not in self._sounds:
+            self._sounds[index] = sound(self._rng(name, 0, "sound"))
+        bank = self._sounds[index]
+        start = int(self._rng(name, stage_index, str(k)).integers(len(bank)))
+        num_samples = int(stage.audio_ms[row]) * RATE_HZ // 1000
+        return wav(clip(bank, start, num_samples))
 
     def _chat(
         self,

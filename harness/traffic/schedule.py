@@ -48,7 +48,7 @@ class StageSchedule:
     cancel_ns, cancel_tok: when the client leaves, by time from the intended send or by chunks of
     text received; -1 for never. Empty where no class cancels.
     batch: texts of an embeddings request (asked_in is their sum), 0 for others; empty where no
-    class embeds.
+    class embeds.  audio_ms: length of a clip, 0 for others; empty where no class sends audio.
     Phases by intended time from the stage's start: warm-up [0, warmup_ns), window [warmup_ns,
     warmup_ns + window_ns), then cool-down of at most cooldown_ns (stopped once every measured
     request has ended).  num_measured: where the window is a count instead of a time, it ends after
@@ -75,6 +75,7 @@ class StageSchedule:
     cancel_ns: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     cancel_tok: Int32Array = field(default_factory=lambda: np.zeros(0, np.int32))
     batch: Int32Array = field(default_factory=lambda: np.zeros(0, np.int32))
+    audio_ms: Int32Array = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.class_id)
@@ -110,7 +111,8 @@ class Schedule:
             if len(stage.cancel_ns):
                 digest.update(stage.cancel_ns.astype("<i8", copy=False).tobytes())
                 digest.update(stage.cancel_tok.astype("<i4", copy=False).tobytes())
-            if len(stage.batch):
-                digest.update(stage.batch.astype("<i4", copy=False).tobytes())
+            for own in (stage.batch, stage.audio_ms):
+                if len(own):
+                    digest.update(own.astype("<i4", copy=False).tobytes())
         digest.update(str(self.drain_ns).encode())
         return digest.hexdigest()

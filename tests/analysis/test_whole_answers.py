@@ -22,7 +22,11 @@ import pytest
 from harness.analysis import PointSummary, analyse_point
 from harness.analysis.frame import read_frame
 from harness.decisions import headlines, judge_slo
+from harness.decisions.crossover_words import token_sentence
+from harness.decisions.point_cost import PointCost, point_costs
 from harness.estimate import Outcome
+from harness.scenario.cost import Cost
+from harness.scenario.prices import load_prices
 from harness.scenario.slo import Slo
 from reports._sections import latency_section, time_section
 from reports._tables import class_table, point_table
@@ -155,3 +159,57 @@ def test_records_of_before_are_streams(rows: ModuleType) -> None:
     frame = read_frame(old, rows.T0_NS, rows.T0_NS + 10**10)
     assert frame.is_streamed.all()
     assert frame.has_tokens("all")
+
+
+def test_the_real_time_factor_and_the_minutes_by_hand(rows: ModuleType) -> None:
+    """Clips of 30 s, sent at 0, 2, 4: done after 3 s, 6 s, and failed; one more of 60 s after 3."""
+    speech = {"class_name": "speech", "api": "transcriptions", "n_in": None, "n_out": None}
+    table = [
+        rows.row(0, end=3.0, audio_s=30.0, **speech),
+        rows.row(2, end=8.0, audio_s=30.0, **speech),
+        rows.row(4, end=4.5, audio_s=30.0, error="http_5xx", **speech),
+        rows.row(5, end=8.0, audio_s=60.0, **speech),
+    ]
+    slo = Slo.model_validate({"rtf": {"max": 0.15}, "audio_min_per_s": {"min": 1}})
+    meta = rows.meta(classes=("speech",), slo=slo)
+    found = analyse_point(rows.requests(table), rows.clients(), meta)
+    # 3 / 30, 6 / 30, 3 / 60
+    assert found.find("rtf", "max", population="success").value == pytest.approx(0.2)  # type: ignore[union-attr]
+    assert found.find("rtf", "max", population="valid").value == math.inf  # type: ignore[union-attr]
+    # 30 + 30 + 60 s in 10 s
+    assert value(found, "audio_min_per_s", "rate") == pytest.approx(0.2)
+    assert found.find("input_tok_per_s", "rate") is None
+    assert found.find("vector_per_s", "rate") is None
+    assert found.usage is not None
+    assert (found.usage.num_billed, found.usage.audio_min, found.usage.num_unknown) == (3, 2.0, 0)
+    outcomes = {v.rule: v.outcome for v in judge_slo(found, slo)}
+    # a rate needs more than four answers for its bounds
+    assert outcomes == {"slo-rtf-max": Outcome.FAIL, "slo-audio_min_per_s": Outcome.INCONCLUSIVE}
+    assert not {c.code for c in found.notices} & {"missing_counts", "missing_input_counts"}
+
+
+def test_a_minute_of_audio_costs_its_price_or_the_gpu_time_of_it(rows: ModuleType) -> None:
+    speech = {"class_name": "speech", "api": "transcriptions", "n_in": None, "n_out": None}
+    table = [rows.row(float(k), end=k + 0.5, audio_s=30.0, **speech) for k in range(10)]
+    meta = rows.meta(classes=("speech",), target="audio", slo=WHOLE)
+    found = analyse_point(rows.requests(table), rows.clients(), meta)
+    prices = load_prices("fireworks-guide")
+
+    def cost(side: dict[str, object]) -> PointCost:
+        block = Cost.model_validate({"prices": prices.model_dump(by_alias=True), **side})
+        (own,) = point_costs([found], block, {"audio": "whisper-v3"})
+        return own
+
+    used = cost({"serverless": {"target": "audio", "cached_share": "0%"}})
+    # ten clips of half a minute at $0.20
+    assert used.bill_usd == pytest.approx(1.0)
+    assert used.usd_per_audio_min is not None
+    assert used.usd_per_audio_min.value == pytest.approx(0.20)
+    assert used.usd_per_good_mtok.value is None
+    rented = cost({"on_demand": {"target": "audio", "gpu": "a10g"}})
+    assert rented.usd_per_audio_min is not None
+    # $0.80 / 3600 a second, 5 minutes in 10 seconds
+    assert rented.usd_per_audio_min.value == pytest.approx(0.80 / 3600 / 0.5)
+    sentence = token_sentence([used])
+    assert sentence is not None
+    assert sentence.answer == "A minute of audio costs $0.200"

@@ -11,7 +11,7 @@ import harness.load
 def test_public_names() -> None:
     assert harness.load.__all__ == [
         "Done", "LoadEvent", "LoadProcess", "PointPlan", "Pulse", "RemoteWorkers", "TargetFacts",
-        "calibrate", "check_bind", "probe_target", "with_embeddings",
+        "calibrate", "check_bind", "check_hearing", "probe_target", "with_embeddings",
     ]  # fmt: skip
     for name in harness.load.__all__:
         assert getattr(harness.load, name) is not None

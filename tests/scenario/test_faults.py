@@ -39,7 +39,7 @@ ONE = [  # text replaced, by what, path, line, column, message
     ("value: 100", "value: 0", "traffic.chat.workload.input_tokens", 9, 21, "at least one token"),
     ("kind: chat", "kind: vision", "traffic.chat.workload.kind", 8, 13,
      "'vision' is not served in this version; use chat, dataset, trace, tools,"
-     " json_schema or embeddings"),
+     " json_schema, embeddings or audio"),
     ("    workload:", "    retry: 3\n    workload:", "traffic.chat.retry", 7, 12,
      "expected keys below it"),
     ("    workload:", "    retry: {attempts: 1}\n    workload:", "traffic.chat.retry.attempts", 7,

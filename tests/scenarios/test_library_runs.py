@@ -54,6 +54,7 @@ CASES = {
         "sweep.resolution=100%", "slo.attainment=50%",
     ],
     "embeddings": [THREE_SECONDS],
+    "audio": [THREE_SECONDS],
     "tools": [THREE_SECONDS, "load.rate=12/s"],
     "json-schema": [THREE_SECONDS, "load.rate=12/s"],
     "caching": [THREE_SECONDS, "load.rate=12/s"],

@@ -38,7 +38,9 @@ def test_every_array_reaches_the_hash(make_point, materials) -> None:
     leaves = {"cancel": {"share": "50%", "after": {"kind": "fixed", "value": "1s"}}}
     work = {"kind": "embeddings", "input_tokens": {"kind": "fixed", "value": 9}}
     embeds = {"name": "embed", "workload": work}
-    schedule = build_schedule(make_point(CLOSED, leaves, embeds), materials)
+    clip = {"duration": {"kind": "fixed", "value": "1s"}}
+    speaks = {"name": "speech", "workload": {"kind": "audio", "clip": clip}}
+    schedule = build_schedule(make_point(CLOSED, leaves, embeds, speaks), materials)
     stage = schedule.stages[0]
     for field in dataclasses.fields(stage):
         value = getattr(stage, field.name)

@@ -55,7 +55,7 @@ class Body:
 class Whole(NamedTuple):
     """What an answer that comes at once holds. problem: why it is not what the protocol says.
 
-    num_vectors, num_dims: of embeddings, and the length of each.
+    num_vectors, num_dims: of embeddings, and the length of each.  text: of a recording.
     """
 
     usage: dict[str, Any] | None = None
@@ -63,6 +63,7 @@ class Whole(NamedTuple):
     problem: str = ""
     num_vectors: int = 0
     num_dims: int = 0
+    text: str = ""
 
 
 class Dialect(Protocol):
@@ -70,6 +71,7 @@ class Dialect(Protocol):
 
     path: str
     is_stream: bool
+    content_type: str  # of a request
     shapes: Shapes  # of events that plain_text knows
 
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
@@ -95,6 +97,7 @@ class Streamed:
     """A dialect that is asked for a stream; plain JSON is then no answer."""
 
     is_stream = True
+    content_type = "application/json"
 
     def read_whole(self, body: bytes) -> Whole:
         return Whole(problem="plain JSON instead of an event stream")
@@ -104,6 +107,7 @@ class Unstreamed:
     """A dialect without events."""
 
     is_stream = False
+    content_type = "application/json"
     shapes = Shapes(("data",))
 
     def plain_text(self, event: dict[str, Any]) -> str | None:

@@ -1,0 +1,57 @@
+"""/audio/transcriptions: one recording in, as a form with a file; its words out, in one answer.
+
+The words are read to see that there are some, and dropped.
+"""
+
+from __future__ import annotations
+
+import json
+
+from harness.load.dialects.base import Body, Unstreamed, Whole
+from harness.load.facts import TargetFacts
+from harness.traffic import SALT_MARK, Content
+
+# fixed: bodies are made before the load, and equal on every worker
+BOUNDARY = "----harness-form-5f1d0c7ab2e94c36"
+
+
+class Transcriptions(Unstreamed):
+    path = "/audio/transcriptions"
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+
+    def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
+        form = form_of({"model": model, **content.fields}, content.wav)
+        if not content.salted:
+            return Body(form, None)
+        head, mark, tail = form.partition(SALT_MARK.encode())
+        assert mark, "a clip that is made here carries the mark"
+        return Body(head, tail)
+
+    def read_whole(self, body: bytes) -> Whole:
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            return Whole(problem="the body is not JSON")
+        if not isinstance(answer, dict):
+            return Whole(problem="the body is not a JSON object")
+        if answer.get("error"):
+            return Whole(error=answer["error"])
+        usage = answer.get("usage")
+        told = usage if isinstance(usage, dict) else None
+        text = answer.get("text")
+        if not isinstance(text, str):
+            return Whole(told, problem="the answer has no 'text'")
+        return Whole(told, text=text)
+
+
+def form_of(fields: dict[str, str], wav: bytes) -> bytes:
+    """The form as it goes on the wire."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    parts.append(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="clip.wav"\r\n'
+        "Content-Type: audio/wav\r\n\r\n"
+    )
+    return b"".join(("".join(parts).encode(), wav, f"\r\n--{BOUNDARY}--\r\n".encode()))
