@@ -173,7 +173,8 @@ def _ask(run: Run, document: Scenario, twin: Twin) -> Asked:
 def _simulated(cost: Cost, asked: Asked) -> tuple[Mix, Capacity]:
     found = asked.capacity
     mix = simulated_mix(cost, float(asked.mix.n_in.mean()), float(asked.mix.n_out.mean()))
-    doubts = tuple(f"outside what was swept: {text}" for text in found.extrapolated)
+    noisy = (f"too noisy a calibration: {found.doubt}",) if found.doubt else ()
+    doubts = (*noisy, *(f"outside what was swept: {text}" for text in found.extrapolated))
     source = (
         f"the twin calibrated by this run, traffic {asked.mix.name}, {asked.objective.text} for"
         f" {asked.objective.attainment:.4g} of requests"

@@ -80,4 +80,4 @@ def _percent(value: float) -> str:
     """Three digits, and never a rounding up to 100 or down to 0 that was not reached."""
     if 99 < value < 100:
         return f"{100 - float(f'{100 - value:.2g}'):.10g}"
-    return f"{value:.3g}"
+    return f"{value:.3g}" if value < 999.5 else f"{float(f'{value:.3g}'):,.0f}"

@@ -7,12 +7,13 @@ import io
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
 import pytest
 
-from harness.cli._cost import csv_text
+from harness.cli._cost import _simulated, csv_text
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import CostAnswer, answer
 from harness.decisions.cost_question import (
@@ -30,6 +31,9 @@ from harness.decisions.fluid_day import fluid_days
 from harness.decisions.point_cost import point_costs
 from harness.decisions.question import Capacity, Question
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
+from harness.decisions.twin_capacity import Mix as Lengths
+from harness.decisions.twin_capacity import Objective, TwinCapacity
+from harness.decisions.wording import amount
 from harness.estimate import Estimate, Outcome
 from harness.scenario.cost import Cost
 from harness.scenario.forecast import Forecast, load_forecast
@@ -365,3 +369,18 @@ def test_a_fleet_whose_sleep_costs_too_many_requests_is_no_like_for_like(points)
     assert found.crossover.at_traffic.choice == "on_demand"
     assert found.crossover.outcome is Outcome.INCONCLUSIVE
     assert found.headlines[-1].answer == "Cold starts make 89.2% of requests late there"
+
+
+def test_a_noisy_calibration_prices_nothing_for_sure() -> None:
+    """As `plan replicas`, which calls it too noisy: half of the points missed by a quarter."""
+    lengths = Lengths("sweep", np.array([300]), np.array([80]))
+    estimate = Estimate("max_goodput", "rate", "req/s", 2.0, 1.0, 3.0, n=900)
+    for doubt, known in (("", ()), ("missed", ("too noisy a calibration: missed",))):
+        found = TwinCapacity(estimate, (1.0, 2.0, 3.0), "", (), (), 380.0, doubt)
+        twin = SimpleNamespace(mix=lengths, objective=Objective(ttft_s=1.0), capacity=found)
+        _, capacity = _simulated(cost(), twin)  # type: ignore[arg-type]
+        assert capacity.doubts == known
+
+
+def test_a_share_far_above_all_is_no_power_of_ten() -> None:
+    assert [amount(x, "ratio") for x in (9.994, 9.996, 17.146)] == ["999%", "1,000%", "1,710%"]
