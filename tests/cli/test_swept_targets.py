@@ -16,7 +16,7 @@ SWEEP = {"kind": "list", "repeat": 2, "over": {"targets.t.script.timing.ttft": [
 
 def test_each_point_meets_its_own_target(cli: Any) -> None:
     path = cli.scenario(sweep=SWEEP, load={"duration": "300ms", "warmup": "200ms"})
-    done = cli("run", path)
+    done = cli("run", path, "--no-report")
     assert done.has_no_traceback()
     metas = [
         json.loads(p.read_text("utf-8")) for p in sorted(cli.latest.glob("points/*/point.json"))

@@ -56,7 +56,8 @@ def test_a_host_lost_mid_run_ends_in_4_and_resume_repeats_the_point(
     files.mkdir()
     env = TOKEN | {"TMPDIR": str(files)}
     path = cli.scenario(load=OPEN | {"duration": "60s"})
-    run = cli.start("run", path, "--remote-workers", "1", "--bind", address, env=TOKEN)
+    remote = ("--remote-workers", "1", "--bind", address)
+    run = cli.start("run", path, "--no-report", *remote, env=TOKEN)
     worker = cli.start("worker", "--master", address, "--workers", "1", env=env)
     cli.wait_for_window()
     assert any(files.glob("harness-worker-*/0/scenario-*"))
@@ -75,8 +76,7 @@ def test_a_host_lost_mid_run_ends_in_4_and_resume_repeats_the_point(
 
     shorter = cli.latest / "scenario.resolved.yaml"
     shorter.write_text(shorter.read_text("utf-8").replace("duration: 60s", "duration: 2s"))
-    remote = ("--remote-workers", "1", "--bind", address)
-    run = cli.start("run", "--resume", "latest", *remote, env=TOKEN)
+    run = cli.start("run", "--resume", "latest", "--no-report", *remote, env=TOKEN)
     worker = cli.start("worker", "--master", address, "--workers", "1", env=env)
     done, over = run.finish(), worker.finish()
     assert done.code == 0, done.err

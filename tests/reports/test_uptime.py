@@ -83,12 +83,12 @@ def test_the_strip_says_in_words_what_it_shades() -> None:
 
 
 def test_a_long_run_is_drawn_in_cells_as_good_as_their_worst() -> None:
-    (strip, *_) = uptime_blocks([measured(3000, range(1500, 1501))])
+    (strip, *_) = uptime_blocks([measured(900, range(450, 451))])
     assert isinstance(strip, Chart)
     (line,) = strip.panels[0].lines
     assert len(line.x) <= MOST_CELLS
     assert min(line.y) == 0.0
-    assert "Drawn in cells of 8 min, each as its worst window." in strip.definition
+    assert "Drawn in cells of 3 min, each as its worst window." in strip.definition
 
 
 def test_every_twin_tells_it_and_parts_are_pooled() -> None:
