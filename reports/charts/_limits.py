@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from reports.svg import LIMIT
 from reports.view import Limit
 
+UNDER_FRACTION = 0.09  # so far below its line words under it begin
 LABEL_FRACTION = 0.07  # of the height of the axes: labels nearer than this would touch
 
 
@@ -26,10 +27,11 @@ def draw_limits(axes: Axes, limits: Sequence[Limit]) -> None:
             axes.plot(ends[1:], [limit.value], color=LIMIT, marker="|", markersize=7)
     taken: list[tuple[float, int]] = []  # height, column of the labels so far
     for value, words in sorted(_words(limits).items()):
-        height = _height(axes, value)
+        place = _height(axes, value)
+        is_high = place > 0.85  # words under it, where they have room
+        height = place - UNDER_FRACTION if is_high else place
         used = {column for other, column in taken if abs(other - height) < LABEL_FRACTION}
         column = next((k for k in range(2) if k not in used), 0)
-        is_high = height > 0.85  # words under it, where they have room
         taken.append((height, column))
         axes.annotate(
             words, (0.01 if column == 0 else 0.45, value), xycoords=("axes fraction", "data"),
