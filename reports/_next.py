@@ -65,7 +65,10 @@ def _after_search(verdict: Verdict, run: str) -> str:
     if "--resume" in verdict.reason:
         return f"`harness run --resume {run}` goes on with the search."
     if verdict.outcome is Outcome.INCONCLUSIVE:
-        return "longer windows decide more rates: `--set load.duration=5min`."
+        return (
+            "longer windows scatter less: `--set load.duration=5min`; or ask for a wider"
+            " `sweep.resolution`."
+        )
     if verdict.outcome is Outcome.FAIL:
         return "lower `sweep.min`, or relax the SLO."
     if verdict.estimate is not None and verdict.estimate.high is None:

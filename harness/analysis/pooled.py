@@ -30,7 +30,7 @@ from harness.analysis.quantiles import (
 )
 from harness.analysis.run_sample import RATES, RunSample
 from harness.analysis.slo_grid import SloGrid
-from harness.analysis.summary import PointSummary
+from harness.analysis.summary import GoodWindow, PointSummary
 from harness.estimate import Estimate
 
 METHOD = "pooled runs; order statistics at the smaller n_eff, within and between runs"
@@ -79,8 +79,19 @@ def pooled_summary(runs: Sequence[RunSample], alpha: float = 0.05) -> PointSumma
         backlog=max((r.summary.backlog for r in runs), key=lambda b: b[1] - b[0]),
         counts=counts,
         good_parts=tuple(part for r in runs for part in r.summary.good_parts),
+        good_windows=tuple(w for r in runs if (w := _good_window(r.summary)) is not None),
         slo_grids=_grids(runs),
     )
+
+
+def _good_window(run: PointSummary) -> GoodWindow | None:
+    good = run.find("slo_attainment", "ratio", population="valid")
+    if good is None or (good.value is None and (run.is_stable or run.counts["valid"])):
+        return None
+    if good.value is None:  # nobody had an answer before it ended: a backlog all the same
+        return GoodWindow(0, 0, 0.0, is_stable=False)
+    is_stopped = run.meta.stopped_by == "max_error_rate"
+    return GoodWindow(round(good.value * good.n), good.n, good.n_eff, run.is_stable, is_stopped)
 
 
 def _grids(runs: Sequence[RunSample]) -> tuple[SloGrid, ...]:

@@ -220,6 +220,20 @@ class UptimeWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class GoodWindow:
+    """One window of a pooled point: good of valid requests, what they are worth, its backlog.
+
+    is_stopped: ended by stop.max_error_rate.
+    """
+
+    num_good: int
+    num_valid: int
+    n_eff: float
+    is_stable: bool
+    is_stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PointSummary:
     """Everything a reader of one point may ask for.
 
@@ -230,6 +244,7 @@ class PointSummary:
     counts: of requests in the window: `requests valid success failed throttled cancelled cut
     client_fault one_token no_tpot no_visible skipped_<metric>`.
     good_parts: (good, valid) requests of each tenth of the window; empty without a limit.
+    good_windows: of several windows pooled, what each says of its share of good requests.
     slo_grids: counts under other limits, of the points of an open load's sweep.  little: both sides
     of Little's law, None where no request ended.
     usage: what a bill counts; None in summaries of before there was one.
@@ -251,6 +266,7 @@ class PointSummary:
     uptime_windows: tuple[UptimeWindow, ...] = ()
     server: ServerSide = field(default_factory=ServerSide)
     good_parts: tuple[tuple[int, int], ...] = ()
+    good_windows: tuple[GoodWindow, ...] = ()
     slo_grids: tuple[SloGrid, ...] = ()
     little: Little | None = None
     usage: Usage | None = None
@@ -308,6 +324,7 @@ class PointSummary:
             "uptime_windows": [_plain(asdict(w)) for w in self.uptime_windows],
             "server": self.server.to_json(),
             "good_parts": [list(part) for part in self.good_parts],
+            "good_windows": [asdict(w) for w in self.good_windows],
             "slo_grids": [_plain(asdict(g)) for g in self.slo_grids],
             "little": asdict(self.little) if self.little else None,
             **({"usage": self.usage.to_json()} if self.usage else {}),
@@ -333,6 +350,7 @@ class PointSummary:
             uptime_windows=tuple(UptimeWindow(**_fields(w)) for w in row["uptime_windows"]),
             server=ServerSide.from_json(row.get("server", {})),
             good_parts=tuple((good, valid) for good, valid in row.get("good_parts", ())),
+            good_windows=tuple(GoodWindow(**_fields(w)) for w in row.get("good_windows", ())),
             slo_grids=tuple(SloGrid(**_fields(g)) for g in row.get("slo_grids", ())),
             little=Little(**row["little"]) if row.get("little") else None,
             usage=Usage.from_json(row["usage"]) if row.get("usage") else None,

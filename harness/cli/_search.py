@@ -23,7 +23,7 @@ from harness.estimate import Estimate, Outcome, overall
 from harness.records import PointRecords, Run
 from harness.scenario import Point, Scenario
 from harness.scenario.document import SearchSweep
-from harness.scenario.search import grid, lattice, place_of
+from harness.scenario.search import grid, lattice, place_of, windows_of
 
 OVERLOADED = "offered more than the capacity: the backlog grew"
 
@@ -41,7 +41,10 @@ def search_plan(document: Scenario) -> SearchPlan:
     sweep = document.sweep
     assert isinstance(sweep, SearchSweep)
     assert document.slo.attainment is not None
-    return SearchPlan(lattice(sweep), document.slo.attainment, grid(sweep), sweep.repeat)
+    return SearchPlan(
+        lattice(sweep), document.slo.attainment, grid(sweep), sweep.repeat, sweep.resolution,
+        windows_of(sweep),
+    )  # fmt: skip
 
 
 def read_window(point: Point, records: PointRecords) -> Measured | None:
@@ -52,7 +55,7 @@ def read_window(point: Point, records: PointRecords) -> Measured | None:
     sweep = point.document.sweep
     assert isinstance(sweep, SearchSweep)
     sample = run_sample(records.requests(), records.clients(), metas[0], records.server())
-    return Measured(point.target_name, place_of(sweep, point.index).rate, sample)
+    return Measured(point.target_name, place_of(point.document, sweep, point.index).rate, sample)
 
 
 def read_windows(points: Sequence[PointRecords], scenario: Sequence[Point]) -> list[Measured]:

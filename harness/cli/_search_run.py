@@ -1,4 +1,4 @@
-"""A search being measured: window after window until the bracket closes, the budget is spent, or
+"""A search being measured: window after window until the interval closes, the budget is spent, or
 the user ends it. What is next follows from what stands in the run directory alone.
 """
 
@@ -18,7 +18,7 @@ from harness.load import LoadProcess
 from harness.records import PointRecords, RunDirectory, RunStatus
 from harness.scenario.budget import point_budget
 from harness.scenario.document import SearchSweep
-from harness.scenario.search import index_of, windows_of
+from harness.scenario.search import Place, index_of, windows_of
 from harness.units import format_seconds
 
 
@@ -64,7 +64,8 @@ def measure_search(
             if step is None:
                 break
             # a window that was lost before leaves its place to be measured again
-            places = (index_of(sweep, number, step.rate, w) for w in range(windows_of(sweep)))
+            at = (Place(number, step.rate, w) for w in range(windows_of(sweep)))
+            places = (index_of(document, sweep, place) for place in at)
             point = job.points[next(index for index in places if index not in used)]
             asked_s = point_budget(point, job.materials).load_s or 0.0
             if end_s is not None and time.monotonic() + asked_s > end_s:

@@ -1,24 +1,28 @@
 """The highest rate that keeps the SLO, as an interval, from the rates that were measured.
 
-Point: where the isotonic fit of attainment over rate crosses the share asked for. Interval: that
-crossing bootstrapped over spans of the windows, hulled with the bracket [highest rate that holds,
-lowest that misses], so that it never claims more than the bounds of single rates do. From open
+Where enough windows stand near the crossing to show how much windows differ, windows are the sample
+(over_windows.py). Else, point: where the isotonic fit of attainment over rate crosses the share
+asked for; interval: that crossing bootstrapped over spans of the windows, hulled with the bracket
+[highest rate that holds, lowest that misses], so that it never claims more than the bounds of
+single rates do, which hold as far as windows are alike. The estimate names its method. From open
 load alone: a closed loop slows down with its target and proves no rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.analysis import PointSummary
 from harness.decisions.isotonic import crossing, falling_fit
 from harness.decisions.levels import NO_BRACKET, Bracket, Level, bracket, ladders, levels_of
+from harness.decisions.over_windows import Crossing, crossing_of
 from harness.estimate import Estimate
 
 NUM_DRAWS = 1000
+OVER_WINDOWS = "logistic fit of attainment over log rate; profile F interval, windows the sample"
 METHOD = "isotonic fit of attainment; bootstrap over spans, hulled with the bracket"
 NO_SHARE = "the scenario asks for no share of good requests; set slo.attainment, such as 99%"
 NO_RATES = "no open load was measured whose requests have limits to keep"
@@ -41,7 +45,8 @@ class Violation:
 class Capacity:
     """estimate: max_goodput in req/s.  share: what was asked for.  levels: by rising rate.
 
-    fit: [m] isotonic attainment at each level.  A bracket without `high` says that every rate
+    fit: [m] isotonic attainment at each level.  over_windows: what the estimate rests on, None
+    where too few windows stand near the crossing.  A bracket without `high` says that every rate
     measured holds, one without `low` that none surely does.
     """
 
@@ -51,6 +56,7 @@ class Capacity:
     fit: tuple[float, ...] = ()
     bracket: Bracket = NO_BRACKET
     violations: tuple[Violation, ...] = ()
+    over_windows: Crossing | None = None
 
 
 def sustained(points: Sequence[PointSummary], share: float | None = None) -> Estimate:
@@ -108,8 +114,24 @@ def capacity_of(levels: Sequence[Level], share: float, seed: int = 0) -> Capacit
         n=sum(level.num_valid for level in levels), n_eff=float(weights.sum()),
         method=METHOD, reason=reason, population="valid",
     )  # fmt: skip
+    seen = crossing_of(levels, share)
+    if seen is not None and not seen.is_seen:
+        seen = None
+    if seen is not None and value is not None:
+        estimate = _over_windows(estimate, seen, rates)
     return Capacity(
-        estimate, share, tuple(levels), tuple(map(float, fit)), ends, violations(levels)
+        estimate, share, tuple(levels), tuple(map(float, fit)), ends, violations(levels), seen
+    )
+
+
+def _over_windows(e: Estimate, seen: Crossing, rates: Sequence[float]) -> Estimate:
+    reason = ""
+    if seen.high is None:
+        reason = f"the capacity may lie above {rates[-1]:.4g} req/s"
+    elif seen.low is None:
+        reason = f"the capacity may lie below {rates[0]:.4g} req/s"
+    return replace(
+        e, value=seen.value, low=seen.low, high=seen.high, method=OVER_WINDOWS, reason=reason
     )
 
 

@@ -139,9 +139,9 @@ def levels_of(points: Iterable[PointSummary]) -> tuple[Level, ...]:
     windows: dict[float, list[Window]] = {}
     for point in points:
         rate = point.meta.offered_req_per_s
-        window = window_of(point)
-        if rate and window is not None:
-            windows.setdefault(float(f"{rate:.9g}"), []).append(window)
+        found = windows_of(point)
+        if rate and found:
+            windows.setdefault(float(f"{rate:.9g}"), []).extend(found)
     return tuple(Level(rate, tuple(windows[rate])) for rate in sorted(windows))
 
 
@@ -155,6 +155,19 @@ def window_of(point: PointSummary) -> Window | None:
     num_good = round(good.value * good.n)
     is_stopped = point.meta.stopped_by == "max_error_rate"
     return Window(num_good, good.n, good.n_eff, point.is_stable, point.good_parts, is_stopped)
+
+
+def windows_of(point: PointSummary) -> tuple[Window, ...]:
+    """The windows of a point, several where it was pooled; none where it says nothing."""
+    whole = window_of(point)
+    if whole is None or not point.good_windows:
+        return () if whole is None else (whole,)
+    num = len(point.good_parts) // len(point.good_windows)
+    found = []
+    for k, w in enumerate(point.good_windows):
+        parts = point.good_parts[k * num : (k + 1) * num]
+        found.append(Window(w.num_good, w.num_valid, w.n_eff, w.is_stable, parts, w.is_stopped))
+    return tuple(found)
 
 
 def bracket(levels: Sequence[Level], share: float, confidence: float = CONFIDENCE) -> Bracket:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from harness.decisions.capacity import Capacity
 from harness.decisions.levels import Level
+from harness.decisions.over_windows import windows_needed
 from harness.decisions.search import Ending, SearchPlan, Tried
 from harness.decisions.wording import amount, counted
 from harness.estimate import Outcome, Verdict
@@ -18,23 +20,18 @@ _OUTCOMES = {
 
 
 def window_sentence(plan: SearchPlan, rate: int, tried: Tried) -> str:
-    """`8 req/s, window 2: 98.7% good (96.1% to 99.6%), goes on`."""
+    """`8 req/s, window 2: 98.7% good (96.1% to 99.6%), open`."""
     where = f"{amount(plan.rates[rate], 'req/s')}, window {tried.num}"
     if not tried.windows:
-        return (
-            f"{where}: not valid, measured again" if tried.num_void < 2 else f"{where}: not valid"
-        )
+        return f"{where}: not valid, measured again" if not tried.is_void else f"{where}: not valid"
     level = Level(plan.rates[rate], tried.windows)
     ends = level.bounds()
-    standing = tried.standing(plan.share)
     if tried.is_first_alarm(plan.share):
         verdict = f"{_why(tried.windows[0].is_stopped)}; once more, to be sure"
     elif not level.is_stable or level.is_stopped:
         verdict = f"misses, {_why(level.is_stopped)}"
-    elif standing == "open":
-        verdict = "undecided" if tried.is_spent(plan.share) else "goes on"
     else:
-        verdict = standing
+        verdict = tried.standing(plan.share)
     if not level.num_valid:
         return f"{where}: nobody was answered, {verdict}"
     share = level.num_good / level.num_valid
@@ -47,28 +44,49 @@ def _why(is_stopped: bool) -> str:
 
 
 def ending_sentence(plan: SearchPlan, tried: Mapping[int, Tried], ending: Ending) -> str:
-    """How wide the bracket is, and why it is no narrower."""
+    """How wide the interval is, and why it is no narrower."""
     windows = sum(t.num for t in tried.values())
     effort = f"{counted(windows, 'window')} at {counted(len(tried), 'rate')}"
     low, high = (
         None if k is None else amount(plan.rates[k], "req/s") for k in (ending.low, ending.high)
     )
+    seen = ending.crossing
     match ending.kind:
         case "found":
-            return f"{low} holds and {high} misses, after {effort}."
+            if seen is None or not seen.is_seen or not math.isfinite(seen.ratio):
+                return f"{low} holds and {high} misses, after {effort}."
+            return f"{_over_windows(ending)}, after {effort}."
         case "above":
             return f"The end of the range, {low}, still holds, after {effort}: raise sweep.max."
         case "below":
             return f"Even {high} misses, after {effort}: lower sweep.min, or relax the SLO."
         case "contradiction":
-            return (
-                f"Rates contradict each other ({high} misses, a higher one holds), after {effort}."
-            )
+            told = f"Rates contradict each other ({high} misses, a higher one holds)"
+            if seen is not None and math.isfinite(seen.ratio):
+                told += f". {_over_windows(ending)}"
+            return f"{told}, after {effort}."
         case "void":
             return f"The client could not measure beyond {low or 'any rate'}, after {effort}."
         case "unfinished":
             return f"The search is not at its end ({effort}); --resume goes on with it."
+    if seen is not None and seen.is_seen and math.isfinite(seen.ratio):
+        wide, asked = (amount(x, "ratio") for x in (seen.ratio - 1, plan.resolution))
+        more = windows_needed(plan.resolution, seen.scatter) - round(seen.num_near)
+        return (
+            f"{_over_windows(ending)}, an interval of {wide} where {asked} was asked, after"
+            f" {effort}; about {max(more, 1)} more near it would close it, or longer ones."
+        )
     return f"{_between(low, high)} undecided after {effort}; longer windows tell more."
+
+
+def _over_windows(ending: Ending) -> str:
+    """What the windows say together, and how much more they differ than their requests do."""
+    seen = ending.crossing
+    assert seen is not None
+    more = math.sqrt(seen.dispersion)
+    luck = f", which scatter {more:.2g} times as much as their requests do," if more >= 1.2 else ""
+    low, high = (amount(end, "req/s") for end in (seen.low, seen.high))
+    return f"Windows{luck} put it between {low} and {high}"
 
 
 def _between(low: str | None, high: str | None) -> str:

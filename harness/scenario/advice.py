@@ -16,7 +16,7 @@ from harness.notices import Notice
 from harness.scenario import document as doc
 from harness.scenario._streamed import OF_TOKENS
 from harness.scenario.gate import RelativeRule, SloRule
-from harness.scenario.search import MOST_WINDOWS, at_rate
+from harness.scenario.search import FIRST_WINDOWS, at_rate
 from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
 from harness.scenario.sweep import is_calibration
 from harness.units import format_seconds, write_rate, write_seconds
@@ -135,11 +135,11 @@ def _search(document: doc.Scenario) -> Iterator[Notice]:
     level = at_rate(document, sweep.min)
     windows = [stage_budget(stage, level.load).num_measured for stage in stages_of(level.load)]
     each, needed = sum(n or 0.0 for n in windows), needed_to_hold(share)
-    if each and MOST_WINDOWS * each < needed:
+    if each and FIRST_WINDOWS * each < needed:
         facts = {
-            "rate": write_rate(sweep.min), "requests": round(MOST_WINDOWS * each),
+            "rate": write_rate(sweep.min), "requests": round(FIRST_WINDOWS * each),
             "share": f"{share * 100:.10g}%", "needed": needed,
-            "time": format_seconds(needed / MOST_WINDOWS / sweep.min),
+            "time": format_seconds(needed / FIRST_WINDOWS / sweep.min),
         }  # fmt: skip
         yield Notice("search_reach", "warning", facts)
 

@@ -23,7 +23,7 @@ from harness.scenario._check import check
 from harness.scenario._paths import PathError, put, resolve
 from harness.scenario.gate import Gate
 from harness.scenario.resolved import as_written
-from harness.scenario.search import visits
+from harness.scenario.search import Visit, visits, windows_of
 from harness.scenario.slo import Slo
 from harness.units import write_rate
 
@@ -129,22 +129,29 @@ def gate_points(document: doc.Scenario, gate: Gate) -> tuple[Point, ...]:
 
 
 def search_points(document: doc.Scenario, sweep: doc.SearchSweep) -> tuple[Point, ...]:
-    """Every window that a search may measure: by target, then rate, then window.
+    """Every window that a search may measure, in the order of their indices.
 
-    Windows differ in their seed; one window has the same seed at every rate. Raises ScenarioError
-    where the document is not valid at either end of the range.
+    Windows and rates differ in their seed; one window of one rate has the same for every target.
+    Raises ScenarioError where the document is not valid at either end of the range.
     """
     _levels(document)
     has_names = len(sweep.targets or document.targets) > 1
+    most = windows_of(sweep)
     return tuple(
         Point(
-            index=index,
-            label=f"rate-{rate:.6g}{f'-{name}' if has_names else ''}-w{window + 1}"[:60],
-            target_name=name, target=level.targets[name], document=level,
-            swept={sweep.path: write_rate(rate)}, seed=_seed(document.seed, window), repeat=window,
+            index=index, label=_search_label(visit, has_names), target_name=visit.target,
+            target=visit.document.targets[visit.target], document=visit.document,
+            swept={sweep.path: write_rate(visit.rate)},
+            seed=_seed(document.seed, visit.place.rate * most + visit.place.window),
+            repeat=visit.place.window,
         )
-        for index, (name, rate, level, window) in enumerate(visits(document, sweep))
+        for index, visit in enumerate(visits(document, sweep))
     )  # fmt: skip
+
+
+def _search_label(visit: Visit, has_names: bool) -> str:
+    name = f"-{visit.target}" if has_names else ""
+    return f"rate-{visit.rate:.6g}{name}-w{visit.place.window + 1}"[:60]
 
 
 def spare_blocks(gate: Gate) -> int:

@@ -1,8 +1,9 @@
-"""The rates that a search may visit: a lattice over its range, with five windows at each.
+"""The rates that a search may visit: a lattice over its range, with windows enough at each.
 
 Every window of every rate is a point with a fixed index, seed and label, of which a search visits
-a few. So a window is the same wherever it comes in the search, a load process finds it by its
-index alone, and a search that was cut off goes on from the points it left.
+a few. So a load process finds it by its index alone, and a search that was cut off goes on from the
+points it left. Two targets meet the same requests in a window; two rates do not, since the luck of
+one schedule would then be that of every rate.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from harness.scenario import document as doc
 
-MOST_WINDOWS = 5  # of a rate: each look costs a fifth of the error that a verdict may have
+FIRST_WINDOWS = 5  # of a rate, whose indices come before those of its other windows
+MOST_WINDOWS = 20  # of a rate: most of the windows that a search has, beside the crossing
 LEAST_RESOLUTION = 0.01
 
 
@@ -48,15 +50,34 @@ class Place:
     window: int
 
 
-def place_of(sweep: doc.SearchSweep, index: int) -> Place:
+def _targets(document: doc.Scenario, sweep: doc.SearchSweep) -> tuple[str, ...]:
+    return sweep.targets or tuple(document.targets)
+
+
+def place_of(document: doc.Scenario, sweep: doc.SearchSweep, index: int) -> Place:
     """The place of a point's index."""
-    rest, window = divmod(index, windows_of(sweep))
-    return Place(*divmod(rest, len(lattice(sweep))), window)
+    num_rates, first = len(lattice(sweep)), max(FIRST_WINDOWS, sweep.repeat)
+    num_first = len(_targets(document, sweep)) * num_rates * first
+    if index < num_first:
+        rest, window = divmod(index, first)
+    else:
+        rest, window = divmod(index - num_first, windows_of(sweep) - first)
+        window += first
+    return Place(*divmod(rest, num_rates), window)
 
 
-def index_of(sweep: doc.SearchSweep, target: int, rate: int, window: int) -> int:
-    """The index of the point at a place."""
-    return (target * len(lattice(sweep)) + rate) * windows_of(sweep) + window
+def index_of(document: doc.Scenario, sweep: doc.SearchSweep, at: Place) -> int:
+    """The index of the point at a place.
+
+    By target, rate and window among the first five of each rate, as runs of the time when there
+    were no more have them, and so again among the others.
+    """
+    num_rates, first = len(lattice(sweep)), max(FIRST_WINDOWS, sweep.repeat)
+    rest = at.target * num_rates + at.rate
+    if at.window < first:
+        return rest * first + at.window
+    num_first = len(_targets(document, sweep)) * num_rates * first
+    return num_first + rest * (windows_of(sweep) - first) + at.window - first
 
 
 def at_rate(document: doc.Scenario, rate: float) -> doc.Scenario:
@@ -65,12 +86,22 @@ def at_rate(document: doc.Scenario, rate: float) -> doc.Scenario:
     return document.model_copy(update={"load": load})
 
 
-def visits(
-    document: doc.Scenario, sweep: doc.SearchSweep
-) -> Iterator[tuple[str, float, doc.Scenario, int]]:
-    """(target, rate, document, window) of every point, in the order of their indices."""
-    for name in sweep.targets or tuple(document.targets):
-        for rate in lattice(sweep):
-            level = at_rate(document, rate)
-            for window in range(windows_of(sweep)):
-                yield name, rate, level, window
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One window that a search may measure. document: that of its rate, in req/s."""
+
+    target: str
+    rate: float
+    document: doc.Scenario
+    place: Place
+
+
+def visits(document: doc.Scenario, sweep: doc.SearchSweep) -> Iterator[Visit]:
+    """Every window, in the order of their indices."""
+    levels = [(rate, at_rate(document, rate)) for rate in lattice(sweep)]
+    first = max(FIRST_WINDOWS, sweep.repeat)
+    for windows in (range(first), range(first, windows_of(sweep))):
+        for number, name in enumerate(_targets(document, sweep)):
+            for k, (rate, level) in enumerate(levels):
+                for window in windows:
+                    yield Visit(name, rate, level, Place(number, k, window))

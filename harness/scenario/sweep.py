@@ -55,7 +55,7 @@ class RepeatSweep(_Sweep):
 
 class SearchSweep(_Sweep):
     """The highest rate of an open load that keeps slo.attainment: doubled until a rate misses, then
-    halved on log rate. `repeat` is of the grid points; a probe takes up to five windows."""
+    window by window where the crossing may lie. `repeat` is of the grid points."""
 
     kind: Literal["search"]
     path: Literal["load.rate"] = Field(default="load.rate", description="What is searched.")
@@ -65,7 +65,8 @@ class SearchSweep(_Sweep):
         default="max_goodput", description="The highest rate that keeps slo.attainment."
     )
     resolution: Share = Field(
-        default=0.05, description="Neighbouring rates that are tried are at most this far apart."
+        default=0.05,
+        description="How narrow the interval has to be, and how far apart rates are at most.",
     )
     grid_points: int = Field(
         default=0, ge=0, le=50, description="Rates over the range measured anyway, for the curve."

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.scenario import expand
 from harness.scenario.advice import needed_to_hold
 from harness.scenario.document import SearchSweep
-from harness.scenario.search import grid, index_of, lattice, place_of, windows_of
+from harness.scenario.search import Place, grid, index_of, lattice, place_of, windows_of
 
 SEARCH = (
     "sweep: {kind: search, min: 1/s, max: 16/s}\nslo: {attainment: 90%, good_request: {ttft: 1s}}"
@@ -34,19 +34,24 @@ def test_neighbours_are_at_most_the_resolution_apart(low, ratio, resolution):
         assert left < right <= left * (1 + resolution) * 1.001  # four digits
 
 
-@given(st.integers(0, 3), st.integers(0, 40), st.integers(0, 4))
-def test_an_index_is_a_place(target, rate, window):
-    own = sweep(1, 100, 0.05)
-    assert len(lattice(own)) > 40
-    found = place_of(own, index_of(own, target, rate, window))
-    assert (found.target, found.rate, found.window) == (target, rate, window)
+def test_an_index_is_a_place_and_early_runs_keep_theirs(load):
+    """Runs of the time when a rate had five windows at most have index (t R + r) 5 + w."""
+    document = load(*FULL, overrides=["sweep.targets=[main, main]"]).document
+    num_rates = len(lattice(document.sweep))
+    points = expand(document)
+    for point in points[:: len(points) // 50]:
+        place = place_of(document, document.sweep, point.index)
+        assert index_of(document, document.sweep, place) == point.index
+        assert point.label.endswith(f"w{place.window + 1}")
+    assert place_of(document, document.sweep, (num_rates + 7) * 5 + 4) == Place(1, 7, 4)
+    assert place_of(document, document.sweep, 2 * num_rates * 5) == Place(0, 0, 5)
 
 
 def test_the_grid_spans_the_range():
     own = sweep(1, 16, 0.05, grid_points=5, repeat=7)
     rates = lattice(own)
     assert [rates[k] for k in grid(own)] == pytest.approx([1, 2, 4, 8, 16], rel=0.025)
-    assert windows_of(own) == 7
+    assert (windows_of(own), windows_of(sweep(1, 16, 0.05, repeat=30))) == (20, 30)
     assert grid(sweep(1, 16, 0.05)) == ()
 
 
@@ -54,13 +59,12 @@ def test_points_are_every_window_it_may_visit(load):
     document = load(*FULL).document
     points = expand(document)
     rates = lattice(document.sweep)
-    assert len(points) == 5 * len(rates)
+    assert len(points) == 20 * len(rates)
     assert [p.index for p in points] == list(range(len(points)))
     assert len({p.label for p in points}) == len(points)
     first = [p for p in points if p.repeat == 0]
     assert [p.load.rate for p in first] == list(rates)
-    assert len({p.seed for p in first}) == 1  # one window is the same at every rate
-    assert len({p.seed for p in points}) == 5
+    assert len({p.seed for p in points}) == len(points)  # no window shares another's luck
     assert points[5].swept == {"load.rate": f"{rates[1]}/s"}
 
 
