@@ -22,7 +22,7 @@ import numpy as np
 from scipy import special
 
 from harness.analysis.autocorrelation import FloatArray
-from harness.decisions.levels import Level, Window
+from harness.decisions.levels import MOST_LOOKS, Level, Window
 
 # One-sided, of the lower and the upper end. Shares near what is asked are skewed, many calm windows
 # and a few bad ones: at 0.975 the lower end of the simulated engine's searches was too high in 8 %
@@ -123,9 +123,10 @@ def _width(freedom: float) -> float:
 def crossing_of(levels: Sequence[Level], share: float) -> Crossing | None:
     """None where no window was measured.  levels: by rising rate.  share: 0 < share < 1.
 
-    A rate whose backlog grows (or that its errors end) in each of several windows has none good in
-    the end. One where most of them are so is read both ways, as its windows were and as none good:
-    the profile is the better of the two fits at each candidate, the value that of the second.
+    A rate whose backlog grows (or that its errors end) in each of five windows has none good in the
+    end, nor has a higher one where it always does. One where most windows are so is read both ways,
+    as they were and as none good: the profile is the better of the two fits at each candidate, the
+    value that of the second.
     """
     kept = [level for level in levels if level.windows]
     if not kept or not 0 < share < 1:
@@ -134,12 +135,17 @@ def crossing_of(levels: Sequence[Level], share: float) -> Crossing | None:
     steps = math.ceil((x[-1] - x[0] + 2 * _BEYOND) / _STEP)
     candidates: FloatArray = np.asarray(x[0] - _BEYOND + _STEP * np.arange(steps + 1))
     always = [all(w.is_alarm for w in level.windows) for level in kept]
-    mostly = [not level.is_stable or level.is_stopped for level in kept]
-    certain = [_overloaded(level, is_so) for level, is_so in zip(kept, always, strict=True)]
+    first = next(
+        (k for k, level in enumerate(kept) if always[k] and len(level.windows) >= MOST_LOOKS),
+        len(kept),
+    )
+    certain = [_none_good(lv) if always[k] and k >= first else lv for k, lv in enumerate(kept)]
     as_seen = _local_crossing(certain, share, candidates)
-    if mostly == always:
+    # a lone window may grow its backlog by chance
+    mostly = [len(lv.windows) > 1 and (not lv.is_stable or lv.is_stopped) for lv in certain]
+    if not any(mostly):
         return as_seen
-    every = [_overloaded(level, is_so) for level, is_so in zip(kept, mostly, strict=True)]
+    every = [_none_good(lv) if is_so else lv for lv, is_so in zip(certain, mostly, strict=True)]
     in_the_end = _local_crossing(every, share, candidates)
     return replace(
         in_the_end,
@@ -158,10 +164,7 @@ def _about(levels: Sequence[Level], share: float) -> Sequence[Level]:
     return levels[max(first - 1, 0) : last + 2]
 
 
-def _overloaded(level: Level, is_so: bool) -> Level:
-    """The level with none good if it is so; a lone window may grow its backlog by chance."""
-    if not is_so or len(level.windows) == 1:
-        return level
+def _none_good(level: Level) -> Level:
     none = tuple(Window(0, w.num_valid, w.n_eff, w.is_stable) for w in level.windows)
     return Level(level.rate_req_per_s, none)
 
@@ -197,7 +200,7 @@ def _crossing(levels: Sequence[Level], share: float, candidates: FloatArray) -> 
     gap = at[left + 1] - at[left] if len(at) > 1 else math.inf
     seen = special.expit(logit - min(slope[best], STEEPEST / gap) * (x - candidates[best]))
     near = seen * (1 - seen)
-    num_near = float(near.sum() ** 2 / (near * near).sum())
+    num_near = float(near.sum() ** 2 / (near * near).sum()) if near.sum() > 1e-9 else 0.0
     spread = float((expected * (1 - expected)).sum()) + 1e-12
     scatter = float(((y - expected) ** 2).sum()) / spread * size
     dispersion = max(1.0, scatter * num_near / max(num_near - 2, 1.0))
