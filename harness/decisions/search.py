@@ -72,11 +72,11 @@ class Tried:
         return self.num_void >= MOST_VOID
 
     def needs_another(self, share: float, *, is_last: bool) -> bool:
-        """Of a rate of the doubling: whether it is asked again before the next. Only the last, that
-        has none, is asked until it is decided."""
-        if self.is_void or self.num >= MOST_LOOKS:
+        """Of a rate of the doubling: whether it is asked again before the next. An open one is once
+        more, being near the capacity; the last, that has none, until it is decided."""
+        if self.is_void or self.num >= (MOST_LOOKS if is_last else 2):
             return False
-        return not self.windows or (is_last and self.standing(share) == "open")
+        return not self.windows or self.standing(share) == "open"
 
     def is_first_alarm(self, share: float) -> bool:
         """A lone window whose backlog grew, or which its errors ended, while enough requests were
