@@ -10,6 +10,7 @@ import pytest
 from tests.cli.test_plan_replicas import DAY, GRID, SMALL, plan
 
 SETS = (
+    "traffic.probe.workload.input_tokens={kind: fixed, value: 1}",
     "sweep.kind=grid", f"sweep.over={GRID}",
     "traffic.probe.workload.output_tokens={kind: fixed, value: 64}",
     "validity.max_send_lag.p99=60s", "validity.max_receive_lag.p99=60s",
