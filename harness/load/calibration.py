@@ -35,9 +35,7 @@ def calibrate(
         return TokenPlan("estimated")
     if isinstance(tokens, EstimatedTokens):
         return TokenPlan("estimated", chars_per_token=tokens.chars_per_token)
-    limits = timeouts or Timeouts()
-    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
-    wait_s = min(limits.first_byte, FIRST_ANSWER_S)
+    target, wait_s = _target(base_url, api_key, headers, timeouts)
     if isinstance(tokens, TokenizerTokens):
         return _exact(target, facts, materials, wait_s)
     few, many = (
@@ -56,9 +54,8 @@ def check_hearing(
     timeouts: Timeouts | None,
 ) -> None:
     """Raises TargetError where the endpoint of a run that also generates text hears nothing."""
-    limits = timeouts or Timeouts()
-    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
-    answers_whole(target, model, "transcriptions", min(limits.first_byte, FIRST_ANSWER_S))
+    target, wait_s = _target(base_url, api_key, headers, timeouts)
+    answers_whole(target, model, "transcriptions", wait_s)
 
 
 def with_embeddings(
@@ -74,12 +71,23 @@ def with_embeddings(
 ) -> TokenPlan:
     """The plan of a run whose classes generate text, with that of those which embed, for whom the
     endpoint is asked apart. model: that embeds. Raises TargetError where it does not."""
-    limits = timeouts or Timeouts()
-    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
-    answers_whole(target, model, "embeddings", min(limits.first_byte, FIRST_ANSWER_S))
+    target, wait_s = _target(base_url, api_key, headers, timeouts)
+    answers_whole(target, model, "embeddings", wait_s)
     own = replace(facts, api="embeddings", model=model)
     found = calibrate(base_url, api_key, headers, timeouts, own, tokens, materials)
     return replace(plan, embeddings=found)
+
+
+def _target(
+    base_url: str,
+    api_key: str | None,
+    headers: Mapping[str, str] | None,
+    timeouts: Timeouts | None,
+) -> tuple[Target, float]:
+    """Whom to ask, and how many seconds to wait for a first answer."""
+    limits = timeouts or Timeouts()
+    target = Target(base_url, api_key, dict(headers or {}), min(limits.connect, HANG_S))
+    return target, min(limits.first_byte, FIRST_ANSWER_S)
 
 
 def _exact(target: Target, facts: TargetFacts, materials: Materials, wait_s: float) -> TokenPlan:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+from pydantic_core import from_json
 
 from harness.load.facts import TargetFacts
 from harness.load.shapes import Shapes
@@ -115,6 +118,22 @@ class Unstreamed:
 
     def read(self, event: dict[str, Any]) -> Delta:
         return NOTHING
+
+    def read_whole(self, body: bytes) -> Whole:
+        try:
+            answer = from_json(body)
+        except ValueError:
+            return Whole(problem="the body is not JSON")
+        if not isinstance(answer, dict):
+            return Whole(problem="the body is not a JSON object")
+        if answer.get("error"):
+            return Whole(error=answer["error"])
+        usage = answer.get("usage")
+        return self.read_object(answer, usage if isinstance(usage, dict) else None)
+
+    @abstractmethod
+    def read_object(self, answer: dict[str, Any], usage: dict[str, Any] | None) -> Whole:
+        """What an answer holds that is an object and no error. Never raises."""
 
 
 def common_fields(content: Content, facts: TargetFacts, model: str) -> dict[str, Any]:

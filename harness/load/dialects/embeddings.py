@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pydantic_core import from_json
-
 from harness.load.dialects.base import Body, Unstreamed, Whole, marked
 from harness.load.facts import TargetFacts
 from harness.traffic import Content
@@ -21,21 +19,11 @@ class Embeddings(Unstreamed):
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
         return marked({"model": model, **content.fields, "input": list(content.inputs)})
 
-    def read_whole(self, body: bytes) -> Whole:
-        try:
-            answer = from_json(body)
-        except ValueError:
-            return Whole(problem="the body is not JSON")
-        if not isinstance(answer, dict):
-            return Whole(problem="the body is not a JSON object")
-        if answer.get("error"):
-            return Whole(error=answer["error"])
-        usage = answer.get("usage")
-        told = usage if isinstance(usage, dict) else None
+    def read_object(self, answer: dict[str, Any], usage: dict[str, Any] | None) -> Whole:
         rows = answer.get("data")
         if not isinstance(rows, list):
-            return Whole(told, problem="the answer has no list 'data'")
-        return _read_rows(rows, told)
+            return Whole(usage, problem="the answer has no list 'data'")
+        return _read_rows(rows, usage)
 
 
 def _read_rows(rows: list[Any], usage: dict[str, Any] | None) -> Whole:

@@ -5,7 +5,7 @@ The words are read to see that there are some, and dropped.
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from harness.load.dialects.base import Body, Unstreamed, Whole
 from harness.load.facts import TargetFacts
@@ -27,21 +27,11 @@ class Transcriptions(Unstreamed):
         assert mark, "a clip that is made here carries the mark"
         return Body(head, tail)
 
-    def read_whole(self, body: bytes) -> Whole:
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            return Whole(problem="the body is not JSON")
-        if not isinstance(answer, dict):
-            return Whole(problem="the body is not a JSON object")
-        if answer.get("error"):
-            return Whole(error=answer["error"])
-        usage = answer.get("usage")
-        told = usage if isinstance(usage, dict) else None
+    def read_object(self, answer: dict[str, Any], usage: dict[str, Any] | None) -> Whole:
         text = answer.get("text")
         if not isinstance(text, str):
-            return Whole(told, problem="the answer has no 'text'")
-        return Whole(told, text=text)
+            return Whole(usage, problem="the answer has no 'text'")
+        return Whole(usage, text=text)
 
 
 def form_of(fields: dict[str, str], wav: bytes) -> bytes:
