@@ -114,7 +114,8 @@ def _level_table(ladder: Ladder, suffix: str) -> Table | None:
 
 def _level_row(level: Level, fit: float, asked: float, points: Sequence[PointSummary]) -> Row:
     ends, standing = level.bounds(), level.standing(asked)
-    share, rate = level.num_good / level.num_valid, level.rate_req_per_s
+    rate = level.rate_req_per_s
+    share = level.num_good / level.num_valid if level.num_valid else None  # nobody was answered
     own = [
         p.little
         for p in points

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a run came to. refusal: told where no request of the whole run was answered.
+    """What a run came to. refusal: told where no request of the whole run was answered, or where
+    the target of a search went away.
 
     comparison: of a gate.  windows: of a search, whose summaries are those of rates.  calibration:
     of a sweep for the twin, None where its points cannot carry one.

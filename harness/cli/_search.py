@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis import PointSummary
+from harness.analysis.absence import absence_of
 from harness.analysis.pooled import pooled_summary
 from harness.analysis.run_sample import RunSample, run_sample
 from harness.cli._judge import Judgement, stage_metas
-from harness.cli._unfinished import refusal_of
+from harness.cli._unfinished import departure_of, reason_of, refusal_of
 from harness.decisions import Headline, find_capacity, verdict_of_run
 from harness.decisions.levels import levels_of, window_of
 from harness.decisions.planner import planner_sentence
 from harness.decisions.search import SearchPlan, Tried, conclude
 from harness.decisions.search_words import ending_sentence, search_verdict
 from harness.decisions.slo import LATENCIES
+from harness.decisions.wording import counted
 from harness.estimate import Estimate, Outcome, overall
 from harness.records import PointRecords, Run
 from harness.scenario import Point, Scenario
@@ -59,8 +61,10 @@ def read_window(point: Point, records: PointRecords) -> Measured | None:
 
 
 def read_windows(points: Sequence[PointRecords], scenario: Sequence[Point]) -> list[Measured]:
-    """Every window that was measured to its end, by index."""
+    """Every window that was measured to its end, by index; but those in which the target was away
+    for a while, which say nothing of their rate."""
     whole = sorted((p for p in points if not p.is_partial), key=lambda p: p.index)
+    whole = [p for p in whole if not absence_of(p.requests()).num_refused]
     found = [read_window(scenario[p.index], p) for p in whole]
     return [window for window in found if window is not None]
 
@@ -79,6 +83,12 @@ def tried_of(windows: Sequence[Measured]) -> dict[int, Tried]:
     return found
 
 
+def why_void(windows: Sequence[Measured]) -> str:
+    """Why the last window that is not valid is not; empty where all are."""
+    void = [w.sample.summary for w in windows if window_of(w.sample.summary) is None]
+    return next(iter(void[-1].invalid_reasons), "") if void else ""
+
+
 def judge_search_run(run: Run, points: tuple[Point, ...]) -> Judgement:
     """Windows pooled by rate, one verdict and one sentence a target."""
     document = points[0].document
@@ -94,7 +104,7 @@ def judge_search_run(run: Run, points: tuple[Point, ...]) -> Judgement:
         ]
         tried = tried_of(own)
         ending = conclude(plan, tried)
-        told = ending_sentence(plan, tried, ending)
+        told = ending_sentence(plan, tried, ending, why_void(own))
         who = name if len(document.targets) > 1 and len(names) > 1 else ""
         verdict = search_verdict(plan, ending, find_capacity(pooled), told, who)
         sentence = planner_sentence(pooled, f"{who}: " if who else "", told)
@@ -111,7 +121,8 @@ def judge_search_run(run: Run, points: tuple[Point, ...]) -> Judgement:
         outcome = Outcome.INVALID
         lines = [_cut_off(run, len(windows), refusal.why if refusal else ""), *lines]
     return Judgement(
-        tuple(summaries), tuple(verdicts), tuple(lines), outcome, status, refusal,
+        tuple(summaries), tuple(verdicts), tuple(lines), outcome, status,
+        refusal or departure_of(run),
         windows=tuple(w.sample.summary for w in windows),
     )  # fmt: skip
 
@@ -148,11 +159,12 @@ def _cut_off(run: Run, num_windows: int, refused: str) -> Headline:
             "REFUSED: no verdict.", f"The target refused every request: {refused}.",
             Outcome.INVALID.value,
         )  # fmt: skip
-    reasons = [f" {p.label}: {p.meta['reason']}." for p in run.points if p.meta.get("reason")]
-    how = {"interrupted": "interrupted", "running": "killed, or still runs"}
+    reasons = [f" {p.label}: {reason}." for p in run.points if (reason := reason_of(p))]
+    words = {"interrupted": "interrupted", "running": "killed, or still runs"}
+    how = words.get(run.manifest.status, "cut short")
+    effort = counted(num_windows, "window")
     return Headline(
         "PARTIAL: no verdict.",
-        f"The search was {how.get(run.manifest.status, 'cut short')} after {num_windows} windows."
-        f"{''.join(reasons[:2])}",
+        f"The search was {how} after {effort}.{''.join(reasons[:2])}",
         Outcome.INVALID.value,
     )

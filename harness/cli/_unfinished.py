@@ -48,6 +48,20 @@ def refusal_of(run: Run) -> TargetError | None:
     )
 
 
+def departure_of(run: Run) -> TargetError | None:
+    """What to tell of a search that ended because its target went away; None where none did."""
+    for records in run.points:
+        why = records.meta.get("gone")
+        if records.is_partial and why:
+            return TargetError(
+                f"target {records.meta['target']} no longer answers",
+                where=str(records.meta.get("base_url", "")),
+                why=f"{why}; seen at {records.label}, which therefore says nothing of its rate",
+                do=f"start it again, then: harness run --resume {run.path.name}",
+            )
+    return None
+
+
 def no_verdict(run: Run, num_points: int, refusal: TargetError | None) -> Headline:
     """The one sentence of such a run."""
     if refusal is not None:
@@ -57,7 +71,7 @@ def no_verdict(run: Run, num_points: int, refusal: TargetError | None) -> Headli
         )  # fmt: skip
     complete = sum(not p.is_partial for p in run.points)
     how = _WORDS.get(run.manifest.status, "cut short")
-    reasons = [f" Point {p.label}: {reason}." for p in run.points if (reason := _reason(p))]
+    reasons = [f" Point {p.label}: {reason}." for p in run.points if (reason := reason_of(p))]
     return Headline(
         "PARTIAL: no verdict.",
         f"The run was {how}: {complete} of {num_points} points complete.{''.join(reasons[:2])}",
@@ -65,5 +79,6 @@ def no_verdict(run: Run, num_points: int, refusal: TargetError | None) -> Headli
     )
 
 
-def _reason(records: PointRecords) -> str:
+def reason_of(records: PointRecords) -> str:
+    """Why a point was not measured to its end; empty where it was."""
     return str(records.meta.get("reason") or "") if records.is_partial else ""

@@ -19,11 +19,13 @@ _OUTCOMES = {
 }  # fmt: skip
 
 
-def window_sentence(plan: SearchPlan, rate: int, tried: Tried) -> str:
-    """`8 req/s, window 2: 98.7% good (96.1% to 99.6%), open`."""
+def window_sentence(plan: SearchPlan, rate: int, tried: Tried, void: str = "") -> str:
+    """`8 req/s, window 2: 98.7% good (96.1% to 99.6%), open`.  void: why it is not valid, if it is
+    not."""
     where = f"{amount(plan.rates[rate], 'req/s')}, window {tried.num}"
-    if not tried.windows:
-        return f"{where}: not valid, measured again" if not tried.is_void else f"{where}: not valid"
+    if void or not tried.windows:
+        again = "" if tried.windows or tried.is_void else ", measured again"
+        return f"{where}: not valid{again}{f': {void}' if void else ''}"
     level = Level(plan.rates[rate], tried.windows)
     ends = level.bounds()
     if tried.is_first_alarm(plan.share):
@@ -43,8 +45,10 @@ def _why(is_stopped: bool) -> str:
     return "ended by its errors" if is_stopped else "its backlog grew"
 
 
-def ending_sentence(plan: SearchPlan, tried: Mapping[int, Tried], ending: Ending) -> str:
-    """How wide the interval is, and why it is no narrower."""
+def ending_sentence(
+    plan: SearchPlan, tried: Mapping[int, Tried], ending: Ending, void: str = ""
+) -> str:
+    """How wide the interval is, and why it is no narrower.  void: why windows were not valid."""
     windows = sum(t.num for t in tried.values())
     effort = f"{counted(windows, 'window')} at {counted(len(tried), 'rate')}"
     low, high = (
@@ -66,7 +70,9 @@ def ending_sentence(plan: SearchPlan, tried: Mapping[int, Tried], ending: Ending
                 told += f". {_over_windows(ending)}"
             return f"{told}, after {effort}."
         case "void":
-            return f"The client could not measure beyond {low or 'any rate'}, after {effort}."
+            why = f": {void}" if void else ""
+            where = f"beyond {low}" if low else "at any rate"
+            return f"Nothing valid could be measured {where}, after {effort}{why}."
         case "unfinished":
             return f"The search is not at its end ({effort}); --resume goes on with it."
     if seen is not None and seen.is_seen and math.isfinite(seen.ratio):

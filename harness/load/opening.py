@@ -26,6 +26,7 @@ from harness.load.wire import (
     errno_name,
     wait_ready,
 )
+from harness.records.schema import NOBODY_LISTENS
 
 
 def open_connection(
@@ -78,8 +79,10 @@ def _connect(family: int, address: tuple[Any, ...], timeout_s: float) -> Any:
             code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code in OURS:
             raise ClientFault(f"cannot connect: {errno.errorcode[code]}")
+        if code == errno.ETIMEDOUT:  # the kernel was less patient
+            raise ConnectFault("no connection: the peer did not answer")
         if code:
-            raise ConnectFault(f"cannot connect: {os.strerror(code)}")
+            raise ConnectFault(f"{NOBODY_LISTENS}{os.strerror(code)}")
         return raw
     except BaseException:
         raw.close()

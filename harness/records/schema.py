@@ -18,6 +18,9 @@ ERROR_CLASSES = (
 )  # fmt: skip
 # Outside every rate: the scenario's own doing, the end of the run, or our fault.
 NOT_VALID = ("cancelled", "cut", "stale", "client_fault")
+# How error_detail of class `connect` begins where nobody listened: refused, reset, no route. One
+# that took too long has other words: an overloaded target does that.
+NOBODY_LISTENS = "cannot connect: "
 
 # Endpoints that answer at once: no token of theirs is streamed, so none has a time.
 WHOLE_APIS = ("embeddings", "transcriptions")

@@ -17,7 +17,7 @@ from harness.scenario import document as doc
 from harness.scenario._streamed import OF_TOKENS
 from harness.scenario.gate import RelativeRule, SloRule
 from harness.scenario.search import FIRST_WINDOWS, at_rate
-from harness.scenario.slo import GoodRequest, LatencyLimits, Slo
+from harness.scenario.slo import GoodRequest, LatencyLimits, LeastShare, ShareLimit, Slo
 from harness.scenario.sweep import is_calibration
 from harness.units import format_seconds, write_rate, write_seconds
 
@@ -26,6 +26,7 @@ FLOORS = {"p50": 6, "p90": 100, "p95": 200, "p99": 1000}
 RECOMMENDED_WARMUP_S = 10.0
 _KNOWN_VARIABLES = ("HARNESS_OUT", "HARNESS_TOKEN", "HARNESS_TRACES")
 _NEED_TWO_TOKENS = ("tpot", "itl", "icl", "max_stall")
+_LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,12 @@ def needed_to_hold(share: float) -> int:
 
 
 def _search(document: doc.Scenario) -> Iterator[Notice]:
-    """Windows so short that not even the lowest rate could ever hold."""
+    """Windows so short that not even the lowest rate could ever hold; rules it does not judge."""
     sweep, share = document.sweep, document.slo.attainment
     if not isinstance(sweep, doc.SearchSweep) or not share or not 0 < share < 1:
         return
+    if rules := ", ".join(_unsearched(document.slo, share)):
+        yield Notice("search_rules", "warning", {"share": f"{share * 100:.10g}%", "rules": rules})
     level = at_rate(document, sweep.min)
     windows = [stage_budget(stage, level.load).num_measured for stage in stages_of(level.load)]
     each, needed = sum(n or 0.0 for n in windows), needed_to_hold(share)
@@ -142,6 +145,29 @@ def _search(document: doc.Scenario) -> Iterator[Notice]:
             "time": format_seconds(needed / FIRST_WINDOWS / sweep.min),
         }  # fmt: skip
         yield Notice("search_reach", "warning", facts)
+
+
+def _unsearched(slo: Slo, share: float) -> Iterator[str]:
+    """Rules that a rate may break although `share` of its requests are good, and limits of another
+    share than that."""
+    for metric in Slo.model_fields:
+        rule = getattr(slo, metric)
+        if isinstance(rule, LatencyLimits):
+            given = [q for q in _LEVELS if getattr(rule, q) is not None]
+            for q in given:
+                is_of_request = q == given[-1] and metric in GoodRequest.model_fields
+                is_of_request = is_of_request and slo.good_request is None
+                if not is_of_request or abs(_LEVELS[q] - share) > 1e-9:
+                    how = " (read as a limit of each request)" if is_of_request else ""
+                    yield f"{metric}.{q}{how}"
+        elif isinstance(rule, ShareLimit):
+            if rule.max < 1 - share - 1e-9:
+                yield metric
+        elif isinstance(rule, LeastShare):
+            if rule.min > share + 1e-9:
+                yield metric
+        elif rule is not None and metric not in ("good_request", "attainment"):
+            yield metric
 
 
 def _uptime(document: doc.Scenario) -> Iterator[Notice]:
@@ -249,6 +275,8 @@ def _has_limit(slo: Slo | None, metric: str) -> bool:
 
 
 def _samples(document: doc.Scenario) -> Iterator[Notice]:
+    if isinstance(document.sweep, doc.SearchSweep):
+        return  # it judges no quantile, and load.rate is none of its rates
     for stage in stages_of(document.load):
         num = stage_budget(stage, document.load).num_measured
         if num is not None:

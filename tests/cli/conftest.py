@@ -150,9 +150,12 @@ def scripted() -> Iterator[Callable[..., tuple[str, subprocess.Popen[str]]]]:
     """Start the scripted endpoint by itself: its base URL and its process."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(script: Mapping[str, Any] | None = None) -> tuple[str, subprocess.Popen[str]]:
+    def start(
+        script: Mapping[str, Any] | None = None, port: int = 0
+    ) -> tuple[str, subprocess.Popen[str]]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.testing", "--script", json.dumps(script or {})],
+            [sys.executable, "-m", "harness.testing", "--port", str(port),
+             "--script", json.dumps(script or {})],
             cwd=ROOT, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         processes.append(process)

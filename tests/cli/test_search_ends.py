@@ -22,14 +22,12 @@ def searching(cli: Any, script: dict[str, Any], sweep: dict[str, Any], **changes
         "kind": "open", "arrival": {"kind": "constant"}, "rate": "1/s", "warmup": "300ms",
         "duration": "1500ms", "cooldown": "200ms", "drain": "1s",
     }  # fmt: skip
-    own = {"slo": {"good_request": {"ttft": "2s"}, "attainment": "50%"}} | changes
+    own = {
+        "targets": {"t": {"kind": "scripted", "script": script, "timeout": {"connect": "1s"}}},
+        "slo": {"good_request": {"ttft": "2s"}, "attainment": "50%"},
+    } | changes  # fmt: skip
     own["load"] = load | changes.get("load", {})
-    return str(
-        cli.scenario(
-            targets={"t": {"kind": "scripted", "script": script}},
-            sweep={"kind": "search"} | sweep, **own,
-        )
-    )  # fmt: skip
+    return str(cli.scenario(sweep={"kind": "search"} | sweep, **own))
 
 
 def points(run: Path) -> dict[str, dict[str, Any]]:
@@ -95,23 +93,69 @@ def test_a_backlog_stops_a_probe_which_misses(cli: Any) -> None:
 
 @pytest.mark.slow
 def test_a_target_that_goes_is_no_rate_that_misses(cli: Any) -> None:
-    """From its 30th request on, in the second rate or before, it answers none: there are rates
-    between to go on with, and those windows are given back, without a verdict, to --resume."""
+    """From its 30th request on, in the second rate or before, it answers none, nor the one that
+    asks whether it is still there: that window is given back, and the search ends."""
     dead = {"faults": [{"first": 30, "then": {"http": {"status": 503}}}]}
-    # without a warm-up, whose refusal would end each window by itself
-    path = searching(
-        cli, dead, {"min": "8/s", "max": "32/s", "resolution": "20%"}, load={"warmup": "0s"}
-    )
+    path = searching(cli, dead, {"min": "8/s", "max": "32/s", "resolution": "20%"})
     done = cli("run", path, *QUIET, "--no-report")
-    assert done.code == 4, done.out + done.err
-    assert "on no request was answered: is the target still up?" in done.err
+    assert done.code == 5, done.out + done.err
+    assert "the target no longer answers" in done.err
     assert "PARTIAL: no verdict." in done.out
     own = points(cli.latest)
-    assert own["rate-8-w1"]["status"] == "complete"
-    gone = [m for m in own.values() if m["status"] == "partial"]
-    assert gone
-    assert "harness run --resume" in done.out
-    assert cli("report", "latest").code == 4
+    gone = [label for label, m in own.items() if m["status"] == "partial"]
+    assert gone == [list(own)[-1]]  # nothing was sent to it afterwards
+    assert "harness run --resume" in done.out + done.err
+    assert cli("report", "latest").code == 5
+
+
+@pytest.mark.slow
+def test_a_target_that_is_killed_and_comes_back_changes_no_interval(
+    cli: Any, scripted: Any
+) -> None:
+    """It holds both rates; killed half way through the second one, that one would miss. Then it is
+    killed again and at once started again, which costs one window."""
+    url, server = scripted()
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    path = searching(
+        cli, {}, {"min": "8/s", "max": "16/s", "resolution": "100%"}, load={"duration": "4s"},
+        targets={"t": {"kind": "openai", "url": url, "timeout": {"connect": "5s"}}},
+        slo={"good_request": {"ttft": "2s"}, "attainment": "80%"},
+    )  # fmt: skip
+    run = cli.start("run", path, *QUIET)
+    cli.wait_for_window(5)  # the first window of the second rate
+    server.kill()
+    died = run.finish()
+    assert died.code == 5, died.out + died.err
+    assert "rate-16-w1: the target no longer answers" in died.err
+    assert "error: target t no longer answers" in died.err
+    told = " ".join(died.out.split())
+    assert "PARTIAL: no verdict. The search was cut short after 1 window. rate-16-w1: the" in told
+    assert "Sustains at least 8.00 req/s" in told  # what is known so far
+    (verdict,) = summary(cli.latest)["verdicts"]
+    assert (verdict["estimate"]["low"], verdict["estimate"]["high"]) == (
+        pytest.approx(8), None,
+    )  # fmt: skip
+    assert "harness run --resume" in told
+    down = cli("run", "--resume", "latest", *QUIET)
+    assert down.code == 5
+    assert "Connection refused" in down.err
+
+    _, server = scripted(port=port)
+    run = cli.start("run", "--resume", "latest", *QUIET)
+    cli.wait_for_window(5)
+    server.kill()
+    server.wait()
+    scripted(port=port)
+    back = run.finish()
+    assert back.code == 0, back.out + back.err
+    assert "requests met nobody, and the target is back; this window says nothing" in back.err
+    assert "Sustains at least 16.0 req/s" in " ".join(back.out.split())
+    own = points(cli.latest)
+    assert {label: m["status"] for label, m in own.items()} == {
+        "rate-8-w1": "complete", "rate-16-w1": "partial", "rate-16-w2": "complete",
+    }  # fmt: skip
+    assert json.loads((cli.latest / "manifest.json").read_text("utf-8"))["status"] == "complete"
+    assert cli("report", "latest").code == 0
 
 
 def test_no_rate_of_the_range_holds(cli: Any) -> None:

@@ -1,8 +1,10 @@
-"""python -m tests.decisions.s1_search [--searches 150] [--sigmas 0,0.02,0.05,0.1]
+"""python -m tests.decisions.s1_search [--searches 150] [--sigmas 0,0.02,0.05,0.1] [--saturated]
 
 Searches on S1, the simulated engine, whose speed may differ from window to window: how often the
 interval holds the long-run capacity, each end's error, how many close, how wide, in how many
 windows. Windows are drawn from a store of simulated ones at each rate, judged as real ones are.
+--saturated: with a limit on TTFT alone, so that the capacity lies where the queue has memory, held
+also against that of windows of 20,000 requests.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from harness.analysis.autocorrelation import design_effect
 from harness.analysis.goodput import margin_design_effect
 from harness.analysis.steady_state import steady_state
 from harness.decisions.capacity import Capacity, capacity_of
+from harness.decisions.isotonic import crossing, falling_fit
 from harness.decisions.levels import Level, Window
 from harness.decisions.search import Ending, SearchPlan, Tried, conclude, next_step
 from tests.decisions import s1
@@ -32,8 +35,9 @@ NUM_FINE = 61
 
 
 def measured(
-    rate: float, rng: np.random.Generator, requests: int = REQUESTS, speed: float = 1.0
-) -> Window:
+    rate: float, rng: np.random.Generator, requests: int = REQUESTS, speed: float = 1.0,
+    tpot_s: float = TPOT_S,
+) -> Window:  # fmt: skip
     """One window of S1, judged as a real one is: good requests, their correlation, the backlog."""
     plan = s1.schedule(rng, rate, requests + BEFORE)
     first, last = s1._simulate(plan.at_s, plan.n_in, plan.n_out, speed, int(rng.integers(2**31)))
@@ -41,7 +45,7 @@ def measured(
     window_s = float(begin[-s1.COOLDOWN])
     own = (begin >= 0) & (begin < window_s)
     margin = np.maximum(
-        (first - plan.at_s) / TTFT_S, (last - first) / np.maximum(plan.n_out - 1, 1) / TPOT_S
+        (first - plan.at_s) / TTFT_S, (last - first) / np.maximum(plan.n_out - 1, 1) / tpot_s
     )[own]
     frame = SimpleNamespace(
         begin_s=begin, end_s=begin + last - plan.at_s, window_s=window_s, is_measured=own,
@@ -77,16 +81,23 @@ class Store:
 
     sigma: float
     per_rate: int = 150
+    tpot_s: float = TPOT_S
     windows: dict[int, list[Window]] = field(default_factory=dict)
+
+    def all_at(self, k: int) -> list[Window]:
+        """Those of the k-th rate of the fine lattice."""
+        if k not in self.windows:
+            own = np.random.default_rng([k, round(1000 * self.sigma)])
+            speeds = lucks(self.per_rate, self.sigma)
+            self.windows[k] = [
+                measured(LEAST * FINE**k, own, speed=s, tpot_s=self.tpot_s) for s in speeds
+            ]
+        return self.windows[k]
 
     def draw(self, step: int, rng: np.random.Generator) -> Window:
         """step: of the fine lattice, 0 at LEAST; beyond it what its ends have."""
         k = min(max(step, 0), NUM_FINE - 1)
-        if k not in self.windows:
-            own = np.random.default_rng([k, round(1000 * self.sigma)])
-            speeds = lucks(self.per_rate, self.sigma)
-            self.windows[k] = [measured(LEAST * FINE**k, own, speed=s) for s in speeds]
-        return self.windows[k][int(rng.integers(self.per_rate))]
+        return self.all_at(k)[int(rng.integers(self.per_rate))]
 
 
 @dataclass(frozen=True)
@@ -161,6 +172,41 @@ def study(searches: int, sigmas: Sequence[float]) -> Iterator[str]:
                 )
 
 
+def saturated(searches: int, requests: int = 20_000) -> Iterator[str]:
+    """A limit on TTFT alone: the interval against the capacity of windows as short as its own, and
+    against the long run's, whose queue remembers what a short window does not see."""
+    store = Store(0.0, tpot_s=math.inf)
+    rates = LEAST * FINE ** np.arange(40, NUM_FINE)
+    shares = [_mean_share(store.all_at(k)) for k in range(40, NUM_FINE)]
+    own = float(crossing(rates, falling_fit(shares, np.ones(len(rates))), SHARE))
+    rng = np.random.default_rng(11)
+    fine = np.geomspace(0.85 * own, 1.02 * own, 18)
+    long = [[measured(r, rng, requests, tpot_s=math.inf) for _ in range(12)] for r in fine.tolist()]
+    late = [_mean_share(rows) for rows in long]
+    run = float(crossing(fine, falling_fit(late, np.ones(len(fine))), SHARE))
+    yield f"capacity of windows {own:.2f} req/s, of the long run {run:.2f} req/s"
+    yield "| step | windows at most | holds windows' own | the long run's | low end above it" \
+        " | point over the long run's | closes | width | windows |"  # fmt: skip
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    looks = (20, 30, 40)
+    for steps in (6, 2):
+        rng = np.random.default_rng(12)
+        rows = [search(store, steps, rng, looks) for _ in range(searches)]
+        for k, most in enumerate(looks):
+            found = [row[k] for row in rows]
+            t, of_run = tally(found, own), tally(found, run)
+            points = [f.capacity.estimate.value or math.nan for f in found]
+            yield (
+                f"| {FINE**steps - 1:.0%} | {most} | {t['holds']:.0%} | {of_run['holds']:.0%} |"
+                f" {of_run['low_wrong']:.1%} | {np.nanmedian(points) / run - 1:+.1%} |"
+                f" {t['closes']:.0%} | {t['width']:.0%} | {t['windows']:.0f} |"
+            )
+
+
+def _mean_share(windows: Sequence[Window]) -> float:
+    return sum(w.num_good for w in windows) / sum(w.num_valid for w in windows)
+
+
 def near(sigma: float) -> tuple[float, ...]:
     """Rates near the capacity, some 5 % apart."""
     middle = 7.1 if sigma < 0.035 else 6.9 if sigma < 0.075 else 6.4
@@ -171,6 +217,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--searches", type=int, default=150)
     parser.add_argument("--sigmas", default="0,0.02,0.05,0.1")
+    parser.add_argument("--saturated", action="store_true")
     given = parser.parse_args()
-    for line in study(given.searches, [float(s) for s in given.sigmas.split(",")]):
+    sigmas = [float(s) for s in given.sigmas.split(",")]
+    told = saturated(given.searches) if given.saturated else study(given.searches, sigmas)
+    for line in told:
         print(line, flush=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.decisions.levels import Window
 from harness.decisions.search import SearchPlan, Tried, conclude, next_step
+from harness.decisions.search_words import ending_sentence, window_sentence
 from tests.decisions.s1_search import SHARE, Store, capacity, measured, near, search, tally
 
 RATES = tuple(2 * 16 ** (k / 57) for k in range(58))  # 2 to 32/s, 5 % apart
@@ -164,3 +165,22 @@ def test_calm_windows_near_capacity_are_not_taken_for_independent_requests():
     rng = np.random.default_rng(3)
     held = sum(Tried((measured(7.85, rng),)).standing(SHARE) == "holds" for _ in range(200))
     assert held <= 4
+
+
+def test_an_end_without_a_valid_window_says_why():
+    plan = SearchPlan(RATES, SHARE)
+    tried = {0: Tried(num_void=2)}
+    ending = conclude(plan, tried)
+    assert ending.kind == "void"
+    told = ending_sentence(plan, tried, ending, "n=30 requests where 300 are asked for")
+    assert told == (
+        "Nothing valid could be measured at any rate, after 2 windows at 1 rate: n=30 requests"
+        " where 300 are asked for."
+    )
+    tried = {0: Tried((window(1.0),)), 14: Tried(num_void=2)}
+    told = ending_sentence(plan, tried, conclude(plan, tried))
+    assert told == "Nothing valid could be measured beyond 2.00 req/s, after 3 windows at 2 rates."
+    mixed = Tried((window(1.0),), 1)
+    assert window_sentence(plan, 0, mixed, "the client was late") == (
+        "2.00 req/s, window 2: not valid: the client was late"
+    )

@@ -154,3 +154,13 @@ def test_of_many_rates_those_about_the_answer_are_drawn_over_time(summaries):
 def test_points_say_whether_their_rate_holds(view):
     (table,) = [t for t in view.headline if t.id == "points"]
     assert [row.cells[1].text for row in table.rows] == ["holds", "holds", "holds", "misses"]
+
+
+def test_a_rate_at_which_nobody_was_answered_has_its_row(summaries):
+    none = point(load_rows(), 32, 100.0, index=4, error_class="cut")
+    assert (none.counts["valid"], none.is_stable) == (0, False)
+    view = make_view([*summaries, none])
+    table = block(view, "capacity-levels")
+    assert [c.text for c in table.rows[-1].cells[:3]] == ["32.0 req/s", "unstable", "none"]
+    assert "32.0 req/s" in render_html(view)
+    assert "32.0 req/s" in render_markdown(view)

@@ -114,3 +114,24 @@ def test_windows_too_short_to_hold_anything_are_told(load):
     assert "five windows at 1/s hold about 300 requests" in notice.sentence
     assert "lengthen load.duration to 91.8 s or more" in notice.sentence
     assert not [n for n in load(*FULL).notices if n.code == "search_reach"]
+
+
+@pytest.mark.parametrize(
+    ("slo", "rules"),
+    [
+        ("good_request: {ttft: 1s}", ""),
+        ("ttft: {p90: 1s}, tpot: {p90: 50ms}", ""),  # read as asked: 90 % of requests within it
+        ("ttft: {p99: 1s}", "ttft.p99 (read as a limit of each request)"),
+        ("tpot: {p50: 50ms, p90: 90ms}", "tpot.p50"),
+        ("good_request: {ttft: 1s}, ttft: {p90: 1s}", "ttft.p90"),
+        ("good_request: {ttft: 1s}, error_rate: {max: 10%}", ""),  # 90 % good have no more errors
+        ("good_request: {ttft: 1s}, error_rate: {max: 1%}", "error_rate"),
+        ("good_request: {ttft: 1s}, schema_valid: {min: 80%}", ""),
+        ("good_request: {ttft: 1s}, goodput_req_per_s: {min: 8/s}", "goodput_req_per_s"),
+    ],
+)
+def test_rules_that_a_search_does_not_judge_are_told(load, slo, rules):
+    text = "sweep: {kind: search, min: 1/s, max: 16/s}\nslo: {attainment: 90%, " + slo + "}"
+    found = [n for n in load("slo:\n  ttft: {p95: 1s}", text).notices if n.code == "search_rules"]
+    assert [n.args["rules"] for n in found] == ([rules] if rules else [])
+    assert all("90% of requests good" in n.sentence for n in found)
