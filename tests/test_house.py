@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -29,6 +30,21 @@ def test_import_contracts_hold() -> None:
         [str(tool)], capture_output=True, text=True, cwd=ROOT, timeout=180, check=False
     )
     assert found.returncode == 0, found.stdout
+
+
+def test_files_that_prose_names_exist() -> None:
+    """In docs and docstrings alike: a pointer to a file that went is worse than none."""
+    places = ("harness", "reports", "engine_under_test", "benchmarks", "scenarios", "docs", "tests")
+    named = re.compile(rf"\b(?:{'|'.join(places)})/[\w./-]+\.(?:py|md|ya?ml|json|csv|sh)\b")
+    texts = [*ROOT.glob("*.md"), *(p for place in places for p in (ROOT / place).rglob("*.*"))]
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in texts
+        if path.suffix in (".md", ".py")
+        for name in named.findall(path.read_text("utf-8"))
+        if not (ROOT / name).exists() and "NAME" not in name
+    }
+    assert missing == set()
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"]])

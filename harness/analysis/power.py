@@ -1,7 +1,7 @@
 """What a design can see, before and after: by the noncentral t.
 
 sigma: standard deviation of a block's d (difference of logs). A change is given as a ratio - 1, so
-0.05 is 5 % worse. Whole-percent tables of these are in tests/analysis/test_power.py.
+0.05 is 5 % worse. Tables of these in whole per cent: tests/analysis/test_paired.py.
 """
 
 from __future__ import annotations
