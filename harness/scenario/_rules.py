@@ -1,46 +1,32 @@
 """Rules between fields of one block, said at the field to change.
 
 They run on every block that is valid in itself, so that they are reported together with the
-faults of other blocks. Rules between blocks are in _check.py.
+faults of other blocks. Those of addresses and secrets are in _address_rules.py, of classes whose
+answers come whole in _whole_rules.py; rules between blocks in _check.py.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from harness.scenario import cost as money
 from harness.scenario import document as doc
 from harness.scenario import gate as gates
+from harness.scenario._address_rules import (
+    key_name_complaints,
+    metrics_complaints,
+    target_complaints,
+    variable_complaints,
+)
 from harness.scenario._whole_rules import audio_complaints, embeddings_complaints, whole_complaints
 from harness.scenario.cost import LEAST_OVER_S
 from harness.scenario.search import LEAST_RESOLUTION
 from harness.scenario.slo import UptimeLimit
 
 Complaint = tuple[str, str]  # field, message; "" is the block itself
-
-_SECRET_HEADER = re.compile(
-    r"auth|api[-_]?key|access[-_]?key|token|secret|cookie|passw|credential|signature|[-_]key$",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(r"(?i)^(bearer|basic)\s+\S|\b(sk|pk|hf|gsk|xai)[-_][\w-]{12,}")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_API_CALLS = (
-    "/chat/completions",
-    "/completions",
-    "/models",
-    "/embeddings",
-    "/audio/transcriptions",
-)
-
-
-def is_secret_header(name: str) -> bool:
-    """Whether a header's value is to be named by {env: NAME}, never written."""
-    return bool(_SECRET_HEADER.search(name))
 
 
 def complaints(block: BaseModel) -> Iterator[Complaint]:
@@ -171,49 +157,6 @@ def _task(block: doc.TrafficClass) -> Iterator[Complaint]:
         yield "workload.tool_choice", "none forbids calls, and expect.valid_call wants one"
 
 
-def _openai(block: doc.OpenAITarget) -> Iterator[Complaint]:
-    try:
-        url = urlsplit(block.url)
-        port, host = url.port, url.hostname
-    except ValueError:
-        yield "url", "is not a URL; write http://host:port/v1"
-        return
-    if "@" in url.netloc:
-        yield "url", "holds a user or password; name the key's variable in api_key_env instead"
-    elif url.scheme not in ("http", "https"):
-        yield "url", "must start with http:// or https://"
-    elif not host or port == 0:
-        yield "url", "names no host; write http://host:port/v1"
-    elif re.search(r"[^\x21-\x7e]", block.url):
-        yield "url", "holds a space or a sign outside ASCII; write it as %20 and the like"
-    elif url.query or url.fragment:
-        yield "url", "must end with its path; a key in a query would be recorded, use api_key_env"
-    else:
-        calls = [call for call in _API_CALLS if url.path.rstrip("/").endswith(call)]
-        if calls:
-            yield "url", f"is one call; give the base URL, without '{calls[0]}'"
-    for name, value in block.headers.items():
-        if isinstance(value, str) and (is_secret_header(name) or _SECRET_VALUE.search(value)):
-            yield f"headers.{name}", "a secret is named, never written: {env: NAME_OF_VARIABLE}"
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            yield f"headers.{name[:40]}", "is not a header name"
-        if isinstance(value, str) and re.search(r"[\r\n]", value):
-            yield f"headers.{name}", "must be one line"
-        elif isinstance(value, str) and re.search(r"[^\x20-\x7e]", value):
-            yield f"headers.{name}", "must be plain ASCII text"
-    yield from _key_name(block)
-
-
-def _key_name(block: doc.OpenAITarget | doc.TrafficClass) -> Iterator[Complaint]:
-    if block.api_key_env is not None and not _ENV_NAME.fullmatch(block.api_key_env):
-        yield "api_key_env", "is the name of a variable such as MY_API_KEY, never the key itself"
-
-
-def _env(block: doc.EnvValue) -> Iterator[Complaint]:
-    if not _ENV_NAME.fullmatch(block.env):
-        yield "env", "is the name of a variable such as MY_API_KEY, never the value itself"
-
-
 def _stages(block: doc.StagedLoad) -> Iterator[Complaint]:
     seen: set[str] = set()
     for index, stage in enumerate(block.stages):
@@ -275,20 +218,6 @@ def _uptime(block: UptimeLimit) -> Iterator[Complaint]:
         yield "window", "must be above 0s"
 
 
-def _prometheus(block: doc.Prometheus) -> Iterator[Complaint]:
-    if block.url == "auto":
-        return
-    try:
-        url = urlsplit(block.url)
-        is_whole = url.scheme in ("http", "https") and bool(url.hostname)
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        yield "url", "is not a URL; write auto, or http://host:port/metrics"
-    elif "@" in url.netloc or _SECRET_HEADER.search(url.query):
-        yield "url", "holds a secret; the target's own key is sent where the page is beside it"
-
-
 def _gate(block: gates.Gate) -> Iterator[Complaint]:
     if block.max_blocks is not None and block.max_blocks < block.blocks:
         yield "max_blocks", "is below blocks; leave it out for a single look"
@@ -335,15 +264,15 @@ _RULES: tuple[tuple[Any, Callable[[Any], Iterator[Complaint]]], ...] = (
     (doc.OpenStage, _open),
     (doc.TraceArrival, _thin),
     (doc.ChatWorkload, _chat),
-    (doc.OpenAITarget, _openai),
-    (doc.TrafficClass, _key_name),
+    (doc.OpenAITarget, target_complaints),
+    (doc.TrafficClass, key_name_complaints),
     (doc.TrafficClass, _task),
     (doc.TrafficClass, whole_complaints),
     (doc.EmbeddingsWorkload, embeddings_complaints),
     (doc.AudioWorkload, audio_complaints),
-    (doc.EnvValue, _env),
+    (doc.EnvValue, variable_complaints),
     (UptimeLimit, _uptime),
-    (doc.Prometheus, _prometheus),
+    (doc.Prometheus, metrics_complaints),
     (doc.StagedLoad, _stages),
     (money.Cost, _cost),
     (money.ServerlessSide, _serverless),

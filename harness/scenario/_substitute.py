@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from harness.scenario._address_rules import is_secret_header
 from harness.scenario._faults import Wrong
-from harness.scenario._rules import is_secret_header
 from harness.scenario._tree import Where
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
