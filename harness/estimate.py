@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+_INFINITIES = {"inf": math.inf, "-inf": -math.inf}
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -50,12 +52,12 @@ class Estimate:
         return self.value is not None and math.isfinite(self.value)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; infinity is written as the string "inf" since JSON has none."""
-        return {k: _plain(v) for k, v in asdict(self).items()}
+        """Plain JSON values; infinity is written "inf", since JSON has none."""
+        return dict(to_plain(asdict(self)))
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Estimate:
-        fields: dict[str, Any] = {k: math.inf if v == "inf" else v for k, v in row.items()}
+        fields = dict(from_plain(row))
         return cls(**fields)
 
 
@@ -89,12 +91,12 @@ class Verdict:
     point: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        row = {k: _plain(getattr(self, k)) for k in self.__slots__ if k != "estimate"}
+        row = {k: to_plain(getattr(self, k)) for k in self.__slots__ if k != "estimate"}
         return {**row, "estimate": self.estimate.to_json() if self.estimate else None}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Verdict:
-        fields: dict[str, Any] = {k: math.inf if v == "inf" else v for k, v in row.items()}
+        fields = dict(from_plain(row))
         fields["outcome"] = Outcome(row["outcome"])
         fields["estimate"] = Estimate.from_json(row["estimate"]) if row.get("estimate") else None
         return cls(**fields)
@@ -109,9 +111,23 @@ def overall(outcomes: Iterable[Outcome]) -> Outcome:
     return min(outcomes, key=SEVERITY.index, default=Outcome.PASS)
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """What JSON can hold: tuples as lists, an Outcome as its word, infinities as "inf", "-inf"."""
     if isinstance(value, Outcome):
         return value.value
+    if isinstance(value, dict):
+        return {k: to_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
     if isinstance(value, float) and math.isinf(value):
-        return "inf"
+        return "inf" if value > 0 else "-inf"
     return value
+
+
+def from_plain(value: Any) -> Any:
+    """The inverse, but for outcomes, which stay words; every list is a tuple."""
+    if isinstance(value, dict):
+        return {k: from_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(from_plain(v) for v in value)
+    return _INFINITIES.get(value, value) if isinstance(value, str) else value

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from harness.analysis.glossary import GLOSSARY, Entry
     from harness.analysis.goodput import effective_slo, request_limits
     from harness.analysis.point import analyse_point
+    from harness.analysis.point_meta import PointMeta
     from harness.analysis.quantiles import needed_requests
     from harness.analysis.summary import (
         Check,
         ClassRow,
         Curve,
         ErrorRow,
-        PointMeta,
         PointSummary,
         Series,
         UptimeWindow,
@@ -36,7 +36,7 @@ _HOMES = {
     "ClassRow": "summary",
     "Curve": "summary",
     "ErrorRow": "summary",
-    "PointMeta": "summary",
+    "PointMeta": "point_meta",
     "PointSummary": "summary",
     "Series": "summary",
     "UptimeWindow": "summary",

@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.analysis.client_health import ClientHealth
 from harness.analysis.frame import BoolArray, FloatArray, Frame
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.quantiles import STATS
 from harness.analysis.steady_state import SteadyState
-from harness.analysis.summary import PointMeta
 from harness.analysis.tokens import tpot_s
 from harness.scenario.slo import LatencyLimits
 

@@ -23,8 +23,9 @@ from harness.analysis.client_error import (
 )
 from harness.analysis.client_health import read_health
 from harness.analysis.frame import read_frame
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.steady_state import steady_state
-from harness.analysis.summary import Check, PointMeta
+from harness.analysis.summary import Check
 from harness.analysis.validity import run_checks
 from harness.notices import Notice
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from harness.analysis.frame import BoolArray, Frame, elapsed_s
 from harness.analysis.latency import failing_twice
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.quantiles import Pair, Sample
 from harness.analysis.shares import share_pair
-from harness.analysis.summary import PointMeta
 from harness.analysis.throughput import Bins, rate_pair, token_counts
 
 

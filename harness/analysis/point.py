@@ -25,13 +25,14 @@ from harness.analysis.goodput import Goodness, good_parts, goodput_pairs, judge_
 from harness.analysis.heatmap import latency_heatmap
 from harness.analysis.latency import end_samples, latency_samples
 from harness.analysis.little import little
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.quantiles import Pair, Sample, estimate_quantiles
 from harness.analysis.reconcile import Reconciled, reconcile, wire_overhead
 from harness.analysis.series import time_series
 from harness.analysis.server_series import read_server
 from harness.analysis.slo_grid import SloGrid, slo_grids
 from harness.analysis.steady_state import steady_state
-from harness.analysis.summary import Check, Curve, PointMeta, PointSummary
+from harness.analysis.summary import Check, Curve, PointSummary
 from harness.analysis.throughput import throughput_pairs
 from harness.analysis.tokens import Gaps, TokenTimes, gap_pairs, token_samples, token_times
 from harness.analysis.validity import run_checks

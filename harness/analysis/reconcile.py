@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.analysis.frame import BoolArray, FloatArray, Frame, elapsed_s
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.quantiles import Sample
 from harness.analysis.server_series import Readings
 from harness.analysis.server_summary import Agreement, Comparison, ServerSide
 from harness.analysis.steady_state import in_flight_means
-from harness.analysis.summary import Check, CheckStatus, PointMeta
+from harness.analysis.summary import Check, CheckStatus
 from harness.analysis.timings import rate_limits, read_timings, server_ttft_s
 from harness.units import format_seconds
 

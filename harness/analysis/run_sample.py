@@ -18,8 +18,9 @@ from harness.analysis.frame import BoolArray, FloatArray, Frame, read_frame
 from harness.analysis.goodput import judge_requests
 from harness.analysis.latency import end_samples, latency_samples
 from harness.analysis.point import analyse_point, request_values
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.quantiles import STATS, needed_requests, type7
-from harness.analysis.summary import PointMeta, PointSummary
+from harness.analysis.summary import PointSummary
 from harness.analysis.tokens import token_samples, token_times
 
 LATENCIES = ("ttft", "ttfv", "tpot", "e2e_latency", "max_stall")

@@ -8,110 +8,21 @@ written as "inf".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from harness.analysis.heatmap import Heatmap
 from harness.analysis.little import Little
+from harness.analysis.point_meta import PointMeta
 from harness.analysis.server_summary import ServerSide
 from harness.analysis.slo_grid import SloGrid
 from harness.analysis.usage import Usage
 from harness.analysis.waterfall import Passage, Waterfall
-from harness.estimate import Estimate, Outcome
-from harness.scenario.document import Validity
-from harness.scenario.slo import Slo
+from harness.estimate import Estimate, Outcome, from_plain, to_plain
 
 CheckStatus = Literal["ok", "notice", "absent", "invalid"]
 SUMMARY_SCHEMA = "harness/summary/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class PointMeta:
-    """How a point (or one stage of it) was meant to be, and the window it was measured in.
-
-    t0_ns, t1_ns: the measured window [t0, t1) on the records' axis.  offered_req_per_s: the mean
-    rate asked for, None when closed.  concurrency: None when open.  num_scheduled: arrivals the
-    schedule holds in the window, None when closed.  class_slos: a class's own limits, before they
-    replace the point's by metric name.  unique_classes: classes without a shared prefix, whose
-    prompts no cache should know.  realised: what the schedule came out as (`ks_p`, `dispersion`).
-    rtt_s: median round trip to the target.  stamp_source: kernel or user.  tokens_kind: tokenizer,
-    calibrated or estimated.  template_tok: tokens the chat template adds to each prompt, as the
-    length calibration found them; 0 where it is not known.  is_local_target: on this machine.
-    idle_s: the silences of an idle-burst load, empty for any other.  tool_classes, schema_classes:
-    those whose answers are held to tool calls, or to a JSON schema.  stopped_by: the breaker that
-    ended the point before its time (`over_saturated`, `max_error_rate`); stopped_said: what it saw.
-    """
-
-    index: int
-    label: str
-    target: str
-    kind: Literal["open", "closed"]
-    t0_ns: int
-    t1_ns: int
-    classes: tuple[str, ...]
-    swept: dict[str, Any] = field(default_factory=dict)
-    offered_req_per_s: float | None = None
-    concurrency: int | None = None
-    stage_index: int = 0
-    stage_name: str = "main"
-    slo: Slo = field(default_factory=Slo)
-    class_slos: dict[str, Slo] = field(default_factory=dict)
-    validity: Validity = field(default_factory=Validity)
-    realised: dict[str, Any] = field(default_factory=dict)
-    num_scheduled: int | None = None
-    unique_classes: tuple[str, ...] = ()
-    rtt_s: float | None = None
-    seed: int = 0
-    repeat: int = 0
-    is_partial: bool = False
-    stamp_source: str = "kernel"
-    tokens_kind: str = "calibrated"
-    template_tok: float = 0.0
-    idle_s: tuple[float, ...] = ()
-    is_local_target: bool = False
-    tool_classes: tuple[str, ...] = ()
-    schema_classes: tuple[str, ...] = ()
-    stopped_by: str = ""
-    stopped_said: str = ""
-
-    @property
-    def window_s(self) -> float:
-        return (self.t1_ns - self.t0_ns) / 1e9
-
-    @property
-    def cpu_limit(self) -> float:
-        """Share of its core above which a load worker voids the point."""
-        return self.validity.max_client_cpu
-
-    @property
-    def name(self) -> str:
-        """The label, with the stage where a point has several."""
-        return self.label if self.stage_name in ("", "main") else f"{self.label}.{self.stage_name}"
-
-    def to_json(self) -> dict[str, Any]:
-        row = {f.name: getattr(self, f.name) for f in fields(self)}
-        row["slo"] = _dump(self.slo)
-        row["class_slos"] = {name: _dump(slo) for name, slo in self.class_slos.items()}
-        row["validity"] = _dump(self.validity)
-        row["classes"], row["unique_classes"] = list(self.classes), list(self.unique_classes)
-        for name in ("idle_s", "tool_classes", "schema_classes"):
-            row[name] = list(row[name])
-        return row
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> PointMeta:
-        known = {f.name for f in fields(cls)}
-        args = {k: v for k, v in row.items() if k in known}
-        args["slo"] = Slo.model_validate(row["slo"])
-        args["class_slos"] = {k: Slo.model_validate(v) for k, v in row["class_slos"].items()}
-        args["validity"] = Validity.model_validate(row["validity"])
-        args["classes"] = tuple(row["classes"])
-        args["unique_classes"] = tuple(row["unique_classes"])
-        for name in ("idle_s", "tool_classes", "schema_classes"):
-            args[name] = tuple(row.get(name, ()))
-        return cls(**args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,20 +227,20 @@ class PointSummary:
             "is_stable": self.is_stable,
             "backlog": list(self.backlog),
             "counts": dict(self.counts),
-            "checks": [_plain(asdict(c)) for c in self.checks],
-            "errors": [_plain(asdict(e)) for e in self.errors],
-            "class_rows": [_plain(asdict(c)) for c in self.class_rows],
-            "series": _plain(asdict(self.series)),
-            "curves": [_plain(asdict(c)) for c in self.curves],
-            "uptime_windows": [_plain(asdict(w)) for w in self.uptime_windows],
+            "checks": [to_plain(asdict(c)) for c in self.checks],
+            "errors": [to_plain(asdict(e)) for e in self.errors],
+            "class_rows": [to_plain(asdict(c)) for c in self.class_rows],
+            "series": to_plain(asdict(self.series)),
+            "curves": [to_plain(asdict(c)) for c in self.curves],
+            "uptime_windows": [to_plain(asdict(w)) for w in self.uptime_windows],
             "server": self.server.to_json(),
             "good_parts": [list(part) for part in self.good_parts],
             "good_windows": [asdict(w) for w in self.good_windows],
-            "slo_grids": [_plain(asdict(g)) for g in self.slo_grids],
+            "slo_grids": [to_plain(asdict(g)) for g in self.slo_grids],
             "little": asdict(self.little) if self.little else None,
             **({"usage": self.usage.to_json()} if self.usage else {}),
-            "heatmap": _plain(asdict(self.heatmap)) if self.heatmap else None,
-            "waterfall": _plain(asdict(self.waterfall)) if self.waterfall else None,
+            "heatmap": to_plain(asdict(self.heatmap)) if self.heatmap else None,
+            "waterfall": to_plain(asdict(self.waterfall)) if self.waterfall else None,
         }
 
     @classmethod
@@ -338,23 +249,23 @@ class PointSummary:
             meta=PointMeta.from_json(row["meta"]),
             estimates=tuple(Estimate.from_json(e) for e in row["estimates"]),
             bounds=tuple(Estimate.from_json(e) for e in row["bounds"]),
-            checks=tuple(Check(**_fields(c)) for c in row["checks"]),
+            checks=tuple(Check(**from_plain(c)) for c in row["checks"]),
             validity=Outcome(row["validity"]),
             is_stable=row["is_stable"],
             backlog=(row["backlog"][0], row["backlog"][1]),
             counts=dict(row["counts"]),
-            errors=tuple(ErrorRow(**_fields(e)) for e in row["errors"]),
-            class_rows=tuple(ClassRow(**_fields(c)) for c in row["class_rows"]),
-            series=Series(**_fields(row["series"])),
-            curves=tuple(Curve(**_fields(c)) for c in row["curves"]),
-            uptime_windows=tuple(UptimeWindow(**_fields(w)) for w in row["uptime_windows"]),
+            errors=tuple(ErrorRow(**from_plain(e)) for e in row["errors"]),
+            class_rows=tuple(ClassRow(**from_plain(c)) for c in row["class_rows"]),
+            series=Series(**from_plain(row["series"])),
+            curves=tuple(Curve(**from_plain(c)) for c in row["curves"]),
+            uptime_windows=tuple(UptimeWindow(**from_plain(w)) for w in row["uptime_windows"]),
             server=ServerSide.from_json(row.get("server", {})),
             good_parts=tuple((good, valid) for good, valid in row.get("good_parts", ())),
-            good_windows=tuple(GoodWindow(**_fields(w)) for w in row.get("good_windows", ())),
-            slo_grids=tuple(SloGrid(**_fields(g)) for g in row.get("slo_grids", ())),
+            good_windows=tuple(GoodWindow(**from_plain(w)) for w in row.get("good_windows", ())),
+            slo_grids=tuple(SloGrid(**from_plain(g)) for g in row.get("slo_grids", ())),
             little=Little(**row["little"]) if row.get("little") else None,
             usage=Usage.from_json(row["usage"]) if row.get("usage") else None,
-            heatmap=Heatmap(**_fields(row["heatmap"])) if row.get("heatmap") else None,
+            heatmap=Heatmap(**from_plain(row["heatmap"])) if row.get("heatmap") else None,
             waterfall=_waterfall(row["waterfall"]) if row.get("waterfall") else None,
         )
 
@@ -371,29 +282,5 @@ def _find(
 
 
 def _waterfall(row: dict[str, Any]) -> Waterfall:
-    chosen = (tuple(Passage(**_fields(p)) for p in row[name]) for name in ("slowest", "random"))
+    chosen = (tuple(Passage(**from_plain(p)) for p in row[name]) for name in ("slowest", "random"))
     return Waterfall(row["num_requests"], *chosen)
-
-
-def _dump(block: Slo | Validity) -> dict[str, Any]:
-    return block.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, infinity as "inf"; JSON knows neither."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return "inf" if isinstance(value, float) and math.isinf(value) else value
-
-
-def _fields(row: dict[str, Any]) -> dict[str, Any]:
-    """The inverse of _plain for a flat dataclass."""
-    return {k: _restore(v) for k, v in row.items()}
-
-
-def _restore(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_restore(v) for v in value)
-    return math.inf if value == "inf" else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from harness.decisions.headline import Headline
 from harness.decisions.question import Question
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
 from harness.decisions.staircase import Regime
-from harness.estimate import Estimate, Outcome
+from harness.estimate import Estimate, Outcome, from_plain, to_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class CostAnswer:
 
     def to_json(self) -> dict[str, Any]:
         """The part `crossover` of plan.json; infinity is written "inf"."""
-        found = _plain(asdict(self.crossover))
+        found = to_plain(asdict(self.crossover))
         return {
             "answer": " ".join(f"{h.answer} {h.detail}" for h in self.headlines),
             "outcome": self.crossover.outcome.value,
@@ -38,7 +37,7 @@ class CostAnswer:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> CostAnswer:
-        own = _restore(row)
+        own = from_plain(row)
         at = own["at_traffic"]
         crossover = Crossover(
             required=Estimate(**own["required"]),
@@ -94,23 +93,3 @@ def _simulated(own: dict[str, Any] | None) -> SimulatedFleet | None:
 
 def _estimates(own: dict[str, Any]) -> dict[str, Estimate]:
     return {name: Estimate(**e) for name, e in own.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value
-
-
-def _restore(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _restore(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return tuple(_restore(v) for v in value)
-    return (
-        {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
-    )
