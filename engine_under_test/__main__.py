@@ -13,10 +13,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .config import DTYPE_BYTES, EngineConfig
+from .config import EngineConfig
 from .errors import ConfigError, EngineError
+from .model_config import DTYPE_BYTES
 from .spec_options import add_options, spec_of
+
+if TYPE_CHECKING:
+    from .server.build import ModelSource
 
 EXIT_USAGE = 2
 ON_OFF = {"auto": None, "on": True, "off": False}
@@ -53,7 +58,32 @@ def serve(args: argparse.Namespace) -> None:
     from .server.serve import bind, run
 
     source = find_model(args.model)
-    config = EngineConfig(
+    config = _config_of(args, source)
+    options = ServerOptions(
+        args.served_model_name,
+        api_key,
+        args.strict_api,
+        args.fault_plan,
+        args.adapters,
+        touches_cache=True,
+        is_process=_is_process(args),
+    )
+    try:
+        sock = bind(args.host, args.port)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {args.host} port {args.port}",
+            why=str(error.strerror or error),
+            do="choose another --port; 0 takes a free one",
+        ) from error
+    with sock:
+        run(App(build(source, config, options)), sock, exits_with_parent=args.exit_with_parent)
+
+
+def _config_of(args: argparse.Namespace, source: ModelSource) -> EngineConfig:
+    from .server.build import find_model
+
+    return EngineConfig(
         model_dir=source.directory,
         shape=source.shape,
         num_layers=args.layers,
@@ -79,25 +109,6 @@ def serve(args: argparse.Namespace) -> None:
         spec=spec_of(args, source, find_model),
         pooling=args.pooling,
     )
-    options = ServerOptions(
-        args.served_model_name,
-        api_key,
-        args.strict_api,
-        args.fault_plan,
-        args.adapters,
-        touches_cache=True,
-        is_process=_is_process(args),
-    )
-    try:
-        sock = bind(args.host, args.port)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {args.host} port {args.port}",
-            why=str(error.strerror or error),
-            do="choose another --port; 0 takes a free one",
-        ) from error
-    with sock:
-        run(App(build(source, config, options)), sock, exits_with_parent=args.exit_with_parent)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,8 +116,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("serve", help="serve one model over HTTP")
     default = EngineConfig(shape="debug")
+    _add_model_options(command.add_argument_group("model"), default)
+    _add_limits(command.add_argument_group("limits"), default)
+    add_options(command)
+    _add_server_options(command.add_argument_group("server"))
+    return parser
 
-    model = command.add_argument_group("model")
+
+def _add_model_options(model: argparse._ArgumentGroup, default: EngineConfig) -> None:
     model.add_argument(
         "--model",
         required=True,
@@ -156,7 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--max-loras", type=int, default=default.max_loras, metavar="N")
     model.add_argument("--max-lora-rank", type=int, default=default.max_lora_rank, metavar="R")
 
-    limits = command.add_argument_group("limits")
+
+def _add_limits(limits: argparse._ArgumentGroup, default: EngineConfig) -> None:
     limits.add_argument("--max-model-len", type=int, metavar="TOKENS")
     cache = limits.add_mutually_exclusive_group()
     cache.add_argument("--num-blocks", type=int, metavar="N")
@@ -175,9 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     limits.add_argument("--no-prefix-cache", action="store_true")
     limits.add_argument("--num-threads", type=int, default=default.num_threads, metavar="N")
 
-    add_options(command)
 
-    server = command.add_argument_group("server")
+def _add_server_options(server: argparse._ArgumentGroup) -> None:
     server.add_argument("--host", default="127.0.0.1")
     server.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     server.add_argument(
@@ -192,7 +209,6 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--exit-with-parent", action="store_true", help="stop when the pipe at stdin closes"
     )
-    return parser
 
 
 def _is_process(args: argparse.Namespace) -> bool:

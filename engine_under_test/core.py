@@ -14,10 +14,11 @@ from functools import cached_property
 
 import torch
 
-from .config import EngineConfig, ModelConfig
+from .config import EngineConfig
 from .device import default_cache_bytes
 from .errors import QueueFull, RequestRefused
 from .kv_cache import KVCacheManager
+from .model_config import ModelConfig
 from .models import AdapterSlots, load_model
 from .overlap import as_if_done
 from .plan import SchedulerCounters, SchedulerOutput

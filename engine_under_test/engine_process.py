@@ -23,9 +23,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from .async_engine import EngineDead
-from .config import ModelConfig
 from .core import EngineCore
 from .errors import EngineError, RequestRefused
+from .model_config import ModelConfig
 from .models import LoraAdapter
 from .request import Adapter, Request
 from .stats import EngineStats

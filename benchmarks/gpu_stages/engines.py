@@ -16,9 +16,10 @@ import torch
 
 from benchmarks.gpu_stages.base import Context, DoesNotFit
 from engine_under_test import core as core_module
-from engine_under_test.config import DTYPE_BYTES, EngineConfig
+from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.graphs import StaticStep
+from engine_under_test.model_config import DTYPE_BYTES
 from engine_under_test.models import SHAPES, LoadedModel, load_model
 from engine_under_test.request import Request, RequestStatus, SamplingParams
 

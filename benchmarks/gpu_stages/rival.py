@@ -16,9 +16,9 @@ import torch
 
 from benchmarks.gpu_stages import engines
 from benchmarks.gpu_stages.base import Context
-from engine_under_test.config import ModelConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.generate import generate
+from engine_under_test.model_config import ModelConfig
 from engine_under_test.request import SamplingParams
 
 

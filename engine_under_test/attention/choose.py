@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from engine_under_test.compiled import suits_attention
-from engine_under_test.config import AttentionName, ModelConfig
+from engine_under_test.config import AttentionName
 from engine_under_test.errors import ConfigError
+from engine_under_test.model_config import ModelConfig
 
 from .base import AttentionBackend
 from .compiled import CompiledBackend

@@ -14,7 +14,7 @@ import torch
 
 from engine_under_test.batch import MAX_SHORT, BoolArray, FlatBatch, IntArray
 from engine_under_test.compiled import lanes
-from engine_under_test.config import ModelConfig
+from engine_under_test.model_config import ModelConfig
 
 from .sdpa import SdpaBackend, SdpaMetadata
 

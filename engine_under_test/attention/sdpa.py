@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from engine_under_test.batch import MAX_SHORT, FlatBatch, IntArray
-from engine_under_test.config import ModelConfig
+from engine_under_test.model_config import ModelConfig
 
 # A group may gather this many padding tokens before another call is cheaper
 # (a call costs ~40 us a layer, a gathered token ~0.1-0.2 us, on one x86 core).

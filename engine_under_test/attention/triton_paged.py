@@ -14,8 +14,8 @@ import torch
 
 from engine_under_test import kernels
 from engine_under_test.batch import MAX_SHORT, FlatBatch
-from engine_under_test.config import ModelConfig
 from engine_under_test.device import to_device
+from engine_under_test.model_config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from engine_under_test.config import ModelConfig
+from engine_under_test.model_config import ModelConfig
 
 from .host import lanes
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from engine_under_test.config import RopeFactors
 from engine_under_test.errors import ModelError
+from engine_under_test.model_config import RopeFactors
 
 ARCHITECTURES = {
     "llama": "LlamaForCausalLM",

@@ -19,8 +19,8 @@ from engine_under_test.attention import AttentionBackend
 from engine_under_test.batch import FlatBatch
 from engine_under_test.compiled import suits
 from engine_under_test.compiled.choose import CACHED_BYTES
-from engine_under_test.config import ModelConfig
 from engine_under_test.device import CPU
+from engine_under_test.model_config import ModelConfig
 
 from .fp8 import EightBits, Fp8Matrix
 from .lora import LoraBatch

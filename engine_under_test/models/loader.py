@@ -16,9 +16,10 @@ import torch
 
 from engine_under_test.attention import resolve_attention
 from engine_under_test.compiled import suits
-from engine_under_test.config import AttentionName, EngineConfig, ModelConfig
+from engine_under_test.config import AttentionName, EngineConfig
 from engine_under_test.device import CPU, resolve_device
 from engine_under_test.errors import ConfigError, ModelError
+from engine_under_test.model_config import ModelConfig
 
 from .checkpoint import digest_files, read_config, read_tensors, verify_checksums, weight_files
 from .fp8 import EightBits

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 
 from engine_under_test.batch import FlatBatch
-from engine_under_test.config import ModelConfig
 from engine_under_test.device import CPU
+from engine_under_test.model_config import ModelConfig
 from engine_under_test.request import Adapter
 
 from .rope import as_pairs

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from engine_under_test.config import ModelConfig
 from engine_under_test.errors import ModelError
+from engine_under_test.model_config import ModelConfig
 
 from .checkpoint import digest_files, read_json, read_tensors
 from .lora import Factors, LoraAdapter, Part, targets

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from engine_under_test.config import Llama3Rope, ModelConfig
+from engine_under_test.model_config import Llama3Rope, ModelConfig
 
 
 def rotation_table(config: ModelConfig, num_positions: int, dtype: torch.dtype) -> torch.Tensor:

@@ -6,7 +6,7 @@ feature of the family, for tests and for trying a setting in seconds.
 
 from __future__ import annotations
 
-from engine_under_test.config import Llama3Rope, ModelConfig
+from engine_under_test.model_config import Llama3Rope, ModelConfig
 
 _LLAMA_31_ROPE = Llama3Rope(8.0, 1.0, 4.0, 8192)
 _LLAMA_32_ROPE = Llama3Rope(32.0, 1.0, 4.0, 8192)

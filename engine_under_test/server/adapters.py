@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..config import EngineConfig, ModelConfig
+from ..config import EngineConfig
 from ..errors import ModelError
+from ..model_config import ModelConfig
 from ..models import LoraAdapter, read_adapter
 from ..models.peft import CONFIG
 from .errors import ApiError, bad_request

@@ -21,6 +21,7 @@ from ..structured import GrammarCompiler
 from ..tokenizer import Tokenizer
 from .adapters import AdapterStore
 from .answer import Answer, Wishes
+from .body_parser import BodyParser
 from .call_grammar import Constraint, Marks
 from .chat import ChatDialect, ToolChatDialect, prompt_text
 from .completions import CompletionDialect, prompts
@@ -29,7 +30,7 @@ from .embeddings import EmbeddingAnswer, EmbeddingBody, requests_of
 from .errors import ApiError
 from .exchange import ClientGone, Exchange, Receive, Scope, Send
 from .models import ServedModel
-from .protocol import BodyParser, ChatBody, CompletionBody, GenerationBody
+from .protocol import ChatBody, CompletionBody, GenerationBody
 from .requests import check_counts, check_number, encode, fan_out
 from .sequence import Sequence
 from .sse import Dialect, Envelope

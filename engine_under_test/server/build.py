@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..async_engine import AsyncEngine
-from ..config import EngineConfig, Quantization
+from ..config import EngineConfig
 from ..core import EngineCore
 from ..engine_process import Beginning, CoreFacts, GrammarOrders, ProcessDriver
 from ..errors import ConfigError, ModelError
 from ..faults import BadFaultPlan, FaultPlan, slow_steps
 from ..metrics import EngineMetrics
+from ..model_config import Quantization
 from ..models import SHAPES
 from ..models.packaged import PACKAGED, packaged_file
 from ..models.shapes import FP8_SHAPES
@@ -27,9 +28,9 @@ from ..tokenizer import Tokenizer
 from ..warm_up import warm_up
 from .adapters import AdapterStore
 from .app import ServerState
+from .body_parser import BodyParser
 from .call_grammar import Marks
 from .models import ServedModel
-from .protocol import BodyParser
 
 log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parent.parent / "weights"

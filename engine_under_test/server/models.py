@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..config import EngineConfig, ModelConfig
+from ..config import EngineConfig
+from ..model_config import ModelConfig
 from ..models import SHAPES
 from .call_grammar import MAX_CALLS
 

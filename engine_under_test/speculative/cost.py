@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine_under_test.config import ModelConfig
+from engine_under_test.model_config import ModelConfig
 
 CPU_BYTES_PER_S = 10e9
 CPU_CACHED_BYTES_PER_S = 25e9  # weights that stay in the last-level cache from step to step

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine_under_test.config import EngineConfig, ModelConfig
+from engine_under_test.config import EngineConfig
 from engine_under_test.errors import ConfigError, EngineError
+from engine_under_test.model_config import ModelConfig
 from engine_under_test.models import SHAPES
 
 

@@ -16,8 +16,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from engine_under_test.config import EngineConfig, Quantization
+from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
+from engine_under_test.model_config import Quantization
 from engine_under_test.models import SHAPES, Llama, LoadedModel
 from engine_under_test.plan import SampledTokens
 from engine_under_test.pooling import Vectors

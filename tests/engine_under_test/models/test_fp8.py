@@ -17,10 +17,11 @@ from torch.utils._pytree import tree_leaves
 
 from engine_under_test.attention import SdpaBackend
 from engine_under_test.batch import RowTable, Span, lay_out
-from engine_under_test.config import EngineConfig, Quantization
+from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.device import CPU
 from engine_under_test.generate import generate
+from engine_under_test.model_config import Quantization
 from engine_under_test.models import SHAPES, load_model
 from engine_under_test.models.fp8 import Fp8Matrix, Fp8Weight
 from engine_under_test.models.shapes import FP8_SHAPES

@@ -15,8 +15,9 @@ import pytest
 import torch
 import transformers
 
-from engine_under_test.config import EngineConfig, RopeFactors
+from engine_under_test.config import EngineConfig
 from engine_under_test.errors import ConfigError, ModelError
+from engine_under_test.model_config import RopeFactors
 from engine_under_test.models import load_model
 from engine_under_test.models.packaged import PACKAGED, PackagedModel
 from engine_under_test.models.rope import rotation_table

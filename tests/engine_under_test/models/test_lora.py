@@ -12,9 +12,10 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from engine_under_test.config import EngineConfig, ModelConfig
+from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
 from engine_under_test.errors import ModelError
+from engine_under_test.model_config import ModelConfig
 from engine_under_test.models import LoraAdapter, read_adapter
 from engine_under_test.models.checkpoint import read_config
 from engine_under_test.request import Request, SamplingParams

@@ -9,11 +9,12 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 
 from engine_under_test.errors import RequestRefused
+from engine_under_test.server.body_parser import BodyParser
 from engine_under_test.server.build import SHIPPED
 from engine_under_test.server.call_grammar import Callable, Constraint, Marks
 from engine_under_test.server.constraints import constraint
 from engine_under_test.server.errors import ApiError
-from engine_under_test.server.protocol import BodyParser, ChatBody
+from engine_under_test.server.protocol import ChatBody
 from engine_under_test.structured import GrammarCompiler
 from engine_under_test.tokenizer import Tokenizer
 

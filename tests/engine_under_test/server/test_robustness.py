@@ -339,7 +339,7 @@ def test_log_and_memory_are_not_filled_by_unknown_fields(
 ) -> None:
     server = start()
     parser = server.state.parser
-    monkeypatch.setattr("engine_under_test.server.protocol.MAX_WARNED", 10)
+    monkeypatch.setattr("engine_under_test.server.body_parser.MAX_WARNED", 10)
     for n in range(20):
         body = {"messages": USER, "max_tokens": 1, f"odd{n}": 1}
         assert server.request("POST", "/v1/chat/completions", body).status == 200
