@@ -19,7 +19,6 @@ class Merge:
         self._receives = (0, monotonic_ns())
         self.phase = "ready"
         self.last_error = ""
-        self.num_ok_at_window_start = 0
         self.num_prepared: dict[int, int] = {}  # by shard
 
     def begin(self, stage: dict[str, Any]) -> None:

@@ -1,30 +1,23 @@
 """The master's half of one point: stages begun and ended, rows on disk, lost workers noticed.
 
-It acknowledges rows only after fsync, and calls a point complete only when it holds every row of
-every shard. Times are on the master's axis here; rows are spooled as they come, on their worker's
-axis, with workers.json beside them, which tells how to put them on the master's.
+It calls a point complete only when every row of every shard is on disk, where point_writer.py puts
+them. Times are on the master's axis here.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-import gevent
-from gevent.queue import Queue
-
 from harness.errors import HarnessError, MeasurementError
 from harness.load.failure import error_from_json
 from harness.load.merge import Merge
 from harness.load.parcel import Parcel
-from harness.load.plan import Done, PointPlan
+from harness.load.plan import Done, PointPlan, Pulse
+from harness.load.point_writer import PointWriter, words_of
 from harness.load.roster import Member
-from harness.load.rows import client_batch, from_bytes
-from harness.records import SpoolWriter, write_workers
 
 if TYPE_CHECKING:
     from harness.load.conductor import Conductor
@@ -49,9 +42,7 @@ class PointRun:
         self._c, self._plan, self._parcel = conductor, plan, parcel
         self._members = conductor.members
         self._folder = Path(plan.point_dir)
-        self._spool: SpoolWriter | None = None
-        self._batches: Queue = Queue()
-        self._writer = gevent.spawn(self._write)
+        self._writer = PointWriter(self._folder, self._acknowledge, self._stop_for_disk)
         self._merge = Merge(len(self._members))
         self._stages: list[dict[str, Any]] = []
         self._done: dict[int, dict[str, Any]] = {}
@@ -63,13 +54,17 @@ class PointRun:
         self._lead_ns = 5_000_000 if len(self._members) == 1 else 100_000_000
         self._status, self._reason = "complete", ""
         self._is_draining = self._is_refused = False
-        self.num_rows = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Requests on disk."""
+        return self._writer.num_rows
 
     def play(self) -> Done:
         try:
-            self._spool = SpoolWriter(self._folder)
+            self._writer.open()
         except (HarnessError, OSError) as error:
-            raise PointLost(_words(error)) from error
+            raise PointLost(words_of(error)) from error
         self._write_workers()
         self._prepare()
         self._c.runner.start(len(self._members), spawn_rate=len(self._members))
@@ -165,7 +160,7 @@ class PointRun:
         stage["t0_ns"] = start_ns + stage["warmup_ns"]
         stage["t1_ns"] = stage["t0_ns"] + stage["window_ns"] if stage["window_ns"] else None
         stage["load_end_ns"] = None
-        self._write_stages()
+        self._writer.write_stages(self._stages)
         self._merge.begin(stage)
         more = {"stage": stage["index"], "is_first": self._now == 0}
         self._c.say_time("go", "start_ns", start_ns, more)
@@ -176,7 +171,7 @@ class PointRun:
         stage["load_end_ns"] = now_ns
         if stage["t1_ns"] is None:
             stage["t1_ns"] = max(self._measured.values(), default=now_ns) or now_ns
-        self._write_stages()
+        self._writer.write_stages(self._stages)
         index = stage["index"]
         self._begin_next(now_ns + self._lead_ns)
         self._c.say("load_end", {"stage": index})
@@ -188,10 +183,10 @@ class PointRun:
             key = (data["shard"], data["seq"])
             is_new = key not in self._seen
             self._seen.add(key)
-            self._batches.put((key, data if is_new else None))
+            self._writer.put_requests(key, data if is_new else None)
         elif name == "pulse":
             self._merge.take(data["shard"], data)
-            self._batches.put((None, data["row"]))
+            self._writer.put_client(data["row"])
         elif name == "measured" and self._now < len(self._stages):
             if data["stage"] == self._stages[self._now]["index"]:
                 clock = self._members[data["shard"]].clock
@@ -212,22 +207,18 @@ class PointRun:
         pulse = self._merge.pulse(len(self._members) - len(self._lost_shards))
         self._c.emit(pulse)
         if self._now == 0 and self._merge.phase != "warmup" and not self._is_draining:
-            has_warmup = self._stages[0]["warmup_ns"] > 0
-            # an outage is what uptime is measured for; a refusal of what we ask (4xx) is none
-            is_outage = self._plan.keeps_asking and not self._merge.last_error.startswith(
-                "http_4xx"
-            )
-            ended = pulse.failed + pulse.throttled
-            if (
-                has_warmup
-                and not is_outage
-                and not pulse.ok
-                and ended >= MIN_REFUSALS
-                and (self._merge.num_ok_at_window_start == 0)
-            ):
-                self._is_refused = self._status == "complete"
-                why = f"the target refused every request of the warm-up: {self._merge.last_error}"
-                self._drain("partial", why, True)
+            self._note_refusal(pulse)
+
+    def _note_refusal(self, pulse: Pulse) -> None:
+        """A warm-up without one good answer ends the point. But an outage is what uptime is
+        measured for; a refusal of what we ask (4xx) is none."""
+        has_warmup, error = self._stages[0]["warmup_ns"] > 0, self._merge.last_error
+        is_outage = self._plan.keeps_asking and not error.startswith("http_4xx")
+        num_ended = pulse.failed + pulse.throttled
+        if has_warmup and not is_outage and not pulse.ok and num_ended >= MIN_REFUSALS:
+            self._is_refused = self._status == "complete"
+            why = f"the target refused every request of the warm-up: {error}"
+            self._drain("partial", why, True)
 
     def _note_lost(self) -> None:
         """A worker that was lost ends the point: its share of the load is not sent any more. One
@@ -248,7 +239,7 @@ class PointRun:
             stage = self._stages[self._now]
             stage["load_end_ns"] = now_ns
             stage["t1_ns"] = min(stage["t1_ns"] or now_ns, now_ns)
-            self._write_stages()
+            self._writer.write_stages(self._stages)
             self._now = len(self._stages)
         self._merge.phase = "drain"
         deadline_ns = now_ns + (0 if is_at_once else self._drain_ns)
@@ -257,8 +248,7 @@ class PointRun:
     def _settle(self) -> None:
         """All that came is on disk; a shard whose rows are missing makes the point partial, and so
         does a clock that was moved."""
-        self._batches.put(None)
-        self._writer.join()
+        self._writer.settle()
         there = [m for m in self._members if not self._c.roster.is_lost(m)]
         others = [m for m in there if m.clock is not None and not m.clock.is_shared]
         self._c.roster.compare_clocks(others, is_end=True)
@@ -277,75 +267,20 @@ class PointRun:
             self._status, self._reason = "partial", _moved(moved[0])
 
     def close(self) -> None:
-        self._writer.kill()
-        if self._spool is not None:
-            self._spool.close()
+        self._writer.close()
 
-    def _write(self) -> None:
-        """The one greenlet that writes: fsync runs in a native thread, acknowledgement follows."""
-        is_full = False
-        while True:
-            item = self._batches.get()
-            if item is None:
-                return
-            key, data = item
-            if data is not None and not is_full:
-                try:
-                    gevent.get_hub().threadpool.apply(self._append, (key, data))
-                    self.num_rows += data.get("rows", 0)
-                except (HarnessError, OSError) as error:
-                    is_full = True
-                    self._c.tell_self("full", {"reason": _words(error)})
-            if key is not None:
-                self._c.say("acknowledge", {"seq": key[1], "round": self._c.round}, key[0])
+    def _acknowledge(self, key: tuple[int, int]) -> None:
+        shard, seq = key
+        self._c.say("acknowledge", {"seq": seq, "round": self._c.round}, shard)
 
-    def _append(self, key: tuple[int, int] | None, data: dict[str, Any]) -> None:
-        assert self._spool is not None
-        if key is None:
-            self._spool.append_clients(client_batch([data]))
-            return
-        self._spool.append_requests(from_bytes(data["raw"]))
-        if data["samples"]:
-            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in data["samples"]]
-            with open(self._folder / "samples.jsonl", "a", encoding="utf-8") as file:
-                file.writelines(lines)
-
-    def _write_stages(self) -> None:
-        """stages.json, replaced as a whole: a killed run has the stages that began."""
-        names = ("index", "name", "t0_ns", "t1_ns", "load_end_ns", "start_ns")
-        rows = [{k: s[k] for k in names} for s in self._stages if "start_ns" in s]
-        path = self._folder / "stages.json"
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        os.replace(draft, path)
+    def _stop_for_disk(self, reason: str) -> None:
+        self._c.tell_self("full", {"reason": reason})
 
     def _write_workers(self) -> None:
         try:
-            write_workers(self._folder, [_facts(member) for member in self._members])
+            self._writer.write_workers(self._members)
         except (HarnessError, OSError) as error:
-            raise PointLost(_words(error)) from error
-
-
-def _facts(member: Member) -> dict[str, Any]:
-    """A row of workers.json; hosts are told apart, not named."""
-    clock, facts = member.clock, member.facts
-    assert clock is not None
-    return {
-        "shard": member.shard,
-        "is_remote": member.is_remote,
-        "host_sha256": facts.host_sha256,
-        "cores": facts.cores,
-        "descriptors": facts.descriptors,
-        "has_kernel_stamps": facts.has_kernel_stamps,
-        "versions": facts.versions,
-        "offset_ns": clock.start.offset_ns,
-        "at_ns": clock.start.at_ns,
-        "end_offset_ns": clock.end.offset_ns if clock.end else None,
-        "end_at_ns": clock.end.at_ns if clock.end else None,
-        "uncertainty_ns": clock.uncertainty_ns,
-        "drift_ppm": clock.drift_ppm,
-        "sure_drift_ppm": clock.surely_drifts_ppm,
-    }
+            raise PointLost(words_of(error)) from error
 
 
 def _moved(member: Member) -> str:
@@ -354,9 +289,3 @@ def _moved(member: Member) -> str:
         f"the clock of {member.name} moved by {member.clock.step_ns / 1e6:.1f} ms during the point:"
         " the host slept, or its clock was set"
     )
-
-
-def _words(error: HarnessError | OSError) -> str:
-    if isinstance(error, HarnessError):
-        return f"{error.what}: {error.where}" if error.where else error.what
-    return str(error)
