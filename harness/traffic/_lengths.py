@@ -81,111 +81,132 @@ def draw_bodies(
     for index, traffic in enumerate(point.traffic):
         mine = np.flatnonzero(class_id == index)
         rows = joined[mine] if joined is not None else None
-        _fill(columns, mine, traffic, point.seed, materials, stage, rows, file)
+        _fill(_Share(columns, mine, traffic, point.seed, stage, materials), rows, file)
     return columns
 
 
-def _fill(
-    columns: Bodies,
-    mine: IntArray,
-    traffic: doc.TrafficClass,
-    seed: int,
-    materials: Materials,
-    stage: int,
-    joined: IntArray | None,
-    file: str,
-) -> None:
-    """Write one class's rows."""
-    count, workload = len(mine), traffic.workload
+@dataclass(frozen=True, slots=True, eq=False)
+class _Share:
+    """One class's share of a stage. mine: [count] its rows of the columns."""
 
-    def lengths(what: doc.Lengths | None, field: str) -> IntArray:
+    columns: Bodies
+    mine: IntArray
+    traffic: doc.TrafficClass
+    seed: int
+    stage: int
+    materials: Materials
+
+    @property
+    def count(self) -> int:
+        return len(self.mine)
+
+    def rng(self, field: str) -> np.random.Generator:
+        return generator(self.seed, "lengths", self.traffic.name, self.stage, field)
+
+    def lengths(self, what: doc.Lengths | None, field: str) -> IntArray:
+        """[count] tokens; -1 where nothing is asked."""
         if what is None:
-            return np.full(count, -1, np.int64)
-        rng = generator(seed, "lengths", traffic.name, stage, field)
-        return draw_counts(what, rng, count, materials.tables)
+            return np.full(self.count, -1, np.int64)
+        return draw_counts(what, self.rng(field), self.count, self.materials.tables)
 
-    match workload:
+
+def _fill(share: _Share, joined: IntArray | None, file: str) -> None:
+    """Write one class's rows. joined: those of trace `file` that its arrivals came from."""
+    columns, mine, traffic = share.columns, share.mine, share.traffic
+    work = traffic.workload
+    match work:
         case doc.ChatWorkload():
-            columns.content_id[mine] = np.arange(count)
-            columns.asked_in[mine] = lengths(workload.input_tokens, "input")
-            columns.asked_out[mine] = lengths(workload.output_tokens, "output")
+            columns.content_id[mine] = np.arange(share.count)
+            columns.asked_in[mine] = share.lengths(work.input_tokens, "input")
+            columns.asked_out[mine] = share.lengths(work.output_tokens, "output")
         case doc.ToolsWorkload() | doc.JsonSchemaWorkload():
-            columns.content_id[mine] = np.arange(count)
-            columns.asked_in[mine] = lengths(workload.input_tokens, "input")
+            columns.content_id[mine] = np.arange(share.count)
+            columns.asked_in[mine] = share.lengths(work.input_tokens, "input")
         case doc.EmbeddingsWorkload():
-            drawn = draw_batches(workload, seed, traffic.name, stage, count, materials.tables)
-            columns.content_id[mine] = np.arange(count)
+            tables = share.materials.tables
+            drawn = draw_batches(work, share.seed, traffic.name, share.stage, share.count, tables)
+            columns.content_id[mine] = np.arange(share.count)
             columns.asked_in[mine], columns.batch[mine] = drawn.sums(), drawn.num
-        case doc.AudioWorkload(clip=None):
-            columns.content_id[mine] = np.arange(count) % len(workload.files)
-            each_s = np.array([materials.audio[file].duration_s for file in workload.files])
-            durations_s = each_s[columns.content_id[mine]]
-            columns.audio_ms[mine] = np.maximum(1, np.rint(durations_s * 1e3))
-        case doc.AudioWorkload(clip=made):
-            assert made is not None
-            rng = generator(seed, "lengths", traffic.name, stage, "clip")
-            columns.content_id[mine] = np.arange(count)
-            drawn_s = draw(made.duration, rng, count, materials.tables)
-            columns.audio_ms[mine] = np.maximum(LEAST_CLIP_MS, np.rint(drawn_s * 1e3))
+        case doc.AudioWorkload():
+            _fill_audio(share, work)
         case doc.DatasetWorkload():
-            rows = materials.datasets[workload.file]
-            order = _dataset_order(len(rows), workload, seed, traffic.name, count)
-            columns.content_id[mine] = order
-            otherwise = lengths(workload.output_tokens, "output")
-            given = np.array([-1 if r.output_tok is None else r.output_tok for r in rows], np.int64)
-            columns.asked_out[mine] = np.where(given[order] > 0, given[order], otherwise)
+            _fill_dataset(share, work)
         case doc.TraceWorkload():
-            trace = materials.traces[workload.file]
-            limit = workload.max_input_tokens or np.iinfo(np.int32).max
-            if joined is not None and file == workload.file:
-                rows_of = joined
-                columns.keep[mine] = trace.input_tok[joined] <= limit
-            else:
-                fitting = np.flatnonzero(trace.input_tok <= limit)
-                if not len(fitting):
-                    raise UsageError(
-                        f"no row of '{workload.file}' has at most {limit} input tokens",
-                        where=f"traffic class {traffic.name}",
-                        do="raise max_input_tokens",
-                    )
-                rows_of = fitting[np.arange(count) % len(fitting)]
-            columns.content_id[mine] = rows_of
-            columns.asked_in[mine] = np.maximum(1, trace.input_tok[rows_of])
-            columns.asked_out[mine] = np.maximum(1, trace.output_tok[rows_of])
+            _fill_trace(share, work, joined if file == work.file else None)
     if traffic.cancel is not None:
-        _fill_cancel(columns, mine, traffic.cancel, traffic.name, seed, materials, stage)
+        _fill_cancel(share, traffic.cancel)
     if traffic.prefix is not None:
-        rng = generator(seed, "lengths", traffic.name, stage, "prefix")
-        group = draw_groups(traffic.prefix.popularity, traffic.prefix.groups, rng, count)
-        columns.prefix_group[mine] = group
-        has_input = isinstance(workload, doc.ChatWorkload) or (
-            isinstance(workload, doc.TaskWorkload) and workload.input_tokens is not None
-        )
-        if has_input:
-            # the shared opening comes on top of the class's own input
-            columns.asked_in[mine] += traffic.prefix.tokens
+        _fill_prefix(share, traffic.prefix)
 
 
-def _fill_cancel(
-    columns: Bodies,
-    mine: IntArray,
-    cancel: doc.Cancel,
-    name: str,
-    seed: int,
-    materials: Materials,
-    stage: int,
-) -> None:
+def _fill_audio(share: _Share, work: doc.AudioWorkload) -> None:
+    columns, mine = share.columns, share.mine
+    if work.clip is None:
+        columns.content_id[mine] = np.arange(share.count) % len(work.files)
+        each_s = np.array([share.materials.audio[file].duration_s for file in work.files])
+        durations_s = each_s[columns.content_id[mine]]
+        columns.audio_ms[mine] = np.maximum(1, np.rint(durations_s * 1e3))
+    else:
+        columns.content_id[mine] = np.arange(share.count)
+        tables = share.materials.tables
+        drawn_s = draw(work.clip.duration, share.rng("clip"), share.count, tables)
+        columns.audio_ms[mine] = np.maximum(LEAST_CLIP_MS, np.rint(drawn_s * 1e3))
+
+
+def _fill_dataset(share: _Share, work: doc.DatasetWorkload) -> None:
+    rows = share.materials.datasets[work.file]
+    order = _dataset_order(len(rows), work, share.seed, share.traffic.name, share.count)
+    share.columns.content_id[share.mine] = order
+    otherwise = share.lengths(work.output_tokens, "output")
+    given = np.array([-1 if r.output_tok is None else r.output_tok for r in rows], np.int64)
+    share.columns.asked_out[share.mine] = np.where(given[order] > 0, given[order], otherwise)
+
+
+def _fill_trace(share: _Share, work: doc.TraceWorkload, joined: IntArray | None) -> None:
+    """joined: the rows of this very trace that the arrivals came from, else None."""
+    columns, mine, trace = share.columns, share.mine, share.materials.traces[work.file]
+    limit = work.max_input_tokens or np.iinfo(np.int32).max
+    if joined is not None:
+        rows = joined
+        columns.keep[mine] = trace.input_tok[joined] <= limit
+    else:
+        fitting = np.flatnonzero(trace.input_tok <= limit)
+        if not len(fitting):
+            raise UsageError(
+                f"no row of '{work.file}' has at most {limit} input tokens",
+                where=f"traffic class {share.traffic.name}",
+                do="raise max_input_tokens",
+            )
+        rows = fitting[np.arange(share.count) % len(fitting)]
+    columns.content_id[mine] = rows
+    columns.asked_in[mine] = np.maximum(1, trace.input_tok[rows])
+    columns.asked_out[mine] = np.maximum(1, trace.output_tok[rows])
+
+
+def _fill_prefix(share: _Share, prefix: doc.Prefix) -> None:
+    """The shared opening comes on top of the class's own input."""
+    group = draw_groups(prefix.popularity, prefix.groups, share.rng("prefix"), share.count)
+    share.columns.prefix_group[share.mine] = group
+    work = share.traffic.workload
+    has_input = isinstance(work, doc.ChatWorkload) or (
+        isinstance(work, doc.TaskWorkload) and work.input_tokens is not None
+    )
+    if has_input:
+        share.columns.asked_in[share.mine] += prefix.tokens
+
+
+def _fill_cancel(share: _Share, cancel: doc.Cancel) -> None:
     """Who leaves, and when. Both are drawn for every request, so that a larger share keeps all
     that a smaller one chose, at the same times."""
-    count = len(mine)
-    chosen = generator(seed, "lengths", name, stage, "cancel").random(count) < cancel.share
-    rng = generator(seed, "lengths", name, stage, "cancel-after")
+    columns, mine, tables = share.columns, share.mine, share.materials.tables
+    chosen = share.rng("cancel").random(share.count) < cancel.share
+    rng = share.rng("cancel-after")
     if cancel.after is not None:
-        after_s = draw(cancel.after, rng, count, materials.tables)
+        after_s = draw(cancel.after, rng, share.count, tables)
         after_ns = np.rint(after_s * NS_PER_S).astype(np.int64)
         columns.cancel_ns[mine] = np.where(chosen, after_ns, -1)
     elif cancel.after_tokens is not None:
-        tokens = draw_counts(cancel.after_tokens, rng, count, materials.tables)
+        tokens = draw_counts(cancel.after_tokens, rng, share.count, tables)
         columns.cancel_tok[mine] = np.where(chosen, tokens, -1)
 
 
