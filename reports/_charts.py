@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.analysis import Curve, PointSummary, Series
+from harness.decisions.wording import capital
 from harness.estimate import Estimate
 from harness.scenario.slo import Slo
 from harness.units import format_seconds
@@ -122,7 +123,7 @@ def cdf_chart(summaries: Sequence[PointSummary], metric: str, suffix: str = "") 
     )  # fmt: skip
     return Chart(
         id=f"chart-cdf-{metric}{suffix}",
-        title=f"{_capital(name_of(metric))}: cumulative share",
+        title=f"{capital(name_of(metric))}: cumulative share",
         caption=caption,
         definition=f"Population: {whom}.",
         description=caption,
@@ -272,10 +273,6 @@ def near(limits: Sequence[Limit], lines: Sequence[Line]) -> tuple[list[Limit], s
 
 def _seconds(value_s: float) -> str:
     return format_seconds(value_s)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _quantile_name(p: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.decisions.claims import Finding, Standing
+from harness.decisions.wording import capital
 from harness.scenario.claims import Claims
 from harness.scenario.prices import PriceSheet
 from reports.view import Align, Block, Cell, Definitions, Group, Row, Section, Sentence, Table, View
@@ -73,7 +74,7 @@ def claims_view(
 def _sentence(f: Finding) -> Sentence:
     return Sentence(
         f"{f.claim.id} {f.standing.value}: {f.claim.text}",
-        _capital(f.reason) + ".",
+        capital(f.reason) + ".",
         _OUTCOMES[f.standing],
     )
 
@@ -85,7 +86,7 @@ def _table(findings: Sequence[Finding]) -> Table:
         standing = f.standing.value + (", as expected" if f.is_expected else "")
         cells = [Cell(f.claim.id), Cell(f.claim.text), Cell(standing, None, _OUTCOMES[f.standing])]
         cells += [Cell(f"{f.n:,}" if f.n else "", float(f.n) if f.n else None)] * has_runs
-        rows.append(Row(tuple(cells), f"claim-{f.claim.id}", _capital(f.reason)))
+        rows.append(Row(tuple(cells), f"claim-{f.claim.id}", capital(f.reason)))
     columns: list[tuple[str, Align]] = [("claim", "left"), ("says", "left"), ("standing", "left")]
     columns += [("n", "right")] if has_runs else []
     return Table("claims", "Claims", tuple(columns), tuple(rows))
@@ -94,7 +95,7 @@ def _table(findings: Sequence[Finding]) -> Table:
 def _argument(f: Finding) -> Table:
     """Line by line why, right below the claims: what a manager reads."""
     rows = tuple(
-        Row((Cell(_capital(line)),), f"why-{f.claim.id}-{i}") for i, line in enumerate(f.lines, 1)
+        Row((Cell(capital(line)),), f"why-{f.claim.id}-{i}") for i, line in enumerate(f.lines, 1)
     )
     caption = f"{f.claim.id}: {f.claim.text}"
     return Table(f"why-{f.claim.id}", caption, (("why", "left"),), rows)
@@ -107,10 +108,6 @@ def _outcome(findings: Sequence[Finding]) -> str:
     return next((kind for kind in ("fail", "inconclusive") if kind in kinds), "")
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _evidence(findings: Sequence[Finding]) -> tuple[Block, ...]:
     blocks: list[Block] = []
     for f in findings:
@@ -121,7 +118,7 @@ def _evidence(findings: Sequence[Finding]) -> tuple[Block, ...]:
             for i, (name, text, value) in enumerate(f.figures)
         )
         note = (
-            f"{f.claim.quantity[:1].upper()}{f.claim.quantity[1:]}; test {f.claim.test}, one-sided"
+            f"{capital(f.claim.quantity)}; test {f.claim.test}, one-sided"
             f" error {f.claim.alpha:g}. Stated in: {f.claim.source}."
         )
         table = Table(

@@ -10,8 +10,8 @@ import numpy as np
 
 from harness.cli import _finish
 from harness.cli._gate import as_blocks, read_arms
+from harness.cli._job import Job, job_of
 from harness.cli._options import Voice
-from harness.cli._run import Job, job_of
 from harness.decisions.calibration import RECOMMENDED, Calibration, calibrate
 from harness.decisions.stored import key_of
 from harness.decisions.wording import metric_name, percent_change

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from harness.analysis import PointSummary, analyse_point
 from harness.analysis.frame import read_frame
 from harness.cli._finish import plain_console
 from harness.cli._judge import stage_metas
-from harness.cli._options import Voice, echo
+from harness.cli._options import Voice, echo, out_root
 from harness.decisions.capacity import sustained
 from harness.decisions.claims import (
     Capacity,
@@ -28,6 +27,7 @@ from harness.decisions.claims import (
     exit_code_of,
     judge_claims,
 )
+from harness.decisions.wording import capital
 from harness.errors import ExitCode, UsageError
 from harness.notices import Notice
 from harness.records import Run, write_bytes
@@ -77,7 +77,7 @@ def judge_file(
     chosen = _chosen(document, only)
     sheet = load_prices(prices or loaded.document.prices, (loaded.path.parent,))
     today = datetime.now(UTC).date()
-    root = Path(os.environ.get("HARNESS_OUT") or "runs")
+    root = out_root()
     opened = [Run.open(name, out_root=root) for name in runs]
     measured: list[Measured] = []
     capacities: list[Capacity] = []
@@ -164,7 +164,7 @@ def print_findings(judged: Judged, voice: Voice) -> None:
         head.append(f"  {f.claim.text}")
         console.print(head, soft_wrap=True)
         for line in (f.reason, *f.lines):
-            line = line[:1].upper() + line[1:]
+            line = capital(line)
             console.print(Text(f"{'':{width}}  {line}"), soft_wrap=True)
         if voice.level > 0:
             for name, text, _ in f.figures:

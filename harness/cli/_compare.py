@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.analysis.frame import read_frame
-from harness.cli._gate import ArmRun, both_curves, print_of, read_arm, summaries_of
+from harness.cli._gate import ArmRun, both_curves, fingerprint_of, read_arm, summaries_of
 from harness.cli._judge import Judgement
 from harness.decisions.billed import billed_of
 from harness.decisions.comparable import FIELDS, differences
@@ -98,9 +98,13 @@ def compare_sides(base: Side, other: Side, allowed: Sequence[str]) -> Comparison
 
     allowed: fields of comparability that may differ; what differs is then shown, not refused.
     """
-    prints = [print_of(s.arms, s.document, s.run.manifest.provenance) for s in (base, other)]
+    fingerprints = [
+        fingerprint_of(s.arms, s.document, s.run.manifest.provenance) for s in (base, other)
+    ]
     checked = tuple(name for name in FIELDS if name not in allowed)
-    found = _told(differences(prints[0], prints[1], checked), base.document, other.document)
+    found = _told(
+        differences(fingerprints[0], fingerprints[1], checked), base.document, other.document
+    )
     if found:
         fields = sorted({d.partition(".")[0].partition(" ")[0] for d in found})
         raise MeasurementError(

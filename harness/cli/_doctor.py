@@ -14,8 +14,7 @@ from harness.cli._client_loads import ClientLoad, with_headroom
 from harness.cli._doctor_tables import render
 from harness.cli._endpoints import key_of
 from harness.cli._interruption import Interruption
-from harness.cli._options import Voice, echo
-from harness.cli._run import default_workers
+from harness.cli._options import Voice, default_workers, echo
 from harness.errors import ExitCode, MeasurementError, UsageError
 from harness.load import LoadProcess, TargetFacts, probe_target
 from harness.load.handshake import Handshake, time_handshake

@@ -73,7 +73,7 @@ def as_blocks(gate: Gate, arms: Iterable[ArmRun]) -> list[Block]:
     return blocks
 
 
-def print_of(
+def fingerprint_of(
     arms: Sequence[ArmRun], document: Scenario, provenance: dict[str, object]
 ) -> Fingerprint:
     """The fingerprint of one target's runs."""
@@ -127,9 +127,9 @@ def compare_arms(
     found: tuple[str, ...] = ()
     short: dict[str, str] = {}
     if all(own.values()):
-        prints = [print_of(runs, document, provenance) for runs in own.values()]
-        short = short_of(gate, prints[0], prints[1], own[gate.candidate])
-        found = differences(prints[0], prints[1], gate.require_comparable, short)
+        fingerprints = [fingerprint_of(runs, document, provenance) for runs in own.values()]
+        short = short_of(gate, fingerprints[0], fingerprints[1], own[gate.candidate])
+        found = differences(fingerprints[0], fingerprints[1], gate.require_comparable, short)
     result = judge_gate(
         gate, document.slo, blocks, look, sigma_of, found, tuple(short.values())
     )  # fmt: skip

@@ -14,9 +14,9 @@ from harness.cli._gate_judge import (
     judge_gate_run,
     with_baseline,
 )
+from harness.cli._job import GateWishes
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice
-from harness.cli._run import GateWishes
 from harness.errors import ExitCode, HarnessError, strongest
 from harness.estimate import Outcome
 from harness.notices import Notice

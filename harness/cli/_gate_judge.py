@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from harness.cli._gate import (
     ArmRun,
     compare_arms,
-    print_of,
+    fingerprint_of,
     read_arms,
     result_of,
     short_of,
@@ -41,12 +40,8 @@ class Stored:
 
     name: str
     sessions: tuple[Values, ...]
-    print: Fingerprint | None
+    fingerprint: Fingerprint | None
     build: str
-
-
-def out_root(out: Path | None = None) -> Path:
-    return out or Path(os.environ.get("HARNESS_OUT") or "runs")
 
 
 def baseline_of(text: str, root: Path) -> Baseline:
@@ -122,7 +117,7 @@ def as_session(run: Run, points: Sequence[Point], saved_utc: str) -> Session:
         saved_utc=saved_utc,
         key=comparability_hash(document),
         build=build_of(sound[0], run),
-        fingerprint=print_of(sound, document, run.manifest.provenance).to_json(),
+        fingerprint=fingerprint_of(sound, document, run.manifest.provenance).to_json(),
         values={
             name: tuple(values)
             for name, values in run_values([a.stages for a in sound], _wanted(gate)).items()
@@ -143,8 +138,8 @@ def document_of(
     for role in ("baseline", "candidate"):
         own = arms.get(getattr(comparison, role))
         if own:
-            prints = print_of(own, document, run.manifest.provenance)
-            named[role] = (build_of(own[0], run), prints)
+            fingerprint = fingerprint_of(own, document, run.manifest.provenance)
+            named[role] = (build_of(own[0], run), fingerprint)
     return gate_document(
         comparison,
         scenario=document.name,
@@ -181,10 +176,10 @@ def _against_stored(
     stored = _stored(gate, document, run.manifest.run_id, root)
     found: tuple[str, ...] = ()
     short: dict[str, str] = {}
-    if own and stored.print is not None:
-        mine = print_of(own, document, run.manifest.provenance)
-        short = short_of(gate, stored.print, mine, own)
-        found = differences(stored.print, mine, gate.require_comparable, short)
+    if own and stored.fingerprint is not None:
+        mine = fingerprint_of(own, document, run.manifest.provenance)
+        short = short_of(gate, stored.fingerprint, mine, own)
+        found = differences(stored.fingerprint, mine, gate.require_comparable, short)
     runs = [a.stages for a in own]
     result = judge_stored(
         gate, document.slo, runs, stored.sessions, found, tuple(short.values())
@@ -204,9 +199,9 @@ def _stored(gate: Gate, document: Scenario, run_id: str, root: Path) -> Stored:
         sessions = [s for s in read_sessions(root, name) if not s.quarantine and s.run_id != run_id]
         key = comparability_hash(document)
         same = [s for s in sessions if s.key == key] or sessions  # else the difference is told
-        prints = Fingerprint.from_json(same[-1].fingerprint) if same else None
+        fingerprint = Fingerprint.from_json(same[-1].fingerprint) if same else None
         known: tuple[Values, ...] = tuple(s.values for s in same)
-        return Stored(f"baseline {name}", known, prints, same[-1].build if same else "")
+        return Stored(f"baseline {name}", known, fingerprint, same[-1].build if same else "")
     assert isinstance(gate.baseline, RunBaseline)
     run = Run.open(gate.baseline.run, out_root=root)
     run.require_whole()
@@ -219,8 +214,10 @@ def _stored(gate: Gate, document: Scenario, run_id: str, root: Path) -> Stored:
         )
     arms = [a for a in read_arms(run, expand(other)) if a.point.target_name == other.gate.candidate]
     values = run_values([a.stages for a in arms], _wanted(gate))
-    prints = print_of(arms, other, run.manifest.provenance) if arms else None
-    return Stored(run.manifest.run_id, (values,), prints, build_of(arms[0], run) if arms else "")
+    fingerprint = fingerprint_of(arms, other, run.manifest.provenance) if arms else None
+    return Stored(
+        run.manifest.run_id, (values,), fingerprint, build_of(arms[0], run) if arms else ""
+    )
 
 
 def with_baseline(document: Scenario, baseline: Baseline) -> Scenario:

@@ -10,8 +10,9 @@ from itertools import groupby
 from harness.cli._endpoints import Endpoints
 from harness.cli._gate import ArmRun, as_blocks, compare_arms, read_arm, result_of
 from harness.cli._interruption import Interruption
+from harness.cli._job import Job
 from harness.cli._options import Voice
-from harness.cli._run import Job, measure_next
+from harness.cli._run import measure_next
 from harness.decisions.gate import is_decided, sort_blocks
 from harness.decisions.looks import plan_looks
 from harness.decisions.wording import counted

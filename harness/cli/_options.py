@@ -87,6 +87,16 @@ def drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def out_root(out: Path | None = None) -> Path:
+    """The folder of runs: as asked, else $HARNESS_OUT, else ./runs."""
+    return out or Path(os.environ.get("HARNESS_OUT") or "runs")
+
+
+def default_workers(asked: int | None) -> int:
+    """Load processes: as asked, else one a core with one core left free."""
+    return asked or max(1, (os.cpu_count() or 2) - 1)
+
+
 _JSON = click.option("--json", "as_json", is_flag=True, help="stdout is one JSON document.")
 
 

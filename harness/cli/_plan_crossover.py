@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli._options import Voice, set_option, voice_options
+from harness.cli._options import Voice, out_root, set_option, voice_options
 from harness.cli._plan_options import (
     PlanOutput,
     TwinWishes,
@@ -55,7 +55,6 @@ def command(
     is sure; 3: intervals leave it open; 4: the run holds no capacity.
     """
     from harness.cli._cost import Twin, csv_text
-    from harness.cli._gate_judge import out_root
     from harness.errors import ExitCode
     from harness.estimate import Outcome
     from harness.records import Run

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli._options import Voice, voice_options
+from harness.cli._options import Voice, out_root, voice_options
 from harness.cli._plan_options import (
     PlanOutput,
     TwinWishes,
@@ -67,7 +67,6 @@ def command(
     Writes plan.json and plan-replicas.csv into the run and renders its report again. Exit 0: sized
     and simulated within the SLO; 1: no fleet keeps it; 3: the plan leaves what was swept.
     """
-    from harness.cli._gate_judge import out_root
     from harness.cli._twin import ask_twin
     from harness.decisions.replica_document import hours_csv
     from harness.decisions.replicas import Fleet

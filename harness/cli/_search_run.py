@@ -13,8 +13,9 @@ from typing import Literal
 from harness.analysis.absence import absence_of
 from harness.cli._endpoints import Endpoints
 from harness.cli._interruption import Interruption
+from harness.cli._job import Job
 from harness.cli._options import Voice
-from harness.cli._run import Job, measure_next, pause
+from harness.cli._run import measure_next, pause
 from harness.cli._search import (
     Measured,
     read_window,

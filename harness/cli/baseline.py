@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli._options import Voice, voice_options
+from harness.cli._options import Voice, out_root, voice_options
 
 if TYPE_CHECKING:
     from harness.records import Session
@@ -32,7 +32,6 @@ def command() -> None:
 @voice_options
 def list_(name: str | None, out: Path | None, voice: Voice) -> int:
     """Every baseline, or every session of NAME."""
-    from harness.cli._gate_judge import out_root
     from harness.records import baseline_names, read_sessions
 
     root = out_root(out)
@@ -64,7 +63,6 @@ def quarantine(
     """Take the session of RUN_ID out of baseline NAME, or with --lift back in."""
     if lift == bool(reason):
         raise click.UsageError("say why: --reason TEXT; or --lift")
-    from harness.cli._gate_judge import out_root
     from harness.records import set_quarantine
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -81,7 +79,6 @@ def quarantine(
 @voice_options
 def report(name: str, output: Path | None, out: Path | None, voice: Voice) -> int:
     """A page with the history of each metric of NAME, one mark a session."""
-    from harness.cli._gate_judge import out_root
     from harness.records import baseline_path, read_sessions, write_bytes
 
     root = out_root(out)

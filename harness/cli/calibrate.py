@@ -31,11 +31,11 @@ def command(
     kept in calibrations.jsonl beside the runs; `expand` and `run` use it on this machine for this
     load from then on.
     """
-    from harness.cli import _calibrate, _run
+    from harness.cli import _calibrate, _job, _run
 
-    team = _run.Team.of(workers, None, "127.0.0.1")
+    team = _job.Team.of(workers, None, "127.0.0.1")
     with ExitStack() as stack:
-        job = _run.new_job(
+        job = _job.new_job(
             scenario, overrides, url=None, model=None, api_key_env=None, seed=None, out=out
         )
         declared = job.loaded.document.gate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.cli._destination import destinations, out_option, require_format
-from harness.cli._options import Voice, voice_options
+from harness.cli._options import Voice, out_root, voice_options
 
 FILES = {"html": "comparison.html", "markdown": "comparison.md", "json": "comparison.json"}
 _FIELDS = ("scenario", "model", "hardware", "client", "engine_flags", "realised_lengths")
@@ -59,7 +59,6 @@ def command(
     if sheets and not migration:
         raise click.UsageError("--prices belongs to --migration")
     from harness.cli import _compare
-    from harness.cli._gate_judge import out_root
 
     root = out_root()
     places = destinations(output, formats, FILES, ("html", "markdown")) if output else []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli._options import Voice, set_option, voice_options
+from harness.cli._options import Voice, out_root, set_option, voice_options
 from harness.cli._target_options import target_options
 from harness.units import format_seconds
 
@@ -94,7 +94,6 @@ def _row(point: Point, budget: PointBudget) -> dict[str, Any]:
 def _plan(document: Scenario, materials: Materials) -> GatePlan | None:
     if document.gate is None:
         return None
-    from harness.cli._gate_judge import out_root
     from harness.cli._gate_plan import gate_plan
 
     return gate_plan(document, materials, out_root())

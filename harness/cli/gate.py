@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli._gate_options import gate_options
-from harness.cli._options import Voice, voice_options
+from harness.cli._options import Voice, out_root, voice_options
 
 
 @click.command()
@@ -30,7 +30,6 @@ def command(
     Writes gate.json, summary.md, junit.xml and report.html anew. Exit 0 pass, 1 fail,
     3 inconclusive, 4 invalid or not comparable.
     """
-    from harness.cli._gate_judge import out_root
     from harness.errors import UsageError
     from harness.records import Run
     from harness.scenario import load_resolved
@@ -47,7 +46,7 @@ def command(
             " in blocks: a scenario with a gate",
         )  # fmt: skip
     from harness.cli._gate_finish import conclude_gate
-    from harness.cli._run import GateWishes
+    from harness.cli._job import GateWishes
 
     wishes = GateWishes(**gate_flags)
     return conclude_gate(opened, document, not no_report, voice, (), wishes, root)

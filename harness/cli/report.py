@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.cli._destination import destinations, out_option, require_format
-from harness.cli._options import Voice, echo, voice_options, without_control
+from harness.cli._options import Voice, echo, out_root, voice_options, without_control
 
 FILES = {
     "html": "report.html", "markdown": "summary.md", "junit": "junit.xml", "json": "summary.json",
@@ -54,7 +53,7 @@ def command(
     from harness.scenario import expand, load_resolved
     from harness.scenario.advice import unknown_variables
 
-    root = Path(os.environ.get("HARNESS_OUT") or "runs")
+    root = out_root()
     opened = [Run.open(name, out_root=root) for name in runs]
     voice.notices(unknown_variables(os.environ))
     from harness.cli import _finish  # slow, these two: a wrong name is told before

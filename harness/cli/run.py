@@ -55,20 +55,20 @@ def command(
         raise click.UsageError("name a SCENARIO (try: harness run quickstart) or give --resume RUN")
     if resume and (scenario or url or model or overrides or seed is not None):
         raise click.UsageError("--resume repeats the stored scenario; give it alone")
-    from harness.cli import _run  # slow: after the flags were checked
+    from harness.cli import _job, _run  # slow: after the flags were checked
 
-    wishes = _run.GateWishes(**gate_flags)
-    team = _run.Team.of(workers, remote_workers, bind)
+    wishes = _job.GateWishes(**gate_flags)
+    team = _job.Team.of(workers, remote_workers, bind)
     with ExitStack() as stack:
         job = (
-            _run.resumed_job(resume, out)
+            _job.resumed_job(resume, out)
             if resume
-            else _run.new_job(
+            else _job.new_job(
                 scenario or "", overrides, url=url, model=model, api_key_env=api_key_env,
                 seed=seed, out=out,
             )
         )  # fmt: skip
-        job = _run.gated_job(job, wishes, voice)
+        job = _job.gated_job(job, wishes, voice)
         voice.notices(job.notices)
         endpoints = _run.open_endpoints(job, stack, voice)
         run = _run.measure(job, endpoints, team, stack, voice, checks_client)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from harness.cli._options import Voice, mutter, voice_options
+from harness.cli._options import Voice, default_workers, mutter, voice_options
 from harness.errors import ExitCode, strongest
 
 
@@ -29,7 +27,7 @@ def command(master: str, workers: int | None, voice: Voice) -> int:
     """
     from harness.load import RemoteWorkers
 
-    count = workers or max(1, (os.cpu_count() or 2) - 1)
+    count = default_workers(workers)
     with RemoteWorkers(master, count) as remote:
         voice.say(f"{count} load worker{'s' * (count > 1)} for {master}")
         errors = remote.serve(voice.say)

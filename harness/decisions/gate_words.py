@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.decisions.comparison import Comparison, Row, outcome_of
 from harness.decisions.gate import GateResult, RuleResult
 from harness.decisions.headline import Headline
-from harness.decisions.wording import counted, metric_name, percent_change
+from harness.decisions.wording import capital, counted, metric_name, percent_change, tally
 from harness.estimate import Estimate, Outcome, Verdict
 from harness.scenario.gate import HIGHER_IS_BETTER
 
@@ -13,17 +13,17 @@ from harness.scenario.gate import HIGHER_IS_BETTER
 def gate_headline(comparison: Comparison, result: GateResult) -> Headline:
     """One sentence; of an invalid gate its reason and nothing else."""
     if result.outcome is Outcome.INVALID:
-        return Headline("INVALID: no verdict.", f"{_capital(result.reason)}.", "invalid")
+        return Headline("INVALID: no verdict.", f"{capital(result.reason)}.", "invalid")
     worst = _gravest(result)
     word = result.outcome.value.upper()
-    count = _count(result)
+    count = tally(rule.outcome for rule in result.rules)
     against = _compared(comparison)
     if result.outcome is Outcome.PASS:
         answer = "PASS: all rules are kept." if len(result.rules) > 1 else "PASS: the rule is kept."
         closest = f"Closest: {rule_name(worst)} {worst.reason}." if worst.judged else ""
         return Headline(answer, f"{closest} {_design(result)} {against}".strip(), "pass")
     if worst.judged is None or worst.judged.effect is None:
-        detail = f"{_capital(worst.reason)}. {count} {_design(result)} {against}"
+        detail = f"{capital(worst.reason)}. {count} {_design(result)} {against}"
         return Headline(f"{word}: {rule_name(worst)}.", detail, result.outcome.value)
     return Headline(
         f"{word}: {metric_name(worst.metric, worst.stat)} {_direction(worst)}",
@@ -51,7 +51,7 @@ def comparison_headline(comparison: Comparison) -> Headline:
     if outcome is Outcome.PASS:
         answer = "PASS: every metric is shown to stay within its default limit."
         return Headline(answer, f"Closest: {finding} {ends}. {against}", "pass")
-    why = f"{_capital(row.reason.rpartition(': ')[2] if row.p is not None else row.reason)}. "
+    why = f"{capital(row.reason.rpartition(': ')[2] if row.p is not None else row.reason)}. "
     return Headline(f"{outcome.value.upper()}: {finding}", f"{ends} {why}{against}", outcome.value)
 
 
@@ -142,7 +142,7 @@ def _visible(rule: RuleResult) -> str:
     if rule.outcome is not Outcome.INCONCLUSIVE:
         return ""
     seen = rule.judged.mde_after
-    told = f"{_capital(rule.judged.reason.rpartition(': ')[2])}. "
+    told = f"{capital(rule.judged.reason.rpartition(': ')[2])}. "
     if seen is None:
         return told
     size = percent_change(seen).lstrip("+")
@@ -150,23 +150,8 @@ def _visible(rule: RuleResult) -> str:
     return f"{told}After {after} the smallest change this design can see is {size}. "
 
 
-def _count(result: GateResult) -> str:
-    number = {o: sum(r.outcome is o for r in result.rules) for o in Outcome}
-    parts = [
-        f"{number[o]} {word}"
-        for o, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive"))
-        if number[o]
-    ]
-    rules = f"{len(result.rules)} rule{'s' if len(result.rules) != 1 else ''}"
-    return f"{', '.join(parts)} of {rules}." if parts else ""
-
-
 def _design(result: GateResult) -> str:
     lost = f", {len(result.discarded)} discarded" if result.discarded else ""
     kind = "paired block" if result.is_paired else "run"
     against = "" if result.is_paired else " against stored sessions"
     return f"[{counted(result.num_valid, kind)}{against}{lost}, alpha {result.look.alpha:.3g}]."
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

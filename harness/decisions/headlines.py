@@ -14,7 +14,7 @@ from harness.decisions.headline import Headline
 from harness.decisions.levels import ladders
 from harness.decisions.planner import planner_sentence
 from harness.decisions.verdict import verdict_of_run
-from harness.decisions.wording import amount, interval, statistic
+from harness.decisions.wording import amount, capital, interval, statistic, tally
 from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
 
 _KEY_FIGURES = (
@@ -49,7 +49,7 @@ def _invalid(summaries: Sequence[PointSummary], status: str) -> Headline:
     void = [s for s in summaries if not s.is_valid]
     if not void:
         why = f"nothing was measured (the run is {status})"
-        return Headline("INVALID: no verdict.", f"{_capital(why)}.", Outcome.INVALID.value)
+        return Headline("INVALID: no verdict.", f"{capital(why)}.", Outcome.INVALID.value)
     reason = void[0].invalid_reasons[0]
     where = (
         f" At {void[0].meta.name}, one of {len(void)} such points." if len(summaries) > 1 else ""
@@ -57,7 +57,7 @@ def _invalid(summaries: Sequence[PointSummary], status: str) -> Headline:
     more = len(void[0].invalid_reasons) - 1
     others = f" {more} more check{'s' if more > 1 else ''} failed." if more else ""
     return Headline(
-        "INVALID: no verdict.", f"{_capital(reason)}.{others}{where}", Outcome.INVALID.value
+        "INVALID: no verdict.", f"{capital(reason)}.{others}{where}", Outcome.INVALID.value
     )
 
 
@@ -65,7 +65,7 @@ def _judged(verdicts: Sequence[Verdict], outcome: Outcome, num_points: int) -> H
     """The gravest rule in front, then the count of all."""
     gravest = min(verdicts, key=lambda v: (SEVERITY.index(v.outcome), _headroom(v)))
     where = f" At {gravest.point}." if num_points > 1 else ""
-    count = _count(verdicts)
+    count = tally(verdict.outcome for verdict in verdicts)
     if outcome is Outcome.PASS:
         rules = "the one rule is" if len(verdicts) == 1 else f"all {len(verdicts)} rules are"
         closest = (
@@ -113,7 +113,7 @@ def _sustained(who: str, points: Sequence[PointSummary], verdicts: Sequence[Verd
         if broken is not None:
             rate = _rate(point)
             if holding is None:
-                return Headline(f"{who}Not even {rate} is sustained.", f"{_capital(broken)}.")
+                return Headline(f"{who}Not even {rate} is sustained.", f"{capital(broken)}.")
             return Headline(
                 f"{who}Sustains {_rate(holding)}",
                 f"{_goodput(holding, bool(verdicts))}; not {rate}: {broken}.",
@@ -197,20 +197,5 @@ def _headroom(verdict: Verdict) -> float:
     return gap / limit
 
 
-def _count(verdicts: Sequence[Verdict]) -> str:
-    number = {o: sum(v.outcome is o for v in verdicts) for o in Outcome}
-    parts = [
-        f"{number[o]} {word}"
-        for o, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive"))
-        if number[o]
-    ]
-    rules = f"{len(verdicts)} rule{'s' if len(verdicts) != 1 else ''}"
-    return f"{', '.join(parts)} of {rules}."
-
-
 def _rate(point: PointSummary) -> str:
     return amount(point.meta.offered_req_per_s, "req/s")
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

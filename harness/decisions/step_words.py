@@ -14,7 +14,7 @@ from harness.analysis.steps import StepRow
 from harness.decisions.headline import Headline
 from harness.decisions.step_fit import StepFit, step_times
 from harness.decisions.twin_capacity import MOST_HELD_OUT, doubt_of
-from harness.decisions.wording import amount, counted
+from harness.decisions.wording import amount, capital, counted
 from harness.errors import MeasurementError
 from harness.estimate import Estimate, Outcome, Verdict
 
@@ -98,6 +98,6 @@ def no_calibration(error: MeasurementError) -> tuple[Verdict, Headline]:
     """Of a run whose points cannot carry the law."""
     verdict = Verdict(RULE, Outcome.INVALID, error.why or error.what)
     told = (error.why or error.what).rstrip(".")
-    detail = f"{told[:1].upper()}{told[1:]}. Widen the table of the sweep, or see Errors."
+    detail = f"{capital(told)}. Widen the table of the sweep, or see Errors."
     return verdict, Headline("NO CALIBRATION: no plan can be made of this run.", detail,
                              Outcome.INVALID.value)  # fmt: skip

@@ -6,8 +6,9 @@ Rounds for people; the number itself stays in the Estimate. Decides nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from harness.estimate import Estimate
+from harness.estimate import Estimate, Outcome
 from harness.units import format_seconds, significant
 
 _NAMES = {
@@ -69,6 +70,19 @@ def percent_change(ratio: float | None) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 block`, `8 blocks`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def capital(text: str) -> str:
+    """With its first letter large and the rest as it is, which str.capitalize would change."""
+    return text[:1].upper() + text[1:]
+
+
+def tally(outcomes: Iterable[Outcome]) -> str:
+    """`1 failed, 2 inconclusive of 5 rules.`; empty where none is either."""
+    seen = list(outcomes)
+    words = ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive"))
+    parts = [f"{seen.count(o)} {word}" for o, word in words if o in seen]
+    return f"{', '.join(parts)} of {counted(len(seen), 'rule')}." if parts else ""
 
 
 def metric_name(metric: str, stat: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli._gate_plan import gate_plan, require_above_floor
-from harness.cli._run import job_of
+from harness.cli._job import job_of
 from harness.errors import UsageError
 from harness.records import provenance, save_calibration
 from harness.scenario import comparability_hash, load_scenario, read_materials
