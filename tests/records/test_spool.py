@@ -141,45 +141,62 @@ def test_no_space_for_the_spool_itself_is_a_clear_fault(tmp_path) -> None:
     assert caught.value.do
 
 
-CHILD = """
-import sys
+NURSERY = """
+import os, sys
 from pathlib import Path
 import pyarrow as pa
 from harness.records import SpoolWriter
-with SpoolWriter(Path(sys.argv[1])) as spool:
-    for k in range(10**9):
-        spool.append_requests(pa.RecordBatch.from_pydict({"row": pa.array([k] * 50, pa.int64())}))
-        print(k, flush=True)  # the acknowledgement: only after the append returned
+
+def append(folder):
+    acknowledged = os.open(folder / "acknowledged", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with SpoolWriter(folder) as spool:
+        for k in range(10_000):
+            row = pa.array([k] * 50, pa.int64())
+            spool.append_requests(pa.RecordBatch.from_pydict({"row": row}))
+            os.write(acknowledged, b"%d " % k)  # only after the append returned
+
+for line in sys.stdin:
+    folder = Path(line.strip())
+    folder.mkdir()
+    pid = os.fork()
+    if pid == 0:
+        append(folder)
+        os._exit(0)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("gone", flush=True)
 """
 
 
 def test_every_acknowledged_batch_survives_sigkill(tmp_path) -> None:
-    """Ten children, killed at random moments while they append as fast as they can."""
+    """Ten children, killed at random moments while they append as fast as they can; forked, so that
+    libraries are imported once."""
     rng = random.Random(11)
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / str(k))], stdout=subprocess.PIPE, text=True
-        )
-        for k in range(2)
-    ]
     survived = 0
-    for attempt in range(10):
-        child = children.pop(0)
-        assert child.stdout is not None
-        acknowledged = [int(child.stdout.readline())]
-        time.sleep(rng.random() * 0.02)
-        os.kill(child.pid, signal.SIGKILL)
-        acknowledged += [int(line) for line in child.stdout.read().split("\n")[:-1]]
-        child.wait()
-        found = read_spool(tmp_path / str(attempt))
-        rows = rows_of(found.requests)
-        assert rows[: 50 * len(acknowledged)] == [k for k in acknowledged for _ in range(50)]
-        # at most one batch more: written, and killed before it could be told
-        assert len(rows) <= 50 * (len(acknowledged) + 1)
-        survived += len(acknowledged)
-        if attempt + len(children) < 9:
-            command = [sys.executable, "-c", CHILD, str(tmp_path / str(attempt + 2))]
-            children.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as nursery:
+        assert nursery.stdin is not None
+        assert nursery.stdout is not None
+        for attempt in range(10):
+            folder = tmp_path / str(attempt)
+            print(folder, file=nursery.stdin, flush=True)
+            pid = int(nursery.stdout.readline())
+            told = folder / "acknowledged"
+            try:
+                while not (told.exists() and told.read_bytes()):
+                    time.sleep(0.001)
+                time.sleep(rng.random() * 0.02)
+            finally:
+                os.kill(pid, signal.SIGKILL)
+            assert nursery.stdout.readline() == "gone\n"
+            acknowledged = [int(k) for k in told.read_text().split(" ")[:-1]]
+            rows = rows_of(read_spool(folder).requests)
+            assert rows[: 50 * len(acknowledged)] == [k for k in acknowledged for _ in range(50)]
+            # at most one batch more: written, and killed before it could be told
+            assert len(rows) <= 50 * (len(acknowledged) + 1)
+            survived += len(acknowledged)
+        nursery.stdin.close()
     assert survived > 10
 
 
