@@ -52,6 +52,10 @@ SENTENCES: dict[str, str] = {
         "five windows at {rate} hold about {requests} requests, and {share} good cannot be shown"
         " with fewer than {needed} even if none misses: lengthen load.duration to {time} or more"
     ),
+    "search_floor": (
+        "a window at {rate} holds about {requests} requests and validity.min_requests asks for"
+        " {least}: none there would be valid; lengthen load.duration to {time} or more"
+    ),
     "search_rules": (
         "a search holds rates against slo.attainment alone, {share} of requests good, a failed one"
         " being none; not judged: {rules}"

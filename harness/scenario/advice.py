@@ -145,6 +145,13 @@ def _search(document: doc.Scenario) -> Iterator[Notice]:
             "time": format_seconds(needed / FIRST_WINDOWS / sweep.min),
         }  # fmt: skip
         yield Notice("search_reach", "warning", facts)
+    least = document.validity.min_requests
+    if each and each < least:
+        facts = {
+            "rate": write_rate(sweep.min), "requests": round(each), "least": least,
+            "time": format_seconds(least / sweep.min),
+        }  # fmt: skip
+        yield Notice("search_floor", "warning", facts)
 
 
 def _unsearched(slo: Slo, share: float) -> Iterator[str]:

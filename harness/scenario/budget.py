@@ -41,11 +41,12 @@ def point_budget(point: Point, materials: Materials) -> PointBudget:
     """What a point asks for; traces and tables come from the materials."""
     stages = [_stage(stage, point, materials) for stage in point.stages]
     num_sent = _sum([_sent(stage) for stage in stages])
+    is_searched = isinstance(point.document.sweep, doc.SearchSweep)  # it judges no quantile
     mean_in, mean_out = mean_tokens(point.traffic, materials)
     notices = [
         notice
         for stage in stages
-        if stage.num_measured is not None
+        if stage.num_measured is not None and not is_searched
         for notice in sample_notices(point.slo, stage.num_measured)
     ]
     return PointBudget(

@@ -1,10 +1,11 @@
 """python -m tests.decisions.s1_search [--searches 150] [--sigmas 0,0.02,0.05,0.1] [--saturated]
+   [--best]
 
 Searches on S1, the simulated engine, whose speed may differ from window to window: how often the
 interval holds the long-run capacity, each end's error, how many close, how wide, in how many
 windows. Windows are drawn from a store of simulated ones at each rate, judged as real ones are.
 --saturated: with a limit on TTFT alone, so that the capacity lies where the queue has memory, held
-also against that of windows of 20,000 requests.
+also against that of windows of 20,000 requests. --best: how narrow any choice of rates could be.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from harness.analysis.steady_state import steady_state
 from harness.decisions.capacity import Capacity, capacity_of
 from harness.decisions.isotonic import crossing, falling_fit
 from harness.decisions.levels import Level, Window
+from harness.decisions.over_windows import CONFIDENCE, windows_needed
 from harness.decisions.search import Ending, SearchPlan, Tried, conclude, next_step
 from tests.decisions import s1
 
@@ -159,7 +161,7 @@ def study(searches: int, sigmas: Sequence[float]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     for sigma in sigmas:
         store = Store(sigma)
-        truth = capacity(sigma, near(sigma), 120)
+        truth = capacity(sigma, near_rates(sigma), 120)
         for steps in (6, 2):
             rng = np.random.default_rng(12)
             rows = [search(store, steps, rng, looks) for _ in range(searches)]
@@ -203,11 +205,29 @@ def saturated(searches: int, requests: int = 20_000) -> Iterator[str]:
             )
 
 
+def best(sigmas: Sequence[float], each: int = 300, near: int = 32) -> Iterator[str]:
+    """What no choice of rates can beat much: all windows at the crossing, the curve's slope known,
+    the same confidence. near: windows there that a search of 40 has left."""
+    yield f"| speed differs by | one window misses by | width of {near} | windows to 5% |"
+    yield "| --- | --- | --- | --- |"
+    for sigma in sigmas:
+        rng, speeds = np.random.default_rng(13), lucks(each, sigma)
+        truth = capacity(sigma, near_rates(sigma), 120)
+        below, at, above = (
+            [measured(truth * f, rng, speed=s) for s in speeds] for f in (0.95, 1.0, 1.05)
+        )
+        slope = (_mean_share(below) - _mean_share(above)) / math.log(1.05 / 0.95)
+        far = float(np.std([w.num_good / w.num_valid for w in at], ddof=1)) / slope
+        errors = sum(float(special.stdtrit(near - 2.0, side)) for side in CONFIDENCE)
+        width = math.expm1(errors * far / math.sqrt(near))
+        yield f"| {sigma:.0%} | {far:.1%} | {width:.1%} | {windows_needed(0.05, far)} |"
+
+
 def _mean_share(windows: Sequence[Window]) -> float:
     return sum(w.num_good for w in windows) / sum(w.num_valid for w in windows)
 
 
-def near(sigma: float) -> tuple[float, ...]:
+def near_rates(sigma: float) -> tuple[float, ...]:
     """Rates near the capacity, some 5 % apart."""
     middle = 7.1 if sigma < 0.035 else 6.9 if sigma < 0.075 else 6.4
     return tuple(middle * 1.05**k for k in (-2, -1, 0, 1, 2))
@@ -218,8 +238,10 @@ if __name__ == "__main__":
     parser.add_argument("--searches", type=int, default=150)
     parser.add_argument("--sigmas", default="0,0.02,0.05,0.1")
     parser.add_argument("--saturated", action="store_true")
+    parser.add_argument("--best", action="store_true")
     given = parser.parse_args()
     sigmas = [float(s) for s in given.sigmas.split(",")]
-    told = saturated(given.searches) if given.saturated else study(given.searches, sigmas)
+    told = best(sigmas) if given.best else study(given.searches, sigmas)
+    told = saturated(given.searches) if given.saturated else told
     for line in told:
         print(line, flush=True)

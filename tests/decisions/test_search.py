@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.decisions.levels import Window
 from harness.decisions.search import SearchPlan, Tried, conclude, next_step
 from harness.decisions.search_words import ending_sentence, window_sentence
-from tests.decisions.s1_search import SHARE, Store, capacity, measured, near, search, tally
+from tests.decisions.s1_search import SHARE, Store, capacity, measured, near_rates, search, tally
 
 RATES = tuple(2 * 16 ** (k / 57) for k in range(58))  # 2 to 32/s, 5 % apart
 
@@ -151,7 +151,7 @@ def test_the_interval_on_s1_holds_however_windows_differ(sigma, least_closed):
     `python -m tests.decisions.s1_search` has the whole table.
     """
     store = Store(sigma, per_rate=60)
-    truth = capacity(sigma, near(sigma), 60)
+    truth = capacity(sigma, near_rates(sigma), 60)
     rng = np.random.default_rng(12)
     found = tally([search(store, 6, rng, (40,))[0] for _ in range(40)], truth)
     assert found["low_wrong"] <= 5 / 40

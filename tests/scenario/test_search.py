@@ -135,3 +135,24 @@ def test_rules_that_a_search_does_not_judge_are_told(load, slo, rules):
     found = [n for n in load("slo:\n  ttft: {p95: 1s}", text).notices if n.code == "search_rules"]
     assert [n.args["rules"] for n in found] == ([rules] if rules else [])
     assert all("90% of requests good" in n.sentence for n in found)
+
+
+def test_windows_too_short_to_be_valid_are_told(load):
+    loaded = load(*FULL, overrides=["validity.min_requests=300"])
+    (notice,) = [n for n in loaded.notices if n.code == "search_floor"]
+    assert "a window at 1/s holds about 60 requests" in notice.sentence
+    assert "asks for 300: none there would be valid; lengthen load.duration to 5 min" in (
+        notice.sentence
+    )
+    assert not [n for n in load(*FULL).notices if n.code == "search_floor"]
+
+
+def test_no_quantile_is_judged_nor_said_to_need_more_requests(load):
+    from harness.scenario import read_materials
+    from harness.scenario.budget import point_budget
+
+    text = SEARCH.replace("good_request: {ttft: 1s}", "ttft: {p90: 1s, p99: 2s}")
+    loaded = load(FULL[0], text)
+    point = expand(loaded.document)[0]
+    found = [*loaded.notices, *point_budget(point, read_materials(loaded.document)).notices]
+    assert "too_few_requests" not in {n.code for n in found}
