@@ -231,6 +231,12 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def brief(value: float, digits: int = 3) -> str:
+    """As significant, without zeros at the end: `8`, `0.25`, `1,020`."""
+    text = significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def write_seconds(value_s: float) -> str:
     """The shortest exact spelling a scenario accepts: 0.25 -> `250ms`."""
     for unit in ("d", "h", "min", "s", "ms", "us"):

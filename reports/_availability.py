@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.decisions.burn_rate import Alert
 from harness.decisions.sla import DEFINITIONS, Availability
 from harness.decisions.uptime_facts import Budget, Spare, UptimeFacts
-from harness.units import significant, write_seconds, write_share
+from harness.decisions.wording import between
+from harness.units import brief, significant, write_seconds, write_share
 from reports._text import amount, plain_time
 from reports.view import Align, Cell, Row, Table
 
@@ -33,15 +34,15 @@ def figures_table(facts: UptimeFacts, suffix: str) -> Table:
         rows.append(("mean time to repair", amount(uptime.mttr_s, "s"), ""))
     burn = uptime.burn_rate
     if burn is not None:
-        rows.append(("burn rate", f"{burn[0]:.3g}", f"{burn[1]:.3g} to {burn[2]:.3g}"))
+        rows.append(("burn rate", brief(burn[0]), f"{brief(burn[1])} to {brief(burn[2])}"))
     rows += _budget(facts.budget) if facts.budget else []
     credit = facts.credit
     if credit is not None:
         value = "not known" if credit.credit is None else write_share(credit.credit)
-        span = "" if credit.least is None or credit.most is None else (
-            f"{write_share(credit.least)} to {write_share(credit.most)}"
+        ends = "" if credit.least is None or credit.most is None else (
+            between(write_share(credit.least), write_share(credit.most))
         )  # fmt: skip
-        rows.append((f"credit due, {credit.sla.name}", value, span))
+        rows.append((f"credit due, {credit.sla.name}", value, ends))
     columns = (("availability", _LEFT), ("value", _RIGHT), ("95% interval", _RIGHT))
     note = (
         f"{facts.shows} The three definitions disagree on purpose: W is what the rule judges."
@@ -64,7 +65,7 @@ def figures_table(facts: UptimeFacts, suffix: str) -> Table:
 def _definition(a: Availability) -> tuple[str, str, str]:
     name = f"{_LETTERS[a.definition]}: {DEFINITIONS[a.definition]}"
     ends = "" if a.low is None or a.high is None else (
-        f"{amount(a.low, 'ratio')} to {amount(a.high, 'ratio')}"
+        between(amount(a.low, "ratio"), amount(a.high, "ratio"))
     )  # fmt: skip
     return name, amount(a.value, "ratio"), ends
 
@@ -76,10 +77,10 @@ def _budget(budget: Budget) -> list[tuple[str, str, str]]:
         (
             f"error budget of {objective}, spent",
             f"{significant(100 * budget.spent_ratio)}%",
-            f"{budget.num_down:,} of {budget.allowed_windows:.3g} windows",
+            f"{budget.num_down:,} of {brief(budget.allowed_windows)} windows",
         ),
         (f"{objective} allows in 30 days", _time(budget.month_s), ""),
-        ("down in 30 days, as measured", _time(value), f"{_time(low)} to {_time(high)}"),
+        ("down in 30 days, as measured", _time(value), between(_time(low), _time(high))),
     ]
 
 
@@ -120,8 +121,8 @@ def _alert(alert: Alert) -> tuple[Cell, ...]:
     return (
         Cell(rule.name), Cell(f"{rule.factor:g}x", rule.factor), Cell(over),
         Cell(write_share(round(rule.budget_ratio, 4)), rule.budget_ratio),
-        Cell(f"{peak.value:.3g}x", peak.value) if peak else Cell(""),
-        Cell(f"{peak.low:.3g} to {peak.high:.3g}") if peak else Cell(""),
+        Cell(f"{brief(peak.value)}x", peak.value) if peak else Cell(""),
+        Cell(f"{brief(peak.low)} to {brief(peak.high)}") if peak else Cell(""),
         Cell(alert.answer if peak else f"{alert.answer}: {alert.reason}"),
         Cell("; ".join(spans) + (f"; and {more} more" if more > 0 else "")),
     )  # fmt: skip

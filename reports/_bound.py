@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from harness.decisions.fluid import fluid_bound_req_per_s, full_batch
+from harness.decisions.wording import between
 from harness.estimate import Estimate
 from harness.units import significant
 from reports._text import percent
@@ -68,7 +69,7 @@ def _end(known: Mapping[str, Any], name: str, end: str) -> float:
 
 
 def bound_words(part: Mapping[str, Any]) -> str:
-    """`13.4 req/s (12.0 to 14.9); sustained are 62% of it (57% to 66%)`; empty where unknown."""
+    """`13.4 req/s (12.0 to 14.9); sustained are 62% of it (57 to 66%)`; empty where unknown."""
     found = fluid_bound(part)
     if found is None:
         return ""
@@ -80,8 +81,8 @@ def bound_words(part: Mapping[str, Any]) -> str:
     if e.value is None or not e.is_reached:
         return text
     share = f"{percent(round(e.value / found.req_per_s, 3))}"
-    ends = "" if e.low is None or e.high is None else (
-        f" ({percent(round(e.low / found.req_per_s, 3))} to"
-        f" {percent(round(e.high / found.req_per_s, 3))})"
-    )  # fmt: skip
+    ends = ""
+    if e.low is not None and e.high is not None:
+        low, high = (percent(round(end / found.req_per_s, 3)) for end in (e.low, e.high))
+        ends = f" ({between(low, high)})"
     return f"{text}; sustained are {share} of it{ends}"

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from harness.analysis import PointSummary
 from harness.decisions import wording
-from harness.decisions.frontier import frontier
+from harness.decisions.frontier import Place, frontier
 from harness.decisions.levels import Level
 from harness.decisions.usl import Scaling, scaling_of
 from harness.estimate import Estimate
-from harness.units import significant
+from harness.units import brief, significant
 from reports._load_charts import load_charts
 from reports._tables import STANDINGS
 from reports._what_if import Ladder, what_ifs
@@ -60,14 +60,7 @@ def _frontier_chart(ladder: Ladder, suffix: str, num_gpus: int | None) -> Chart 
     kept = [p for p in places if not p.is_dominated]
     beaten = [p for p in places if p.is_dominated]
     lines = [
-        Line(
-            title,
-            tuple(p.per_user_tok_per_s for p in rows),
-            tuple(p.system_tok_per_s / (num_gpus or 1) for p in rows),
-            has_marks=True,
-            is_hollow=rows is beaten,
-            labels=tuple(f"{p.load:.3g}" for p in rows),
-        )
+        _places(title, rows, num_gpus or 1, is_hollow=rows is beaten)
         for title, rows in (("frontier", kept), ("another load is better in both", beaten))
         if rows
     ]
@@ -76,8 +69,8 @@ def _frontier_chart(ladder: Ladder, suffix: str, num_gpus: int | None) -> Chart 
     of = "per GPU" if num_gpus else "in all"
     caption = (
         f"From {low} output tokens/s {of} at {significant(fast.per_user_tok_per_s)} to each user"
-        f" ({fast.load:.3g} {unit}) to {high} at {significant(full.per_user_tok_per_s)}"
-        f" ({full.load:.3g} {unit})."
+        f" ({brief(fast.load)} {unit}) to {high} at {significant(full.per_user_tok_per_s)}"
+        f" ({brief(full.load)} {unit})."
     )
     whose = "the whole deployment" if not num_gpus else (
         f"a GPU ({wording.counted(num_gpus, 'GPU')} in all)"
@@ -85,10 +78,30 @@ def _frontier_chart(ladder: Ladder, suffix: str, num_gpus: int | None) -> Chart 
     return Chart(
         f"chart-frontier{suffix}", _titled("Throughput against speed", ladder), caption,
         f"Output tokens/s of {whose} against those of one user, the median over"
-        f" requests; labels are {unit}; loads with a growing backlog are left out.",
+        f" requests; bars are 95% intervals, labels {unit}; loads with a growing backlog are left"
+        " out.",
         caption, "output tokens/s per user", (Panel(f"output tokens/s {of}", tuple(lines)),),
         "log",
     )  # fmt: skip
+
+
+def _places(name: str, places: Sequence[Place], num_gpus: int, *, is_hollow: bool) -> Line:
+    """A mark a load, with both of its intervals."""
+    unknown = (math.nan, math.nan)
+    x_ends = [p.per_user_ends or unknown for p in places]
+    y_ends = [p.system_ends or unknown for p in places]
+    return Line(
+        name,
+        tuple(p.per_user_tok_per_s for p in places),
+        tuple(p.system_tok_per_s / num_gpus for p in places),
+        tuple(low / num_gpus for low, _ in y_ends),
+        tuple(high / num_gpus for _, high in y_ends),
+        has_marks=True,
+        is_hollow=is_hollow,
+        labels=tuple(brief(p.load) for p in places),
+        x_low=tuple(low for low, _ in x_ends),
+        x_high=tuple(high for _, high in x_ends),
+    )
 
 
 def _level_table(ladder: Ladder, suffix: str) -> Table | None:
@@ -127,11 +140,11 @@ def _level_row(level: Level, fit: float, asked: float, points: Sequence[PointSum
             Cell(wording.amount(rate, "req/s"), rate),
             Cell(standing if level.is_stable else "unstable", None, STANDINGS[standing]),
             Cell(wording.amount(share, "ratio"), share),
-            Cell(f"{low} to {high}"),
+            Cell(wording.between(low, high)),
             Cell(wording.amount(fit, "ratio"), fit),
             Cell(f"{level.num_valid:,}", level.num_valid),
             Cell(f"{level.n_eff:,.0f}", level.n_eff),
-            Cell(f"{own[0].mean_in_flight:.3g} ({own[0].difference_ratio:+.1%})" if own else ""),
+            Cell(f"{brief(own[0].mean_in_flight)} ({own[0].difference_ratio:+.1%})" if own else ""),
         )
     )
 

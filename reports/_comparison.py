@@ -12,9 +12,11 @@ from harness.decisions.gate import GateResult, RuleResult
 from harness.decisions.gate_words import rule_name
 from harness.estimate import SEVERITY, Outcome
 from harness.scenario.gate import HIGHER_IS_BETTER
+from harness.units import brief
 from reports import view
+from reports._blocks import block_chart
 from reports._text import amount, name_of
-from reports.view import Align, Block, Cell, Chart, Definitions, Limit, Line, Panel, Table
+from reports.view import Align, Block, Cell, Chart, Definitions, Line, Panel, Table, folded
 
 LEFT: Align = "left"
 RIGHT: Align = "right"
@@ -32,7 +34,7 @@ def rule_table(result: GateResult) -> Table:
     looks = ", ".join(str(look.k) for look in result.looks)
     note = (
         f"Decided after {wording.counted(result.look.k, 'block' if result.is_paired else 'run')}"
-        f" (looks at {looks}), alpha {result.look.alpha:.3g} here."
+        f" (looks at {looks}), alpha {brief(result.look.alpha)} here."
         " A relative rule fails when its change is significant (Holm) and at or beyond the limit,"
         " passes when it is shown to stay within it, else it is inconclusive. smallest visible:"
         " the least change that so many blocks, scattering as these did, find 8 times of 10."
@@ -67,56 +69,6 @@ def observation_table(comparison: Comparison) -> Table | None:
     )
     title = "Other metrics" if has_rules else "Metrics"
     return Table("comparison", title, tuple(columns), rows, note)
-
-
-def block_chart(result: GateResult) -> Chart | None:
-    """Candidate over baseline, block by block: scatter, drift and order at a glance."""
-    rules = [r for r in result.rules if r.judged and len(r.blocks) > 1]
-    lines: list[Line] = []
-    drawn: list[RuleResult] = []
-    for rule in rules[:6]:
-        pairs = [
-            (b.index + 1.0, 100 * b.candidate / b.baseline)
-            for b in rule.blocks
-            if b.baseline and b.candidate and math.isfinite(b.candidate)
-        ]
-        if len(pairs) > 1:
-            xs, ys = zip(*pairs, strict=True)
-            lines.append(Line(rule_name(rule), xs, ys, has_marks=True))
-            drawn.append(rule)
-    if not lines:
-        return None
-    ratio = lines[0].y
-    caption = (
-        f"{lines[0].name}: candidate at {min(ratio):.1f}% to {max(ratio):.1f}% of the baseline over"
-        f" {len(ratio)} blocks."
-    )
-    ticks = tuple(sorted({x for line in lines for x in line.x}))
-    limits = tuple(
-        Limit(100 * (1 + _worst(rule)), f"{line.name} limit {wording.percent_change(_worst(rule))}")
-        for rule, line in zip(drawn, lines, strict=True)
-    )
-    ends = (ticks[0], ticks[-1])
-    lines.append(Line("no change", ends, (100.0, 100.0), is_guide=True))
-    return Chart(
-        id="chart-blocks",
-        title="Candidate against baseline, block by block",
-        caption=caption,
-        definition=(
-            "One mark a block and rule: the candidate's number over the baseline's, both replaying"
-            " one schedule. A rule judges the mean of its marks, not each of them."
-        ),
-        description=caption,
-        x_label="block",
-        panels=(Panel("candidate, % of baseline", tuple(lines), "log", limits),),
-        x_ticks=ticks if len(ticks) <= 16 else (),
-    )
-
-
-def _worst(rule: RuleResult) -> float:
-    """The change at its limit: above zero, or below where more is better."""
-    limit = rule.judged.rule.limit_ratio if rule.judged else 0.0
-    return -limit if rule.metric in HIGHER_IS_BETTER else limit
 
 
 def block_table(result: GateResult) -> Table | None:
@@ -171,7 +123,7 @@ def comparison_blocks(comparison: Comparison) -> tuple[Block, ...]:
         *overlays(comparison),
         block_chart(result) if result else None,
         observation_table(comparison),
-        block_table(result) if result else None,
+        *folded(block_table(result) if result else None),
         discarded_table(result) if result else None,
         check_list(comparison),
     ]
@@ -220,7 +172,7 @@ def _row(row: Row, columns: Sequence[tuple[str, Align]], has_rules: bool) -> vie
         "baseline": _cell(row.baseline, row.unit), "candidate": _cell(row.candidate, row.unit),
         "change": _change(row.effect, is_noise, row.is_flagged),
         "95% interval": Cell(_span(row.ci)), "smallest visible": _size(row.mde),
-        "p": Cell("" if row.p is None else f"{row.p:.2g}", row.p),
+        "p": Cell("" if row.p is None else brief(row.p, 2), row.p),
     }  # fmt: skip
     anchor = f"compare-{row.stage}-{row.metric}-{row.stat}"
     told = "" if has_rules or row.outcome is Outcome.PASS else row.reason

@@ -22,6 +22,7 @@ from harness.decisions.headline import Headline
 from harness.decisions.point_cost import QUANTILES, PointCost
 from harness.decisions.wording import amount
 from harness.estimate import Estimate
+from harness.units import brief
 from reports._cost_fleets import fleet_charts
 from reports._cost_tables import crossing_table, day_table, fleet_told, raw
 from reports.view import (
@@ -171,7 +172,7 @@ def _token_chart(costs: Sequence[PointCost], answer: CostAnswer | None) -> Chart
                 (p for p in rows if rows is beaten or p not in beaten), key=lambda p: p[1]
             )
             if kept:
-                lines.append(_token_line(kept, name, is_hollow=rows is beaten))
+                lines.append(_token_line(kept, name, stat, is_hollow=rows is beaten))
     limits: tuple[Limit, ...] = ()
     if answer is not None and not any(p[0].side == "serverless" for p in places):
         limits = (Limit(answer.crossover.serverless_usd_per_mtok, "serverless, all good"),)
@@ -184,7 +185,7 @@ def _token_chart(costs: Sequence[PointCost], answer: CostAnswer | None) -> Chart
         "chart-token-cost", "Cost of a good token against latency", caption,
         "Bill over input and output tokens of requests that kept every limit; on demand the bill is"
         f" the GPU time of the window at this one load; x is TTFT {stat} over valid requests,"
-        " failures infinitely late; labels are req/s.",
+        " failures infinitely late; bars are 95% intervals, labels req/s.",
         caption, f"TTFT {stat}, milliseconds",
         (Panel("USD a million good tokens", tuple(lines), "log", limits=limits),), "log",
     )  # fmt: skip
@@ -197,7 +198,7 @@ def _beats(a: tuple[PointCost, float, Estimate], b: tuple[PointCost, float, Esti
 
 
 def _token_line(
-    places: Sequence[tuple[PointCost, float, Estimate]], name: str, *, is_hollow: bool
+    places: Sequence[tuple[PointCost, float, Estimate]], name: str, stat: str, *, is_hollow: bool
 ) -> Line:
     def end(value: float | None) -> float:
         return value if value is not None and math.isfinite(value) else math.nan
@@ -211,8 +212,10 @@ def _token_line(
         has_marks=True,
         is_hollow=is_hollow,
         labels=tuple(
-            f"{c.offered_req_per_s:.3g}" if c.offered_req_per_s else "" for c, _, _ in places
+            brief(c.offered_req_per_s) if c.offered_req_per_s else "" for c, _, _ in places
         ),
+        x_low=() if is_hollow else tuple(1e3 * end(c.ttft[stat].low) for c, _, _ in places),
+        x_high=() if is_hollow else tuple(1e3 * end(c.ttft[stat].high) for c, _, _ in places),
     )
 
 
@@ -263,7 +266,7 @@ def _bills(answer: CostAnswer) -> Table | None:
         "bills", f"Bills at your {per_day(own.tok_per_h)}",
         (("tariff", "left"), ("a day", "right"), ("95% interval", "right"), ("$/Mtok", "right")),
         tuple(rows),
-        f"Mean {own.mean_replicas:.3g} replicas, at most {own.most_replicas}; they use"
+        f"Mean {brief(own.mean_replicas)} replicas, at most {own.most_replicas}; they use"
         f" {amount(own.used.value, 'ratio')} of the capacity that is paid for.",
     )  # fmt: skip
 

@@ -11,8 +11,8 @@ from harness.decisions.cost_answer import CostAnswer
 from harness.decisions.cost_curve import Curve
 from harness.decisions.crossover_words import FLEET_NAMES, ends
 from harness.decisions.question import Band
-from harness.units import significant
-from reports.view import Boxes, Chart, Line, Panel
+from harness.units import brief, significant
+from reports.view import Boxes, Chart, Line, Panel, digits
 
 # as an axis has room for
 _SHORT = {"autoscaled": "autoscaled", "fixed": "fixed", "committed": "committed",
@@ -66,11 +66,12 @@ def _regimes(answer: CostAnswer, curve: Curve) -> Chart:
             if found == who
         )
         if spans:
-            boxes.append(Boxes(f"{who} cheaper" if who != "open" else who, spans, tone, shade))
+            told = f"{who} cheaper" if who != "open" else who
+            boxes.append(Boxes(told, spans, tone, shade, who))
     ticks = tuple((num - i - 0.5, _SHORT[name]) for i, name in enumerate(strips))
     caption = " ".join(_in_words(name, strip) for name, strip in strips.items())
     rows = tuple(
-        (FLEET_NAMES[name], tuple((f"{x0:.5g}", f"{x1:.5g}", who) for x0, x1, who in strip))
+        (FLEET_NAMES[name], tuple((digits(x0), digits(x1), who) for x0, x1, who in strip))
         for name, strip in strips.items()
     )
     marks = ((own.tok_per_h / 1e6, "your traffic"),) if own is not None else ()
@@ -105,7 +106,7 @@ def _cheaper(used: Band, paid: Band) -> Cheaper:
 def _in_words(name: str, strip: Sequence[tuple[float, float, Cheaper]]) -> str:
     """`Fixed: serverless up to 3.2, open up to 4.1, then on demand.`"""
     short = _SHORT[name]
-    told = [f"{who} up to {x1:.3g}" for _, x1, who in strip[:-1]]
+    told = [f"{who} up to {brief(x1)}" for _, x1, who in strip[:-1]]
     last = strip[-1][2]
     return f"{short[0].upper()}{short[1:]}: {', '.join([*told, f'then {last}' if told else last])}."
 

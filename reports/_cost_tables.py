@@ -8,7 +8,7 @@ from harness.decisions.at_traffic import AtTraffic
 from harness.decisions.cost_answer import CostAnswer
 from harness.decisions.crossover_words import FLEET_NAMES, crossing_span, per_day
 from harness.decisions.wording import amount
-from harness.units import format_seconds
+from harness.units import brief, format_seconds
 from reports.view import Cell, Row, Table
 
 
@@ -23,7 +23,7 @@ def fleet_told(name: str, own: AtTraffic) -> str:
     if name == "to_zero" and own.zero is not None:
         z = own.zero
         return (
-            f"{told}: up {amount(z.up_share, 'ratio')} of the time, {z.wakes_per_h:.2g} cold"
+            f"{told}: up {amount(z.up_share, 'ratio')} of the time, {brief(z.wakes_per_h, 2)} cold"
             f" starts/h, {amount(z.miss_share, 'ratio')} of requests late for one"
         )
     return told
@@ -54,11 +54,11 @@ def day_table(answer: CostAnswer) -> Table | None:
     for kind, days in (("one always up", twin.days), ("the last may sleep", twin.to_zero)):
         rows += [
             Row((
-                Cell(kind), Cell(f"{d.req_per_s:.3g} req/s", d.req_per_s),
+                Cell(kind), Cell(f"{brief(d.req_per_s)} req/s", d.req_per_s),
                 Cell(format_seconds(d.span_s), d.span_s),
                 Cell(per_day(d.req_per_s * scale) if scale else ""),
-                Cell(f"{d.paid:.3g}", d.paid), Cell(f"{d.by_stairs:.3g}", d.by_stairs),
-                Cell(f"{d.starts_per_day:.3g}", d.starts_per_day),
+                Cell(brief(d.paid), d.paid), Cell(brief(d.by_stairs), d.by_stairs),
+                Cell(brief(d.starts_per_day), d.starts_per_day),
                 Cell(amount(d.good_ratio, "ratio"), d.good_ratio),
                 Cell(amount(d.late_ratio, "ratio"), d.late_ratio),
             ))

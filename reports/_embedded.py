@@ -8,6 +8,7 @@ then all but the key figures; the page says so under `left_out`, and points.csv 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from harness.estimate import Estimate
 
 MOST_BYTES = 300_000
+# what would end the script or turn the direction of what follows, written as its number
+_SPOKEN = re.compile("[&<>\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 KEY_STATS = ("p50", "rate", "ratio")
 _DEFAULTS = {f.name: f.default for f in fields(Estimate) if f.default is not MISSING}
 
@@ -39,7 +42,7 @@ def embedded_json(data: Mapping[str, Any]) -> str:
         )
         if len(text) <= MOST_BYTES or "points" not in data:
             break
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return _SPOKEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _dump(data: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from harness.analysis import PointSummary
 from harness.decisions import Capacity, wording
+from harness.units import brief
 from reports._charts import limits_of, near, value_text
 from reports._text import amount, listed, name_of
 from reports.view import Chart, Limit, Line, Panel
@@ -74,7 +75,7 @@ def _goodput_chart(
         top = max(ordered, key=lambda s: _figure(s, "request_per_s"))
         best = top.find("request_per_s", "rate")
     what = "Goodput" if has_good else "Throughput"
-    at = f"{_load(top):.4g} {'req/s offered' if is_open else 'users'}"
+    at = f"{brief(_load(top), 4)} {'req/s offered' if is_open else 'users'}"
     caption = f"{what} is highest at {at}: {value_text(best)}." if best else ""
     bands, marks, told = _sustained(capacity)
     caption = f"{caption} {told}".strip()
@@ -111,10 +112,11 @@ def _latency_by_load(
         return None
     first = lines[0]
     caption = (
-        f"{name_of(metric)} {first.name}: {amount(first.y[0] / 1e3, 's')} at {first.x[0]:.4g},"
-        f" {amount(first.y[-1] / 1e3, 's')} at {first.x[-1]:.4g} {x_label}."
+        f"{name_of(metric)} {first.name}: {amount(first.y[0] / 1e3, 's')} at"
+        f" {brief(first.x[0], 4)},"
+        f" {amount(first.y[-1] / 1e3, 's')} at {brief(first.x[-1], 4)} {x_label}."
     )
-    missing = [f"{_load(s):.4g}" for s in ordered if _load(s) not in first.x]
+    missing = [brief(_load(s), 4) for s in ordered if _load(s) not in first.x]
     caption += f" Not reported at {listed(missing)}." if missing else ""
     told = [Limit(v * 1e3, label) for v, label, _ in limits_of(ordered[0].meta.slo, metric)]
     limits, beyond = near(told, lines)
@@ -127,6 +129,12 @@ def _latency_by_load(
         caption, x_label, (panel,),
         "log" if is_log else "linear", x_ticks=tuple(_load(s) for s in ordered),
     )  # fmt: skip
+
+
+def _open_ends(lines: Sequence[Line]) -> str:
+    """Of a quantile that more failures would never reach."""
+    has_any = any(math.isinf(high) for line in lines for high in line.high)
+    return ", an arrow where they have no upper end" if has_any else ""
 
 
 def _overload(ordered: Sequence[PointSummary]) -> tuple[tuple[float, float, str], ...]:
@@ -151,9 +159,8 @@ def _by_load(
     for s in ordered:
         e = s.find(metric, stat, population="valid") or s.find(metric, stat)
         if e and e.is_reached and e.value is not None:
-            bounds = [e.low if e.low is not None else e.value]
-            bounds += [e.high if e.high is not None and math.isfinite(e.high) else e.value]
-            rows.append((_load(s), e.value * factor, bounds[0] * factor, bounds[1] * factor))
+            ends = (math.nan if end is None else end * factor for end in (e.low, e.high))
+            rows.append((_load(s), e.value * factor, *ends))
     columns = tuple(zip(*rows, strict=True)) if rows else ((), (), (), ())
     x, y, low, high = (tuple(map(float, c)) for c in columns)
     return Line(name, x, y, low, high, has_marks=True)

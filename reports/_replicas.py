@@ -12,6 +12,7 @@ from typing import Any
 from harness.estimate import Outcome
 from harness.units import format_seconds, significant
 from reports._bound import BOUND_NOTE, bound_words
+from reports._text import percent, plain_time
 from reports.view import (
     Align,
     Block,
@@ -24,6 +25,7 @@ from reports.view import (
     Section,
     Sentence,
     Table,
+    folded,
 )
 
 Part = Mapping[str, Any]
@@ -63,7 +65,7 @@ def replicas_section(part: Part | None) -> Section | None:
     if part is None:
         return None
     blocks: list[Block | None] = [
-        _day(part), _headroom(part), _hour_table(part), _ground(part)
+        _day(part), _headroom(part), *folded(_hour_table(part)), _ground(part)
     ]  # fmt: skip
     return Section("replicas", "Replicas", part["reason"], tuple(b for b in blocks if b))
 
@@ -176,7 +178,7 @@ def fleets_table(part: Part | None) -> Table | None:
     )  # fmt: skip
     cold = (
         f" {scaled['cold_starts']} cold starts of"
-        f" {format_seconds(part['fleet']['cold_start_s'])}." if scaled["is_simulated"] else
+        f" {plain_time(part['fleet']['cold_start_s'])}." if scaled["is_simulated"] else
         " Autoscaled by arithmetic: the day has too many requests to simulate its delays."
     )  # fmt: skip
     return Table(
@@ -216,8 +218,8 @@ def law_rows(calibration: Part) -> list[Row]:
     held = calibration["held_out"]
     corners = ", ".join(f"{n:.0f} x {k:,.0f}" for n, k in calibration["swept"]["envelope"])
     told = [
-        ("points held out of the fit", f"within {held['median_ratio']:.1%} (median),"
-         f" {held['p90_ratio']:.0%} (nine of ten), {held['worst_ratio']:.0%} (worst)"),
+        ("points held out of the fit", f"within {percent(held['median_ratio'])} (median),"
+         f" {percent(held['p90_ratio'])} (nine of ten), {percent(held['worst_ratio'])} (worst)"),
         ("swept", f"sequences x context {corners}; prompts up to"
          f" {calibration['swept']['max_prompt_tok']:,} tokens"),
     ]  # fmt: skip

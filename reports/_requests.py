@@ -10,7 +10,7 @@ from harness.analysis.heatmap import Heatmap
 from harness.analysis.waterfall import Passage
 from harness.units import format_seconds
 from reports._text import amount, listed, name_of, percent, plain_time
-from reports.view import Boxes, Chart, DataGroup, Panel
+from reports.view import Boxes, Chart, DataGroup, Panel, digits
 
 NUM_SHADES = 5
 FAILED_GAP = 1.25  # on the log axis, between the highest bin and the row of failures
@@ -125,13 +125,13 @@ def _extremes(found: Heatmap) -> str:
 def _heat_data(found: Heatmap) -> tuple[tuple[str, ...], tuple[DataGroup, ...]]:
     header = ("window from, s", f"{found.metric} from, ms", "below, ms", "requests")
     rows = [
-        (f"{k * found.bin_s:g}", f"{found.edges_s[r] * 1e3:.4g}",
-         f"{found.edges_s[r + 1] * 1e3:.4g}", str(count))
+        (digits(k * found.bin_s), digits(found.edges_s[r] * 1e3, 4),
+         digits(found.edges_s[r + 1] * 1e3, 4), str(count))
         for k, column in enumerate(found.counts)
         for r, count in enumerate(column)
         if count
     ]  # fmt: skip
-    lost = [(f"{k * found.bin_s:g}", "", "", str(n)) for k, n in enumerate(found.failed) if n]
+    lost = [(digits(k * found.bin_s), "", "", str(n)) for k, n in enumerate(found.failed) if n]
     groups: tuple[DataGroup, ...] = (("answered", tuple(rows)),)
     return header, (*groups, ("failed", tuple(lost))) if lost else groups
 
@@ -305,7 +305,7 @@ def _passage_data(
         (
             title,
             tuple(
-                kept((f"{p.intended_s:.6g}", p.class_name, _ms(p.sent_s), _ms(p.first_token_s),
+                kept((digits(p.intended_s, 6), p.class_name, _ms(p.sent_s), _ms(p.first_token_s),
                       _ms(p.end_s), "" if p.output_tok is None else f"{p.output_tok:.0f}",
                       p.error_class))
                 for p in rows
@@ -317,4 +317,4 @@ def _passage_data(
 
 
 def _ms(value_s: float | None) -> str:
-    return "" if value_s is None else f"{value_s * 1e3:.5g}"
+    return "" if value_s is None else digits(value_s * 1e3)

@@ -41,7 +41,8 @@ def latency_section(summaries: Sequence[PointSummary], shown: Shown) -> Section 
         return [*first, tables.class_table(s, suffix)]
 
     blocks += _by_point(summaries, shown, "latency", own)
-    return section_of("latency", "Latency", shown.details_told, blocks)
+    lead = f"How long requests took, from the moment each was due. {shown.details_told}"
+    return section_of("latency", "Latency", lead.strip(), blocks)
 
 
 def time_section(summaries: Sequence[PointSummary], shown: Shown) -> Section | None:
@@ -54,7 +55,8 @@ def time_section(summaries: Sequence[PointSummary], shown: Shown) -> Section | N
         return [*cold, *(make(s, suffix) for make in makers)]
 
     blocks = [*uptime_blocks(summaries), *_by_point(summaries, shown, "time", own)]
-    return section_of("time", "Over time", shown.drawn_told, blocks)
+    lead = f"Whether the load was one state or several, which no average shows. {shown.drawn_told}"
+    return section_of("time", "Over time", lead.strip(), blocks)
 
 
 def engine_section(summaries: Sequence[PointSummary], shown: Shown) -> Section | None:

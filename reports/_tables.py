@@ -9,6 +9,7 @@ from harness.analysis import PointSummary
 from harness.decisions import wording
 from harness.decisions.levels import Standing
 from harness.estimate import SEVERITY, Estimate, Outcome, Verdict
+from harness.units import brief
 from reports._text import amount, defined, estimate_cell, listed, name_of, plain_time, span
 from reports.view import Align, Cell, Row, Table
 
@@ -245,7 +246,7 @@ def load_text(summary: PointSummary) -> str:
     if meta.concurrency is not None:
         return f"{meta.concurrency} user{'s' if meta.concurrency != 1 else ''}, closed loop"
     rate = meta.offered_req_per_s
-    return f"{rate:.4g} req/s offered" if rate is not None else "open loop"
+    return f"{brief(rate, 4)} req/s offered" if rate is not None else "open loop"
 
 
 def class_table(summary: PointSummary, suffix: str) -> Table | None:

@@ -97,17 +97,7 @@ def span(estimate: Estimate) -> str:
     if low is None or high is None:
         known, word = (high, "at most") if low is None else (low, "at least")
         return f"{word} {amount(known, estimate.unit)}"
-    low_text, high_text = amount(low, estimate.unit), amount(high, estimate.unit)
-    unit = _shared_unit(low_text, high_text)
-    return f"{low_text.removesuffix(unit).rstrip()} to {high_text}" if unit else (
-        f"{low_text} to {high_text}"
-    )  # fmt: skip
-
-
-def _shared_unit(a: str, b: str) -> str:
-    """The unit both texts end in, so that it is printed once."""
-    unit_a, unit_b = a.rpartition(" ")[2], b.rpartition(" ")[2]
-    return unit_a if unit_a == unit_b and " " in a and " " in b else ""
+    return wording.between(amount(low, estimate.unit), amount(high, estimate.unit))
 
 
 def estimate_cell(estimate: Estimate | None) -> Cell:

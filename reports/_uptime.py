@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from harness.analysis import PointSummary, Uptime, UptimeWindow, pooled_uptime, repeats
 from harness.analysis.cold import WARM, cold_population
 from harness.decisions.uptime_facts import uptime_facts
-from harness.units import write_share
+from harness.units import brief, write_share
 from reports._availability import availability_tables, figures_table
 from reports._text import amount, estimate_cell, name_of, plain_time, span
-from reports.view import Align, Block, Cell, Chart, Limit, Line, Panel, Row, Table
+from reports.view import Align, Block, Cell, Chart, Limit, Line, Panel, Row, Table, folded
 
 MOST_CELLS = 400
 MOST_OUTAGES = 200
@@ -41,7 +41,7 @@ def uptime_blocks(summaries: Sequence[PointSummary]) -> list[Block]:
         facts = uptime_facts(uptime, parts[0].meta.slo.uptime)
         blocks += [_strip(uptime, suffix), *availability_tables(facts, suffix)]
         if uptime.outages:
-            blocks.append(_outages(uptime, suffix))
+            blocks += folded(_outages(uptime, suffix))
     return blocks
 
 
@@ -108,7 +108,7 @@ def _caption(uptime: Uptime) -> str:
     allowed = uptime.allowed_windows
     if uptime.objective is not None and allowed is not None:
         text += (
-            f" {write_share(uptime.objective)} allows {allowed:.3g} down windows of as many;"
+            f" {write_share(uptime.objective)} allows {brief(allowed)} down windows of as many;"
             f" {uptime.num_down} were."
         )
     return text

@@ -17,6 +17,7 @@ from harness.decisions import Capacity, find_capacity, wording
 from harness.decisions.levels import Standing, ladders
 from harness.decisions.other_limits import RateGrid, ScopeGrid, other_limits
 from harness.decisions.planner import SPARE, example_rate, replicas_needed
+from harness.units import brief
 from reports._text import amount
 from reports.view import Input, WhatIf
 
@@ -127,8 +128,8 @@ def _rate_what_if(capacity: Capacity) -> WhatIf:
     if low:
         need = replicas_needed(rate, low)
         answer = (
-            f"{rate:g} req/s needs {wording.counted(need + SPARE, 'replica')}: {need} at the lower"
-            f" bound of {amount(low, 'req/s')} each, {SPARE} spare."
+            f"{brief(rate)} req/s needs {wording.counted(need + SPARE, 'replica')}: {need} at the"
+            f" lower bound of {amount(low, 'req/s')} each, {SPARE} spare."
         )
     return WhatIf(
         "my-rate", "My rate",
@@ -169,7 +170,7 @@ def _share(good: int, n: int, n_eff: float) -> str:
     """`99.4% good, 98.9% to 99.7%`: Wilson, widened by what the requests are worth."""
     ends = wilson(good, n, deff=max(1.0, n / max(n_eff, 1.0)))
     low, high = (wording.amount(end, "ratio") for end in (ends.low, ends.high))
-    return f"{wording.amount(good / n, 'ratio')} good, {low} to {high}"
+    return f"{wording.amount(good / n, 'ratio')} good, {wording.between(low, high)}"
 
 
 def _rate(value: float) -> str:

@@ -26,7 +26,19 @@ from reports._replicas import law_note, law_rows, replicas_section
 from reports._sections import section_of
 from reports._text import amount
 from reports.facts import RunFacts
-from reports.view import Align, Block, Cell, Chart, Line, Panel, Row, Section, Table, View
+from reports.view import (
+    Align,
+    Block,
+    Cell,
+    Chart,
+    Line,
+    Panel,
+    Row,
+    Section,
+    Table,
+    View,
+    folded,
+)
 
 _DECODE: tuple[tuple[str, Align], ...] = (
     ("sequences", "right"), ("context, tokens", "right"), ("a step took", "right"),
@@ -97,7 +109,9 @@ def _law(fit: StepFit) -> Table:
 def _steps(seen: Sequence[StepSeen]) -> Section | None:
     decode = [row for row in seen if row.kind == "decode"]
     prompts = [row for row in seen if row.kind == "prefill"]
-    blocks: list[Block | None] = [_chart(decode), _decode_table(decode), _prompt_table(prompts)]
+    blocks: list[Block | None] = [
+        _chart(decode), *folded(_decode_table(decode)), *folded(_prompt_table(prompts)),
+    ]  # fmt: skip
     lead = (
         "Each point ran one batch of one length, as briefly as shows its steps: rates and latencies"
         " of these points mean nothing and are not given."

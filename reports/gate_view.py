@@ -53,7 +53,8 @@ def build_gate_view(
 ) -> View:
     """Everything the renderers print. summaries: of every run, for the measurement's checks."""
     lead, sections = lead_of([
-        section_of("comparison", "Comparison", "", own.comparison_blocks(comparison)),
+        section_of("comparison", "Comparison", _about(comparison),
+                   own.comparison_blocks(comparison)),
         _method(summaries),
         provenance_section(facts),
     ])  # fmt: skip
@@ -79,6 +80,17 @@ def build_gate_view(
         reproduce=facts.reproduce,
         data=_data(facts, comparison, verdicts, outcome),
     )
+
+
+def _about(comparison: Comparison) -> str:
+    """What a reader may conclude from what follows."""
+    if not comparison.num_blocks:
+        return "Two runs side by side: that they differ does not say that the targets do."
+    is_paired = comparison.result is None or comparison.result.is_paired
+    how = "Both arms replay the same requests, block by block" if is_paired else (
+        "Runs of the candidate against earlier ones of the baseline"
+    )  # fmt: skip
+    return f"{how}: a change is read from whole runs, whose scatter holds what one run hides."
 
 
 def _header(facts: RunFacts, comparison: Comparison) -> tuple[tuple[str, str], ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from reports._embedded import embedded_json
+from reports._letters import harmless
 from reports.charts import draw
 from reports.svg import to_inline_svg
 from reports.view import Chart, View
@@ -43,7 +45,13 @@ def _environment() -> Environment:
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
+        finalize=_shown,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Every word that is printed; what is markup already stays."""
+    return harmless(value) if type(value) is str else value
 
 
 def _static(name: str) -> str:

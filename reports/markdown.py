@@ -10,16 +10,16 @@ _BADGES = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠�
 
 def render_markdown(view: View) -> str:
     """Verdict first, then the key tables, then details behind disclosures; at most 60 KiB."""
-    head = [f"## {view.title}: {_badge(view.outcome)} {view.label}".rstrip(), ""]
+    head = [f"## {_inline(view.title)}: {_badge(view.outcome)} {view.label}".rstrip(), ""]
     head += [_sentence(s) for s in view.sentences]
     head += [f"Next: {view.next_step}"] if view.next_step else []
     if view.notices:
-        head += ["", *(f"> **{severity}**: {text}  " for severity, text in view.notices)]
+        head += ["", *(f"> **{severity}**: {_inline(text)}  " for severity, text in view.notices)]
     tables = ([view.verdict_table] if view.verdict_table else []) + list(view.headline)
     parts = ["\n".join(head), *(_table(t) for t in tables)]
-    parts += [f"{view.lead.title}: {view.lead.caption}"] if view.lead else []
+    parts += [_finding(view.lead)] if view.lead else []
     parts += [text for section in view.sections if (text := _section(section))]
-    facts = "; ".join(f"{name}: {value}" for name, value in view.facts)
+    facts = "; ".join(f"{name}: {_inline(value)}" for name, value in view.facts)
     parts.append(f"{facts}\n\n{view.subject} `{view.run_id}`. Reproduce: `{view.reproduce}`")
     return _fit(parts)
 
@@ -36,16 +36,17 @@ def _badge(outcome: str) -> str:
 
 
 def _sentence(sentence: Sentence) -> str:
-    return f"{_badge(sentence.outcome)} **{sentence.answer}** {sentence.detail}".strip() + "  "
+    said = f"**{_inline(sentence.answer)}** {_inline(sentence.detail)}"
+    return f"{_badge(sentence.outcome)} {said}".strip() + "  "
 
 
 def _section(section: Section) -> str:
-    findings = [f"- {b.title}: {b.caption}" for b in section.leaves if isinstance(b, Chart)]
+    findings = [f"- {_finding(b)}" for b in section.leaves if isinstance(b, Chart)]
     parts = ["\n".join(findings)] if findings else []
     for block in section.blocks:
         if isinstance(block, Group):
             tables = [_table(b) for b in block.blocks if isinstance(b, Table)]
-            parts += [f"_{block.title}_", *tables] if tables else []
+            parts += [f"_{_inline(block.title)}_", *tables] if tables else []
         elif isinstance(block, Table):
             parts.append(_table(block))
     if not parts:
@@ -65,10 +66,19 @@ def _table(table: Table) -> str:
         cells = [_cell(cell.text, cell.outcome) for cell in row.cells]
         cells += [_cell(row.detail, "")] if has_why else []
         rows.append("| " + " | ".join(cells) + " |")
-    note = [f"\n<sub>{table.note}</sub>"] if table.note else []
-    return "\n".join([f"**{table.caption}**", "", header, rule + " |", *rows, *note])
+    note = [f"\n<sub>{_inline(table.note)}</sub>"] if table.note else []
+    return "\n".join([f"**{_inline(table.caption)}**", "", header, rule + " |", *rows, *note])
 
 
 def _cell(text: str, outcome: str) -> str:
-    safe = text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    safe = _inline(text).replace("|", "\\|")
     return f"{_badge(outcome)} {safe}".strip()
+
+
+def _finding(chart: Chart) -> str:
+    return _inline(f"{chart.title}: {chart.caption}")
+
+
+def _inline(text: str) -> str:
+    """One line without markup: names and answers are other people's words."""
+    return text.replace("\n", " ").replace("<", "&lt;")

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from html import escape
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from reports._letters import harmless
 
 # sentinel -> CSS variable; charts import the left side by name
 SERIES = tuple(f"#01020{i}" for i in range(6))
@@ -26,7 +29,7 @@ VARIABLES = {
     SHADE: "var(--shade)",
 }
 
-_HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+_HEX = re.compile(r"#[0-9a-fA-F]{6}\b(?=[^<>]*>)")  # inside a tag: a name may be `#c0ffee`
 _PROLOG = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
 _STYLE = re.compile(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", re.DOTALL)
 _PLACES = re.compile(r'\b(?:d|x|y|points|transform)="[^"]*"')
@@ -48,9 +51,11 @@ def to_inline_svg(figure: Figure, chart_id: str, title: str, description: str) -
     buffer = io.StringIO()
     # The salt makes matplotlib's generated ids a function of the chart alone.
     settings = {"svg.fonttype": "none", "svg.hashsalt": chart_id}
-    with mpl.rc_context(settings):  # type: ignore[arg-type]
+    with mpl.rc_context(settings), warnings.catch_warnings():  # type: ignore[arg-type]
+        # a letter that matplotlib's font lacks is in the reader's
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = _STYLE.sub("", _PROLOG.sub("", buffer.getvalue()))
+    text = _STYLE.sub("", _PROLOG.sub("", harmless(buffer.getvalue())))
     text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
     # a hundredth of a point is a tenth of what an eye sees, and half of a page's bytes
     text = _PLACES.sub(_short, text)
@@ -84,6 +89,6 @@ def _accessible(root: str, chart_id: str, title: str, description: str) -> str:
     return (
         f'<svg class="chart" {box[0]} role="img" aria-labelledby="{chart_id}-t {chart_id}-d" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
-        f'<title id="{chart_id}-t">{escape(title)}</title>'
-        f'<desc id="{chart_id}-d">{escape(description)}</desc>'
+        f'<title id="{chart_id}-t">{escape(harmless(title))}</title>'
+        f'<desc id="{chart_id}-d">{escape(harmless(description))}</desc>'
     )

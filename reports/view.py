@@ -8,7 +8,8 @@ it is the raw one, for sorting and for the embedded JSON.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
+from decimal import Decimal
+from math import isinf, isnan
 from typing import Any, Literal, NamedTuple
 
 from harness.estimate import Verdict
@@ -62,6 +63,7 @@ class Table:
 class Line:
     """One series. x, y: equally long. low, high: its interval, empty when none; NaN: none there.
 
+    x_low, x_high: the same of x, of marks only.  An infinite high: without an upper end.
     width: of a step, so that the last one is drawn as long as the others.  is_guide: no measurement
     but something to hold one against, drawn quietly.  is_hollow: marks alone, empty: places that
     another beats.  labels: a word beside each mark, empty for none.
@@ -78,12 +80,14 @@ class Line:
     is_guide: bool = False
     is_hollow: bool = False
     labels: tuple[str, ...] = ()
+    x_low: tuple[float, ...] = ()
+    x_high: tuple[float, ...] = ()
 
     def rows(self, *, has_ends: bool) -> tuple[tuple[str, ...], ...]:
         """x and value as text, the interval after them; what is NaN is left out."""
         given = bool(self.low)
         return tuple(
-            (f"{x:.6g}", f"{y:.5g}", *((_end(self.low, i), _end(self.high, i)) if given else
+            (digits(x, 6), digits(y), *((_end(self.low, i), _end(self.high, i)) if given else
              ("", "")) * has_ends)
             for i, (x, y) in enumerate(zip(self.x, self.y, strict=True))
             if not isnan(y)
@@ -95,12 +99,14 @@ class Boxes:
     """Rectangles of one meaning. boxes: (x0, x1, y0, y1).
 
     tone: which series' colour, or `limit` for what went wrong.  shade: 0..1 of that colour.
+    words: written into each that has room, where a colour alone would tell.
     """
 
     name: str
     boxes: tuple[tuple[float, float, float, float], ...]
     tone: int | Literal["limit"] = 0
     shade: float = 1.0
+    words: str = ""
 
 
 class Limit(NamedTuple):
@@ -170,8 +176,17 @@ class Chart:
         return header, tuple((line.name, line.rows(has_ends=has_ends)) for line in lines)
 
 
+def digits(value: float, most: int = 5) -> str:
+    """For a table that a sheet is made from: no exponent, no thousands, nothing of what a
+    subtraction leaves of zero."""
+    if abs(value) < 1e-9:
+        return "0"
+    text = f"{value:.{most}g}"
+    return f"{Decimal(text):f}" if "e" in text else text
+
+
 def _end(ends: tuple[float, ...], i: int) -> str:
-    return "" if isnan(ends[i]) else f"{ends[i]:.5g}"
+    return "" if isnan(ends[i]) else "not reached" if isinf(ends[i]) else digits(ends[i])
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +240,18 @@ class WhatIf:
     inputs: tuple[Input, ...]
     answer: str
     definition: str
+
+
+MOST_ROWS_OPEN = 16
+
+
+def folded(table: Table | None) -> tuple[Table | Group, ...]:
+    """The table, behind a disclosure where it is so long that it would bury what follows."""
+    if table is None:
+        return ()
+    if len(table.rows) <= MOST_ROWS_OPEN:
+        return (table,)
+    return (Group(f"all-{table.id}", f"{table.caption}: {len(table.rows)} rows", (table,)),)
 
 
 Block = Table | Chart | Text | Definitions | Group | WhatIf

@@ -14,6 +14,7 @@ from harness.analysis import PointSummary
 from harness.analysis.slo_grid import NUM_STOPS
 from harness.decisions.capacity import Capacity
 from harness.decisions.wording import amount, metric_name
+from harness.units import brief
 
 Cause = Literal["prefill queue", "KV cache", "compute", "errors", "unknown"]
 FULL_KV = 0.95
@@ -87,7 +88,7 @@ def _cause(point: PointSummary, metric: str) -> tuple[Cause, str]:
     if kv >= FULL_KV:
         return "KV cache", f"{amount(kv, 'ratio')} of it in use"
     if mean_waiting >= SOME_WAITING:
-        return "prefill queue", f"{mean_waiting:.3g} requests waiting on average"
+        return "prefill queue", f"{brief(mean_waiting)} requests waiting on average"
     if metric == "tpot":
         told = f"KV cache at most {amount(kv, 'ratio')} full, none waiting" if waiting else ""
         return "compute", told

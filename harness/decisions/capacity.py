@@ -19,7 +19,9 @@ from harness.analysis import PointSummary
 from harness.decisions.isotonic import crossing, falling_fit
 from harness.decisions.levels import NO_BRACKET, Bracket, Level, bracket, ladders, levels_of
 from harness.decisions.over_windows import Crossing, crossing_of
+from harness.decisions.wording import amount
 from harness.estimate import Estimate
+from harness.units import brief
 
 NUM_DRAWS = 1000
 OVER_WINDOWS = "logistic fit of attainment over log rate; profile F interval, windows the sample"
@@ -100,11 +102,14 @@ def capacity_of(levels: Sequence[Level], share: float, seed: int = 0) -> Capacit
     if fit[0] < share:
         value = None
         reason = (
-            f"not even {rates[0]:.4g} req/s, the lowest rate measured, keeps {share:.4g} of"
-            " requests good"
+            f"not even {brief(rates[0], 4)} req/s, the lowest rate measured, keeps"
+            f" {amount(share, 'ratio')} of requests good"
         )
     elif ends.high is None:
-        reason = f"no rate measured surely misses: the capacity may lie above {rates[-1]:.4g} req/s"
+        reason = (
+            "no rate measured surely misses: the capacity may lie above"
+            f" {brief(rates[-1], 4)} req/s"
+        )
     elif ends.low is None:
         reason = "no rate measured surely holds: each needs more requests"
     estimate = Estimate(
@@ -127,9 +132,9 @@ def capacity_of(levels: Sequence[Level], share: float, seed: int = 0) -> Capacit
 def _over_windows(e: Estimate, seen: Crossing, rates: Sequence[float]) -> Estimate:
     reason = ""
     if seen.high is None:
-        reason = f"the capacity may lie above {rates[-1]:.4g} req/s"
+        reason = f"the capacity may lie above {brief(rates[-1], 4)} req/s"
     elif seen.low is None:
-        reason = f"the capacity may lie below {rates[0]:.4g} req/s"
+        reason = f"the capacity may lie below {brief(rates[0], 4)} req/s"
     return replace(
         e, value=seen.value, low=seen.low, high=seen.high, method=OVER_WINDOWS, reason=reason
     )

@@ -11,9 +11,9 @@ from harness.decisions.headline import Headline
 from harness.decisions.point_cost import PointCost
 from harness.decisions.question import Band, Question
 from harness.decisions.simulated_fleet import FleetDay
-from harness.decisions.wording import amount, interval
+from harness.decisions.wording import amount, between, interval
 from harness.estimate import Estimate, Outcome
-from harness.units import significant
+from harness.units import brief, significant
 
 _FLEETS = {
     "autoscaled": "an autoscaled fleet", "fixed": "a fixed fleet",
@@ -75,7 +75,7 @@ def crossing_span(e: Estimate) -> tuple[str, str]:
         return told, f"  (95% CI from {per_day(low)}, without an upper end)"
     if per_day(low) == told == per_day(high):
         return told, "  (in every draw)"
-    return told, f"  (95% CI {per_day(low)} to {per_day(high)})"
+    return told, f"  (95% CI {between(per_day(low), per_day(high))})"
 
 
 def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
@@ -117,7 +117,7 @@ def day_words(found: Crossover) -> Headline | None:
         return Headline(
             f"Cold starts make {amount(zero.miss_share, 'ratio')} of requests late there",
             f"[{amount(twin.attainment, 'ratio')} good are asked; the last replica sleeps:"
-            f" {zero.wakes_per_h:.3g} wakes an hour, up {amount(zero.up_share, 'ratio')} of the"
+            f" {brief(zero.wakes_per_h)} wakes an hour, up {amount(zero.up_share, 'ratio')} of the"
             " time].",
             "inconclusive" if is_short and found.outcome is Outcome.INCONCLUSIVE else "",
         )
@@ -133,7 +133,7 @@ def day_words(found: Crossover) -> Headline | None:
 
 
 def _day_of(day: FleetDay) -> str:
-    paid, starts = f"{day.paid:.3g}", f"{day.starts_per_day:.3g}"
+    paid, starts = brief(day.paid), brief(day.starts_per_day)
     return (
         f"{paid} replica{'s' * (paid != '1')} paid on average, {starts} cold"
         f" start{'s' * (starts != '1')} a day"
@@ -198,7 +198,7 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
         return above, f"(95% CI from {low}, without an upper end)."
     if low == value == high:
         return above, "(in every draw of capacity and prices)."
-    return above, f"(95% CI {low} to {high})."
+    return above, f"(95% CI {between(low, high)})."
 
 
 def saving_words(tok_per_h: float, saving: Band) -> tuple[str, str]:
@@ -334,8 +334,8 @@ def _autoscaler(found: Crossover, question: Question) -> tuple[str, str]:
         sleep = "; scale to zero by Poisson's formula: the simulated policy waits 5 min at least"
     return (
         f"the vendor's policy, cold start {amount(fleet.cold_start_s, 's')}, over {hours:.3g} h or"
-        f" more of the day at {len(twin.days)} scales, {least:.3g} to {most:.3g} replicas' load;"
-        f" straight between, above as the last{sleep}",
+        f" more of the day at {len(twin.days)} scales, {brief(least)} to {brief(most)} replicas'"
+        f" load; straight between, above as the last{sleep}",
         "simulated on the twin, request by request",
     )
 

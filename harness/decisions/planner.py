@@ -15,6 +15,7 @@ from harness.decisions.capacity import Capacity, find_capacity
 from harness.decisions.headline import Headline
 from harness.decisions.wording import amount, counted, interval, metric_name
 from harness.scenario.slo import Slo
+from harness.units import brief
 
 SPARE = 1
 
@@ -87,7 +88,7 @@ def _replicas(capacity: Capacity) -> str:
     rate = example_rate(low)
     need = replicas_needed(rate, low)
     return (
-        f"For example {rate:g} req/s needs {counted(need + SPARE, 'replica')}: {need} at"
+        f"For example {brief(rate)} req/s needs {counted(need + SPARE, 'replica')}: {need} at"
         f" the lower bound, {SPARE} spare."
     )
 

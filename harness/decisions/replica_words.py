@@ -66,10 +66,10 @@ def headline_of(
 
 
 def rate_text(capacity: TwinCapacity) -> str:
-    """`9.4 req/s (95% CI 9.1-9.8)`"""
+    """`9.4 req/s (95% CI 9.1 to 9.8)`"""
     e = capacity.estimate
     value, low, high = (significant(x or 0.0) for x in (e.value, e.low, e.high))
-    return f"{value} req/s (95% CI {low}-{high})"
+    return f"{value} req/s (95% CI {low} to {high})"
 
 
 def _percent(share: float) -> str:

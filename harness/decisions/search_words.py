@@ -9,7 +9,7 @@ from harness.decisions.capacity import Capacity
 from harness.decisions.levels import Level
 from harness.decisions.over_windows import windows_needed
 from harness.decisions.search import Ending, SearchPlan, Tried
-from harness.decisions.wording import amount, counted
+from harness.decisions.wording import amount, between, counted
 from harness.estimate import Outcome, Verdict
 
 _OUTCOMES = {
@@ -38,7 +38,7 @@ def window_sentence(plan: SearchPlan, rate: int, tried: Tried, void: str = "") -
         return f"{where}: nobody was answered, {verdict}"
     share = level.num_good / level.num_valid
     low, high = (amount(end, "ratio") for end in (ends.low, ends.high))
-    return f"{where}: {amount(share, 'ratio')} good ({low} to {high}), {verdict}"
+    return f"{where}: {amount(share, 'ratio')} good ({between(low, high)}), {verdict}"
 
 
 def _why(is_stopped: bool) -> str:

@@ -16,7 +16,7 @@ from harness.analysis import Uptime, UptimeWindow
 from harness.analysis.clusters import clustered_bounds, mean_interval
 from harness.analysis.intervals import Interval
 from harness.analysis.shares import share_pair
-from harness.decisions.wording import amount
+from harness.decisions.wording import amount, between
 from harness.scenario.sla import Sla
 from harness.units import write_seconds, write_share
 
@@ -89,7 +89,7 @@ def _sentence(sla: Sla, seen: Availability, due: float, least: float, most: floa
     span = "" if least == most else (
         f", {write_share(least)} to {write_share(most)} over the interval"
     )  # fmt: skip
-    ends = f" ({amount(seen.low, 'ratio')} to {amount(seen.high, 'ratio')})"
+    ends = f" ({between(amount(seen.low, 'ratio'), amount(seen.high, 'ratio'))})"
     return (
         f"{sla.name} promises {write_share(sla.objective)} by its definition"
         f" ({DEFINITIONS[sla.definition]}); measured {amount(seen.value, 'ratio')}{ends}:"

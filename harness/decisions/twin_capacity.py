@@ -66,11 +66,11 @@ class Objective:
 
     @property
     def text(self) -> str:
-        """`TTFT <= 1 s and TPOT <= 100 ms`"""
+        """`TTFT ≤ 1 s and TPOT ≤ 100 ms`"""
         from harness.units import format_seconds
 
         parts = (("TTFT", self.ttft_s), ("TPOT", self.tpot_s), ("E2E", self.e2e_s))
-        given = [f"{name} <= {format_seconds(v)}" for name, v in parts if v is not None]
+        given = [f"{name} ≤ {format_seconds(v)}" for name, v in parts if v is not None]
         return " and ".join(given)
 
 

@@ -42,10 +42,19 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str) -> str:
-    """`95% CI 380 ms to 450 ms`; says so where an end is missing or infinite."""
+    """`95% CI 380 to 450 ms`; says so where an end is missing or infinite."""
     if low is None and high is None:
         return "no 95% interval"
-    return f"95% CI {amount(low, unit)} to {amount(high, unit)}"
+    return f"95% CI {between(amount(low, unit), amount(high, unit))}"
+
+
+def between(low: str, high: str) -> str:
+    """`380 to 450 ms`: two amounts, a unit that both have written once."""
+    if low.endswith("%") and high.endswith("%"):
+        return f"{low[:-1]} to {high}"
+    number, _, unit = low.partition(" ")
+    is_shared = unit and " " not in unit and high.count(" ") == 1 and high.endswith(f" {unit}")
+    return f"{number if is_shared else low} to {high}"
 
 
 def statistic(e: Estimate) -> str:

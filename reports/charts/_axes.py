@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from harness.units import significant
+from harness.units import brief
 from reports.svg import AXIS
 from reports.view import Scale
 
@@ -43,7 +45,7 @@ def scale_y(axes: Axes, scale: Scale, values: list[float]) -> None:
         axes.set_ylim(0, top * 1.08 if top > 0 else 1.0)
         are_counts = all(v == round(v) for v in finite)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=top >= 5 or are_counts))
-    axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    axes.yaxis.set_major_formatter(FuncFormatter(numbers(axes.get_yticks())))
 
 
 def fill_y(
@@ -55,8 +57,9 @@ def fill_y(
     if scale == "log":
         axes.set_yscale("log")
         top = min(words, default=high)  # what has words of its own lies above every number
-        numbers = [tick for tick in log_ticks(low, high) if tick < top / 1.2]
-        words |= {tick: plain(tick) for tick in numbers}
+        plain = [tick for tick in log_ticks(low, high) if tick < top / 1.2]
+        told = numbers(plain)
+        words |= {tick: told(tick, None) for tick in plain}
         axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylim(low, high)
     axes.yaxis.set_major_locator(FixedLocator(sorted(words)))
@@ -89,7 +92,6 @@ def scale_x(axes: Axes, scale: Scale, values: list[float], ticks: tuple[float, .
         margin = 0.02 * (high - low) or 0.5
         # nothing lies left of zero unless time before the window does
         axes.set_xlim(0 if low >= 0 and not ticks else low - margin, high + margin)
-    axes.xaxis.set_major_formatter(FuncFormatter(plain))  # a new scale brings its own
     low, high = axes.get_xlim()
     if ticks:
         axes.xaxis.set_major_locator(FixedLocator(_apart(ticks, low, high, is_log=is_log)))
@@ -97,6 +99,8 @@ def scale_x(axes: Axes, scale: Scale, values: list[float], ticks: tuple[float, .
         axes.xaxis.set_major_locator(FixedLocator(log_ticks(low, high)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 3, 5, 6, 10]))
+    # last: a new scale brings its own
+    axes.xaxis.set_major_formatter(FuncFormatter(numbers(axes.get_xticks())))
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -125,10 +129,15 @@ def _apart(ticks: tuple[float, ...], low: float, high: float, *, is_log: bool) -
     return kept[::-1]
 
 
-def plain(value: float, _position: object = None) -> str:
-    """A tick: no exponent, no trailing zeros."""
-    text = significant(value, 3)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def numbers(ticks: Iterable[float]) -> Callable[[float, object], str]:
+    """A tick in plain digits, as many as tell it from its neighbours: 102.5 is not 102."""
+    ordered = sorted({float(tick) for tick in ticks})
+    near = 0.02 * min((b - a for a, b in pairwise(ordered)), default=math.inf)
+    enough = (
+        n for n in range(3, 7) if all(abs(float(f"{t:.{n - 1}e}") - t) <= near for t in ordered)
+    )
+    digits = next(enough, 7)
+    return lambda value, _position: brief(value, digits)
 
 
 def _close(a: float, b: float) -> bool:

@@ -1,4 +1,4 @@
-"""Limit lines with their labels, none of which covers another.
+"""Limit lines, and what they are called.
 
 A rule about one percentile binds up to there: its line ends at that percentile, with a mark, so
 that a curve above it further right is not read as a breach.
@@ -7,45 +7,56 @@ that a curve above it further right is not read as a breach.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
+from reports.charts._words import Board, Spot
 from reports.svg import LIMIT
 from reports.view import Limit
 
-UNDER_FRACTION = 0.09  # so far below its line words under it begin
-LABEL_FRACTION = 0.07  # of the height of the axes: labels nearer than this would touch
+INSET = 0.01  # of the axes' width, from their end to words
+ABOVE_PT, UNDER_PT = 2.0, -2.5  # from the line to words
 
 
-def draw_limits(axes: Axes, limits: Sequence[Limit]) -> None:
-    """Call when both axes have their scales. Equal limits share one line of words."""
+class _Named(NamedTuple):
+    value: float
+    words: str
+    until: float | None
+
+
+def draw_limits(axes: Axes, board: Board, limits: Sequence[Limit]) -> None:
+    """Call when both axes have their scales and their place. Equal limits share a line of words."""
+    left, right = axes.get_xlim()
     for limit in limits:
-        left, right = axes.get_xlim()
         ends = [left, right if limit.until is None else limit.until]
         axes.plot(ends, [limit.value] * 2, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
+        board.add([(x, limit.value) for x in ends])
         if limit.until is not None:
             axes.plot(ends[1:], [limit.value], color=LIMIT, marker="|", markersize=7)
-    taken: list[tuple[float, int]] = []  # height, column of the labels so far
-    for value, words in sorted(_words(limits).items()):
-        place = _height(axes, value)
-        is_high = place > 0.85  # words under it, where they have room
-        height = place - UNDER_FRACTION if is_high else place
-        used = {column for other, column in taken if abs(other - height) < LABEL_FRACTION}
-        column = next((k for k in range(2) if k not in used), 0)
-        taken.append((height, column))
-        axes.annotate(
-            words, (0.01 if column == 0 else 0.45, value), xycoords=("axes fraction", "data"),
-            xytext=(0, -5 if is_high else 2.5), textcoords="offset points", ha="left",
-            va="top" if is_high else "bottom", fontsize=7.5, color=LIMIT,
-        )  # fmt: skip
+    for value, words, until in _named(limits):
+        begin, height = board.at(left, value)
+        end = board.at(right if until is None else until, value)[0]
+        inset = INSET * board.area.width
+        sides = [Spot(begin + inset, height, "left"), Spot(end - inset, height, "right"),
+                 Spot((begin + end) / 2, height, "center")]  # fmt: skip
+        spots = [s._replace(dy_pt=ABOVE_PT) for s in sides[:2]]
+        spots += [s._replace(va="top", dy_pt=UNDER_PT) for s in sides[:2]]
+        spots += [sides[2]._replace(dy_pt=ABOVE_PT), sides[2]._replace(va="top", dy_pt=UNDER_PT)]
+        board.put(words, spots, LIMIT)
 
 
-def _words(limits: Sequence[Limit]) -> dict[float, str]:
-    """`p50 limit and good request 50 ms`, where several have one value."""
-    found: dict[float, list[str]] = {}
-    for limit in limits:
-        found.setdefault(limit.value, []).append(limit.label)
-    return {value: _joined(labels) for value, labels in found.items()}
+def _named(limits: Sequence[Limit]) -> list[_Named]:
+    """`p50 limit and good request 50 ms`, where several have one value; as far as any of them."""
+    found: dict[float, list[Limit]] = {}
+    for limit in sorted(limits, key=lambda limit: limit.value):
+        found.setdefault(limit.value, []).append(limit)
+    return [
+        _Named(value, _joined([one.label for one in own]),
+               None if any(one.until is None for one in own) else min(
+                   one.until for one in own if one.until is not None))
+        for value, own in found.items()
+    ]  # fmt: skip
 
 
 def _joined(labels: list[str]) -> str:
@@ -57,9 +68,3 @@ def _joined(labels: list[str]) -> str:
         if all(label.endswith(tail) for label in first):
             return " and ".join([*(label.removesuffix(tail) for label in first), last])
     return " and ".join(labels)
-
-
-def _height(axes: Axes, value: float) -> float:
-    """Where on the y axis, 0 to 1."""
-    point = axes.transData.transform((axes.get_xlim()[0], value))
-    return float(axes.transAxes.inverted().transform(point)[1])

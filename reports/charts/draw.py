@@ -1,55 +1,66 @@
-"""One function draws every chart of a report: stacked panels of lines or boxes over one x axis.
-
-Series differ by colour, dash and marker together, so that none is told apart by colour alone.
-"""
+"""One function draws every chart of a report: stacked panels of lines or boxes over one x axis."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+import warnings
 
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch, Rectangle
-from matplotlib.path import Path
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from reports.charts._axes import dress, fill_y, scale_x, scale_y
 from reports.charts._limits import draw_limits
+from reports.charts._series import draw_boxes, draw_guide, draw_line, draw_open_ends
 from reports.charts._ticks import draw_names, draw_ticks
-from reports.svg import AXIS, LIMIT, SERIES, SHADE, TEXT
-from reports.view import Boxes, Chart, Line, Panel
+from reports.charts._words import SIZE_PT, Board, Spot
+from reports.svg import LIMIT, SERIES, SHADE, TEXT
+from reports.view import Chart, Panel
 
-DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 3)))
-MARKS = ("o", "s", "^", "D", "v", "P")
 # Drawn near the width of a phone's screen, so that text scales up from there and never below.
 WIDTH_IN, WIDE_IN = 5.2, 9.4
 ROW_IN = 0.19  # a line of small text
 BOX_IN = 0.045  # a row of boxes
+LONGEST = 56  # letters of a name in a legend; the data below the picture has all of it
+MOST_COLUMNS = 5
+HANDLE_PT, LETTER_PT = 44.0, 4.5  # of a name in a legend: its sign and gap, each of its letters
+ROOM = 0.82  # of a figure, for its axes
 
 
 def draw(chart: Chart) -> Figure:
-    """The chart's Figure; nothing global to close."""
+    """The chart's Figure; nothing global to close. Names are no formulas: `$` is a letter."""
+    with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        # a letter that matplotlib's font lacks is in the reader's
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        return _drawn(chart)
+
+
+def _drawn(chart: Chart) -> Figure:
     num = len(chart.panels)
-    head = 0.08 + ROW_IN * _rows_above(chart.panels[0])
+    width = WIDE_IN if chart.is_wide else WIDTH_IN
+    head = 0.08 + ROW_IN * _rows_above(chart.panels[0], width)
     bodies = [_body_in(panel, num) for panel in chart.panels]
     body = sum(bodies) / num
     height = head + sum(bodies) + (num - 1) * 0.3 + 0.5
-    figure = Figure(figsize=(WIDE_IN if chart.is_wide else WIDTH_IN, height))
+    figure = Figure(figsize=(width, height))
     grid = figure.subplots(
         num, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": bodies}
     )[:, 0]
     for k, (axes, panel) in enumerate(zip(grid, chart.panels, strict=True)):
+        named = _panel(axes, panel)
         # boxes of several panels mean the same: one legend tells them
-        _panel(axes, panel, has_legend=len(panel.names) > 1 and not (k and panel.boxes))
+        if len(panel.names) > 1 and not (k and panel.boxes):
+            _legend(axes, panel, named, _columns(panel, width))
     scale_x(grid[-1], chart.x_scale, _every_x(chart), chart.x_ticks)
-    for axes, panel in zip(grid, chart.panels, strict=True):  # once both scales are known
-        draw_limits(axes, panel.limits)
     figure.subplots_adjust(
         left=0.085 if chart.is_wide else 0.15,
         right=0.975, top=1 - head / height, bottom=0.46 / height, hspace=0.3 / body,
     )  # fmt: skip
-    for axes in grid:
+    for axes, panel in zip(grid, chart.panels, strict=True):  # scales and places are known
+        _finish(axes, panel)
         draw_ticks(figure, axes, has_x_numbers=axes is grid[-1])
     draw_names(figure, list(grid), chart.x_label, [panel.y_label for panel in chart.panels])
     return figure
@@ -68,6 +79,7 @@ def _every_x(chart: Chart) -> list[float]:
     for panel in chart.panels:
         for line in panel.lines:
             found += [*line.x, *([line.x[-1] + line.width] if line.x else [])]
+            found += [*line.x_low, *line.x_high]
         found += [x for boxes in panel.boxes for x0, x1, *_ in boxes.boxes for x in (x0, x1)]
         found += [x for x0, x1, _ in panel.bands for x in (x0, x1)]
         found += [x for x, _ in panel.marks]
@@ -75,9 +87,10 @@ def _every_x(chart: Chart) -> list[float]:
     return found
 
 
-def _rows_above(panel: Panel) -> int:
+def _rows_above(panel: Panel, width_in: float) -> int:
     """Lines of text above a panel: the words of its bands, then its legend."""
-    legend = -(-len(panel.names) // _columns(panel)) if len(panel.names) > 1 else 0
+    names = len(panel.names)
+    legend = -(-names // _columns(panel, width_in)) if names > 1 else 0
     return legend + _has_words(panel)
 
 
@@ -86,113 +99,90 @@ def _has_words(panel: Panel) -> bool:
     return any(label for *_, label in (*panel.bands, *panel.marks))
 
 
-def _columns(panel: Panel) -> int:
-    """Names side by side in the legend: as many as surely fit."""
-    longest = max((len(name) for name in panel.names), default=1)
-    return 5 if longest <= 8 else 4 if longest <= 12 else 3 if longest <= 20 else 2
+def _columns(panel: Panel, width_in: float) -> int:
+    """Names side by side in the legend: as many as fit, filled column by column."""
+    sizes = [HANDLE_PT + LETTER_PT * min(len(name), LONGEST) for name in panel.names]
+    for num in range(min(MOST_COLUMNS, len(sizes)), 1, -1):
+        columns = np.array_split(sizes, num)
+        if sum(max(column) for column in columns) <= 72 * ROOM * width_in:
+            return num
+    return 1
 
 
-def _panel(axes: Axes, panel: Panel, *, has_legend: bool) -> None:
+def _panel(axes: Axes, panel: Panel) -> list[tuple[str, Artist]]:
+    """Draws its data; what a legend shows, with the names."""
     dress(axes)
-    for x0, x1, label in panel.bands:
+    for x0, x1, _ in panel.bands:
         # as an artist: a patch would have its corners counted into limits that are set by hand
         shade = Rectangle((x0, 0), x1 - x0, 1, color=SHADE, alpha=0.6, linewidth=0)
         shade.set_transform(axes.get_xaxis_transform())
         axes.add_artist(shade)
-        axes.annotate(
-            label, ((x0 + x1) / 2, 1.0), xycoords=("data", "axes fraction"), ha="center",
-            va="bottom", fontsize=7.5, color=TEXT,
-        )  # fmt: skip
-    for at, label in panel.marks:
+    for at, _ in panel.marks:
         axes.axvline(at, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 2)))
-        axes.annotate(
-            label, (at, 1.0), xycoords=("data", "axes fraction"), ha="right", va="bottom",
-            xytext=(4, 0), textcoords="offset points", fontsize=7.5, color=LIMIT,
-        )  # fmt: skip
+    # guides are drawn first, beneath the data, but named last
+    guides = [(line.name, draw_guide(axes, line)) for line in panel.lines if line.is_guide]
     measured = [line for line in panel.lines if not line.is_guide]
-    for line in panel.lines:
-        if line.is_guide:
-            _guide(axes, line)
-    for i, line in enumerate(measured):
-        _line(axes, line, i % len(SERIES))
-    for boxes in panel.boxes:
-        _boxes(axes, boxes)
+    named = [(n.name, draw_line(axes, n, i % len(SERIES))) for i, n in enumerate(measured)]
+    named += [(boxes.name, draw_boxes(axes, boxes)) for boxes in panel.boxes]
     values = [limit.value for limit in panel.limits]
     values += [v for line in panel.lines for v in (*line.y, *line.low, *line.high)]
     if panel.boxes:
         fill_y(axes, panel.y_scale, _heights(panel), panel.y_ticks)
     else:
         scale_y(axes, panel.y_scale, values)
-    if has_legend:
-        handles, names = axes.get_legend_handles_labels()
-        # guides are drawn first, beneath the data, but named last
-        order = sorted(range(len(names)), key=lambda k: k < len(names) - len(measured))
-        words_in = ROW_IN * _has_words(panel)
-        assert axes.figure is not None
-        above = ScaledTranslation(0, 0.04 + words_in, axes.figure.dpi_scale_trans)
-        axes.legend(
-            [handles[k] for k in order], [names[k] for k in order], fontsize=7.5, frameon=False,
-            labelcolor=TEXT, handlelength=2.6, columnspacing=2.6, ncols=_columns(panel),
-            borderaxespad=0, loc="lower left",
-            bbox_to_anchor=(0.0, 1.0), bbox_transform=axes.transAxes + above,
-        )  # fmt: skip
+        draw_open_ends(axes, measured)
+    return [*named, *guides]
 
 
-def _boxes(axes: Axes, boxes: Boxes) -> None:
-    """All of one meaning are one path: a page of hundreds stays small."""
-    color = LIMIT if boxes.tone == "limit" else SERIES[boxes.tone]
-    corners = [((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)) for x0, x1, y0, y1 in boxes.boxes]
-    path = Path(
-        [corner for box in corners for corner in box],
-        [Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY] * len(corners),
-    )
-    axes.add_artist(
-        PathPatch(path, facecolor=color, alpha=boxes.shade, linewidth=0, label=boxes.name)
-    )
+def _legend(axes: Axes, panel: Panel, named: list[tuple[str, Artist]], columns: int) -> None:
+    assert axes.figure is not None
+    words_in = ROW_IN * _has_words(panel)
+    above = ScaledTranslation(0, 0.04 + words_in, axes.figure.dpi_scale_trans)
+    axes.legend(
+        [handle for _, handle in named], [_short(name) for name, _ in named], fontsize=SIZE_PT,
+        frameon=False, labelcolor=TEXT, handlelength=2.6, columnspacing=2.6,
+        ncols=columns, borderaxespad=0, loc="lower left",
+        bbox_to_anchor=(0.0, 1.0), bbox_transform=axes.transAxes + above,
+    )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    """Both ends of a long name: what tells two of them apart may be at either."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}"
+
+
+def _finish(axes: Axes, panel: Panel) -> None:
+    """Limits, and every word inside the axes or right above it."""
+    board = Board(axes)
+    top = board.area.y1
+    for x0, x1, label in panel.bands:
+        ends = [board.at(x, axes.get_ylim()[0])[0] for x in (x0, x1)]
+        if label:
+            board.put(label, _along(sum(ends) / 2, ends[0], ends[1], top))
+    for at, label in panel.marks:
+        x = board.at(at, axes.get_ylim()[0])[0]
+        spots = [Spot(x, top, "right", dx_pt=4.0), Spot(x, top, "left", dx_pt=-4.0)]
+        inside = [Spot(x, top, "right", "top", -3.0, -2.0), Spot(x, top, "left", "top", 3.0, -2.0)]
+        board.put(label, [*spots, *inside], LIMIT)
+    draw_limits(axes, board, panel.limits)
+    for line in panel.lines:
+        for place, words in zip(zip(line.x, line.y, strict=True), line.labels, strict=False):
+            here = board.at(*place)
+            board.put(words, [
+                Spot(*here, "left", "bottom", 4, 3), Spot(*here, "right", "bottom", -4, 3),
+                Spot(*here, "left", "top", 4, -3), Spot(*here, "right", "top", -4, -3),
+            ])  # fmt: skip
+    for boxes in panel.boxes:
+        for corners in boxes.boxes if boxes.words else ():
+            board.put_inside(boxes.words, corners)
+
+
+def _along(middle: float, left: float, right: float, top: float) -> list[Spot]:
+    """Above a band: its middle, else beside whatever stands there, else inside it."""
+    return [Spot(middle, top, "center"), Spot(right, top, "left"), Spot(left, top, "right"),
+            Spot(middle, top, "center", "top", dy_pt=-2.0)]  # fmt: skip
 
 
 def _heights(panel: Panel) -> list[float]:
     return [y for boxes in panel.boxes for _, _, y0, y1 in boxes.boxes for y in (y0, y1)]
-
-
-def _line(axes: Axes, line: Line, i: int) -> None:
-    """A measured series: marks with bars where x has few values, else a line in its band."""
-    color, dash = SERIES[i], DASHES[i]
-    if line.low and line.has_marks:
-        low = [max(0.0, y - b) for y, b in zip(line.y, line.low, strict=True)]
-        high = [max(0.0, b - y) for y, b in zip(line.y, line.high, strict=True)]
-        axes.errorbar(
-            line.x, line.y, yerr=(low, high), fmt="none", color=color, elinewidth=1.0, capsize=2.5
-        )
-    elif line.low:
-        (at, low_y), (_, high_y) = (_held(replace(line, y=ends)) for ends in (line.low, line.high))
-        axes.fill_between(
-            at, low_y, high_y, color=color, alpha=0.18, linewidth=0,
-            where=[not math.isnan(v) for v in low_y], step="post" if line.is_step else None,
-        )  # fmt: skip
-    x, y = _held(line)
-    axes.plot(
-        x, y, color=color, linestyle="none" if line.is_hollow else dash, linewidth=1.6,
-        label=line.name, drawstyle="steps-post" if line.is_step else "default",
-        marker=MARKS[i] if line.has_marks else "", markersize=4,
-        markerfacecolor="none" if line.is_hollow else color,
-    )  # fmt: skip
-    for at, words in zip(zip(line.x, line.y, strict=True), line.labels, strict=False):
-        axes.annotate(
-            words, at, xytext=(4, 3), textcoords="offset points", fontsize=7.5, color=TEXT
-        )
-
-
-def _guide(axes: Axes, line: Line) -> None:
-    x, y = _held(line)
-    axes.plot(
-        x, y, color=AXIS, linestyle=(0, (1, 1.6)), linewidth=1.2, label=line.name,
-        drawstyle="steps-post" if line.is_step else "default",
-    )  # fmt: skip
-
-
-def _held(line: Line) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The last step drawn as long as the others."""
-    if not line.width or not line.x:
-        return line.x, line.y
-    return (*line.x, line.x[-1] + line.width), (*line.y, line.y[-1])

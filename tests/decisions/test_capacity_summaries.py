@@ -101,7 +101,7 @@ def test_the_planners_sentence(rows):
     capacity = find_capacity(points)
     assert (capacity.bracket.low, capacity.bracket.high) == (4, 8)
     assert found.answer.startswith("Sustains 4")
-    assert "95% CI 4.00 req/s to 8.00 req/s" in found.detail
+    assert "95% CI 4.00 to 8.00 req/s" in found.detail
     assert (
         "with 95% of requests good [TTFT at most 300 ms and TPOT at most 50.0 ms]" in found.detail
     )

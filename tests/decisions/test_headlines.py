@@ -29,7 +29,7 @@ def test_pass_names_the_rule_closest_to_its_limit(rows):
     (found,) = tell(point(rows))
     assert (found.outcome, found.answer) == ("pass", "PASS: all 2 rules are kept.")
     assert found.detail == (
-        "Closest: TTFT p50 is 100 ms (95% CI 100 ms to 100 ms) [limit 200 ms, n=400]."
+        "Closest: TTFT p50 is 100 ms (95% CI 100 to 100 ms) [limit 200 ms, n=400]."
     )
 
 

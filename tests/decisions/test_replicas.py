@@ -120,8 +120,8 @@ def test_the_sentence() -> None:
     line = headline_of(capacity(), found, OBJECTIVE, 1)
     assert line.answer == "The peak of 9.00 req/s needs 6 replicas"
     assert line.detail.startswith(
-        "(5 at the lower bound, 1 spare). One replica sustains 2.50 req/s (95% CI 2.00-3.00) with"
-        " 95% of requests good [TTFT <= 2.00 s]. First limit reached: TTFT: steps grow."
+        "(5 at the lower bound, 1 spare). One replica sustains 2.50 req/s (95% CI 2.00 to 3.00)"
+        " with 95% of requests good [TTFT ≤ 2.00 s]. First limit reached: TTFT: steps grow."
     )
     assert line.outcome == "pass"
 

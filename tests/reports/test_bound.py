@@ -63,7 +63,7 @@ def test_drafts_make_fewer_and_fuller_steps() -> None:
 def test_the_page_sets_the_sustained_rate_beside_it() -> None:
     words = bound_words(planned())
     assert words == (
-        "42.1 req/s (38.3 to 46.8); sustained are 49.9% of it (47.5% to 52.2%)"
+        "42.1 req/s (38.3 to 46.8); sustained are 49.9% of it (47.5 to 52.2%)"
     )  # fmt: skip
     section = replicas_section(planned())
     assert section is not None

@@ -81,14 +81,14 @@ def test_goodput_marks_the_sustained_rate_and_the_share(view):
     ((at, words),) = panel.marks
     assert words == f"sustained {at:.3g} req/s"
     assert panel.bands[0][:2] == (8.0, 16.0)  # the interval
-    assert "Sustained: 8.28 req/s (95% CI 8.00 req/s to 16.0 req/s), shaded." in chart.caption
+    assert "Sustained: 8.28 req/s (95% CI 8.00 to 16.0 req/s), shaded." in chart.caption
 
 
 def test_answers_are_printed_without_javascript(view):
     page = render_html(view)
     outputs = [html.unescape(text) for text in re.findall(r"<output>(.*?)</output>", page)]
     assert outputs == [
-        "Sustains 8 req/s (100% good, 98.1% to 100%), not 16 req/s (0% good, 0% to 1.88%).",
+        "Sustains 8 req/s (100% good, 98.1 to 100%), not 16 req/s (0% good, 0 to 1.88%).",
         "50 req/s needs 8 replicas: 7 at the lower bound of 8.00 req/s each, 1 spare.",
     ]
     assert page.count('<div class="inputs" hidden>') == 2  # of no use before the script runs
