@@ -137,7 +137,10 @@ def planned(run: Run) -> list[Crossing]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+        raise UsageError(
+            "records cannot be read", where=str(path), why=str(error),
+            do="restore it from a copy of the run, or plan again: harness plan crossover",
+        ) from error  # fmt: skip
 
 
 def crossings_of(name: str, plan: Mapping[str, Any]) -> list[Crossing]:

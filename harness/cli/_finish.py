@@ -119,7 +119,10 @@ def read_check(run_path: Path) -> ClientCheck | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+        raise UsageError(
+            "records cannot be read", where=str(path), why=str(error),
+            do="restore it from a copy of the run, or move it away: the report then leaves it out",
+        ) from error  # fmt: skip
 
 
 def duration_s(run: Run) -> float:

@@ -87,6 +87,16 @@ def disk_error(path: Path, error: OSError) -> UsageError:
     )
 
 
+def unreadable(path: Path, error: Exception) -> UsageError:
+    """What to tell the user when a file of a run is not what was written."""
+    return UsageError(
+        "records cannot be read", where=str(path),
+        why=getattr(error, "strerror", None) or str(error),
+        do="restore it from a copy of the run; points are measured again by harness run --resume"
+        " RUN",
+    )  # fmt: skip
+
+
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

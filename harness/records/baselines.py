@@ -152,7 +152,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+        raise UsageError(
+            "records cannot be read", where=str(path), why=str(error),
+            do="check the file's permissions, or restore it from a copy",
+        ) from error  # fmt: skip
     # not splitlines: JSON leaves U+2028 and its like as they are
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         try:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
 
 from harness.errors import UsageError
 
@@ -20,6 +21,12 @@ from .schema import SCHEMA_VERSION
 MANIFEST = "manifest.json"
 
 RunStatus = Literal["running", "complete", "partial", "interrupted", "invalid"]
+_KINDS = {
+    "run_id": str, "scenario": str, "status": str, "created_utc": str, "schema_version": int,
+    "finished_utc": str | None, "points": list, "provenance": dict, "files": dict,
+}  # fmt: skip
+_NEEDED = ("run_id", "scenario", "status", "created_utc")
+_OF_POINT = {"index": int, "label": str, "path": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +57,21 @@ class Manifest:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Manifest:
-        """Reads any version: keys this one does not know are ignored."""
-        if not isinstance(row, dict):
-            raise TypeError("expected an object with keys")
-        known = {f.name for f in fields(cls)}
-        values = {k: v for k, v in row.items() if k in known}
+        """Reads any version: keys this one does not know are ignored.
+
+        Raises ValueError naming what is missing or of another kind.
+        """
+        _require(row, _KINDS, _NEEDED, "it")
+        if row["status"] not in get_args(RunStatus):
+            raise ValueError(f"its status is none of {', '.join(get_args(RunStatus))}")
+        for name, known in row.get("files", {}).items():
+            _require(known, {}, (), f"files: {name}")
+        for number, point in enumerate(row.get("points", ())):
+            _require(point, _OF_POINT, tuple(_OF_POINT), f"points[{number}]")
+            place = PurePosixPath(point["path"])
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"points[{number}]: 'path' leaves the run")
+        values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
         values["points"] = tuple(
             PointEntry(p["index"], p["label"], p["path"]) for p in row.get("points", ())
         )
@@ -73,10 +90,25 @@ def read_manifest(run_dir: Path) -> Manifest:
         raise UsageError(
             f"'{run_dir}' is not a run", why=f"it holds no {MANIFEST}", do="name a run directory"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        what = "it is no JSON, or cut off: " if isinstance(error, json.JSONDecodeError) else ""
         raise UsageError(
-            "the run's manifest cannot be read", where=str(path), why=str(error)
-        ) from error
+            "the run's manifest cannot be read", where=str(path), why=f"{what}{error}",
+            do="restore it from a copy of the run, or measure again: without it nothing says which"
+            " records are whole",
+        ) from error  # fmt: skip
+
+
+def _require(row: Any, kinds: Mapping[str, Any], needed: Sequence[str], what: str) -> None:
+    """Raises ValueError where row is no object, or a key is missing or of another kind."""
+    if not isinstance(row, dict):
+        raise ValueError(f"{what} is no object with keys")
+    for name in needed:
+        if name not in row:
+            raise ValueError(f"{what} has no '{name}'")
+    for name, kind in kinds.items():
+        if name in row and (not isinstance(row[name], kind) or isinstance(row[name], bool)):
+            raise ValueError(f"'{name}' of {what} is a {type(row[name]).__name__}")
 
 
 def digest_files(run_dir: Path) -> dict[str, dict[str, Any]]:

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import UsageError
 from harness.traffic import Schedule
 
+from ._atomic import unreadable
 from ._whole import require_whole
 from .conform import conform
 from .locate import find_run
@@ -74,7 +74,7 @@ class PointRecords:
         try:
             lines = path.read_bytes().split(b"\n") if path.exists() else []
         except OSError as error:
-            raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+            raise unreadable(path, error) from error
         found = []
         for line in lines[:most]:
             with suppress(ValueError):
@@ -102,7 +102,7 @@ class PointRecords:
         try:
             return conform(pq.read_table(path), schema)
         except (OSError, pa.ArrowException) as error:
-            raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+            raise unreadable(path, error) from error
 
     def _json(self, name: str) -> Any:
         path = self.path / name
@@ -111,7 +111,7 @@ class PointRecords:
         try:
             return json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+            raise unreadable(path, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +153,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8") if path.exists() else ""
     except (OSError, ValueError) as error:
-        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+        raise unreadable(path, error) from error

@@ -18,9 +18,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from harness.errors import UsageError
-
-from ._atomic import disk_error, sync_directory
+from ._atomic import disk_error, sync_directory, unreadable
 from .conform import conform
 from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SERVER_SCHEMA
 from .workers import on_master_axis, read_workers, with_clocks
@@ -137,9 +135,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise UsageError(
-            "records cannot be read", where=str(path), why=error.strerror or str(error)
-        ) from error
+        raise unreadable(path, error) from error
 
 
 class _FrameFile:

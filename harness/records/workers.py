@@ -17,9 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.errors import UsageError
-
-from ._atomic import write_json
+from ._atomic import unreadable, write_json
 from .schema import ABSOLUTE_NS
 
 NAME = "workers.json"
@@ -39,7 +37,7 @@ def read_workers(point_dir: Path) -> list[dict[str, Any]]:
     try:
         return list(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UsageError("records cannot be read", where=str(path), why=str(error)) from error
+        raise unreadable(path, error) from error
 
 
 def on_master_axis(table: pa.Table, workers: Sequence[Mapping[str, Any]]) -> pa.Table:

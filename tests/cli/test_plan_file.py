@@ -43,3 +43,17 @@ def test_a_file_that_is_no_plan_is_refused(run: Run) -> None:
     assert "harness/plan/v1" in caught.value.why
     with pytest.raises(ValueError, match="no part"):
         with_part({}, "prices", {})
+
+
+def test_a_part_that_is_none_is_told_by_its_place_and_may_be_written_anew(run: Run) -> None:
+    path = keep_part(run, "crossover", {"answer": "yes"})
+    with pytest.raises(UsageError) as caught:
+        read_plan(run)
+    assert caught.value.why.startswith("crossover: ")
+    assert "is a required property" in caught.value.why
+    assert "harness plan crossover" in caught.value.do
+    path.write_text(path.read_text().replace('{\n  "answer": "yes"\n }', "null"))
+    assert read_plan(run)["crossover"] is None
+    path.write_text('{"schema": "harness/plan/v1"')
+    with pytest.raises(UsageError, match="plan cannot be read"):
+        read_plan(run)

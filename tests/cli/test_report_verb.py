@@ -95,14 +95,22 @@ def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     assert html.exists()
 
 
-def test_a_manifest_that_cannot_be_read_is_2_and_names_the_file(cli: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "verb", ["report", "gate", "plan replicas", "plan crossover", "compare {} "]
+)
+def test_a_manifest_that_cannot_be_read_is_2_and_says_what_to_do(
+    cli: Any, tmp_path: Path, verb: str
+) -> None:
     folder = tmp_path / "broken"
     folder.mkdir()
-    (folder / "manifest.json").write_text("{", "utf-8")
-    done = cli("report", str(folder))
+    (folder / "manifest.json").write_text('{"run_id": "r", ', "utf-8")
+    done = cli(*verb.format(folder).split(), str(folder))
     assert (done.code, done.out) == (2, "")
-    assert str(folder / "manifest.json") in done.err
-    assert done.has_no_traceback()
+    what, where, why, do = done.err.splitlines()
+    assert what == "error: the run's manifest cannot be read"
+    assert where == f"  where: {folder / 'manifest.json'}"
+    assert why.startswith("  why:   it is no JSON, or cut off: ")
+    assert do.startswith("  do:    restore it from a copy of the run")
 
 
 def test_json_is_one_document_whatever_else_is_written(cli: Any) -> None:

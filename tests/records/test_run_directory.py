@@ -192,6 +192,7 @@ def test_a_broken_parquet_names_its_path(run) -> None:
     with pytest.raises(UsageError) as caught:
         Run.open(run.path).points[0].requests()
     assert caught.value.where == str(run.path / "points/000-a/requests.parquet")
+    assert "harness run --resume" in caught.value.do
 
 
 def test_schedules_read_back_to_the_byte(tmp_path, schedule) -> None:
@@ -251,3 +252,47 @@ def test_a_file_system_that_refuses_even_root_is_told_beforehand() -> None:
     with pytest.raises(UsageError, match="cannot be written") as error:
         require_folder(Path("/proc/nope"))
     assert error.value.why == "/proc cannot be written"
+
+
+GOOD = {"run_id": "r", "scenario": "s", "status": "complete", "created_utc": "2026-11-23T00:00:00"}
+POINT = {"index": 0, "label": "a", "path": "points/000-a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is no JSON, or cut off: "),
+        (json.dumps(GOOD)[:40], "it is no JSON, or cut off: "),
+        ("\udcff", "can't decode byte"),
+        ("[" * 100_000, "recursion"),
+        ("[]", "it is no object with keys"),
+        ('{"schema": "harness/plan/v1"}', "it has no 'run_id'"),
+        (json.dumps({k: v for k, v in GOOD.items() if k != "status"}), "it has no 'status'"),
+        (json.dumps(GOOD | {"status": "splendid"}), "its status is none of running, complete"),
+        (json.dumps(GOOD | {"run_id": 7}), "'run_id' of it is a int"),
+        (json.dumps(GOOD | {"schema_version": True}), "'schema_version' of it is a bool"),
+        (json.dumps(GOOD | {"files": []}), "'files' of it is a list"),
+        (json.dumps(GOOD | {"files": {"a": "b"}}), "files: a is no object"),
+        (json.dumps(GOOD | {"points": {"a": 1}}), "'points' of it is a dict"),
+        (json.dumps(GOOD | {"points": ["a"]}), "points[0] is no object"),
+        (json.dumps(GOOD | {"points": [{"index": 0}]}), "points[0] has no 'label'"),
+        (json.dumps(GOOD | {"points": [POINT | {"index": "0"}]}), "'index' of points[0] is a str"),
+        (json.dumps(GOOD | {"points": [POINT | {"path": "../other"}]}), "'path' leaves the run"),
+        (json.dumps(GOOD | {"points": [POINT | {"path": "/etc"}]}), "'path' leaves the run"),
+    ],
+)
+def test_a_broken_manifest_says_what_where_why_and_what_to_do(tmp_path, text, why) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError) as caught:
+        Run.open(tmp_path)
+    error = caught.value
+    assert (error.what, error.where) == ("the run's manifest cannot be read", str(path))
+    assert why in error.why
+    assert error.do.startswith("restore it from a copy of the run")
+    assert len(error.render().splitlines()) == 4  # one screen
+
+
+def test_a_whole_manifest_is_read(tmp_path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(GOOD | {"points": [POINT]}))
+    assert Run.open(tmp_path).points[0].path == tmp_path / "points/000-a"
