@@ -27,6 +27,8 @@ from harness.scenario.search import Visit, visits, windows_of
 from harness.scenario.slo import Slo
 from harness.units import write_rate
 
+MOST_LABEL = 60  # characters: of a folder, of a table's first column
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -210,18 +212,47 @@ def _labels(
 ) -> list[str]:
     labels: list[str] = []
     taken: set[str] = set()  # without case: some file systems know none
+    words = _told_apart({id(level): _words(level.swept) for level, _, _ in rows})
     for level, name, repeat in rows:
-        parts = [f"{path.split('.')[-1]}-{_short(value)}" for path, value in level.swept.items()]
-        parts = parts or ["main"]
-        parts += [name] if with_target else []
+        parts = [*words[id(level)], *([name] if with_target else [])]
         parts += [f"r{repeat + 1}"] if with_repeat else []
-        label = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-.")[:60] or "point"
+        label = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-.")[:MOST_LABEL] or "point"
         unique, number = label, len(labels)
         while unique.lower() in taken:  # two values that read the same: number them
             unique, number = f"{label}-{number}", number + 1
         taken.add(unique.lower())
         labels.append(unique)
     return labels
+
+
+def _words(swept: Mapping[str, Any]) -> tuple[str, ...]:
+    """`concurrency-4`, `input_tokens-24-to-400`: the last word of each path with its value; the
+    ends of one range together, by the name of what has them."""
+    found = []
+    for path, value in swept.items():
+        parent, _, leaf = path.rpartition(".")
+        owner = parent.rpartition(".")[2] or leaf
+        if leaf == "max" and f"{parent}.min" in swept:
+            continue  # told with it
+        if leaf == "min" and f"{parent}.max" in swept:
+            low, high = _short(value), _short(swept[f"{parent}.max"])
+            found.append(f"{owner}-{low}" if low == high else f"{owner}-{low}-to-{high}")
+        elif leaf in ("min", "max"):
+            found.append(f"{owner}-{leaf}-{_short(value)}")
+        else:
+            found.append(f"{owner if leaf == 'value' else leaf}-{_short(value)}")
+    return tuple(found) or ("main",)
+
+
+def _told_apart(words: Mapping[int, tuple[str, ...]]) -> Mapping[int, tuple[str, ...]]:
+    """Without the last words, which no two levels need to be told apart, as long as one is too long
+    for a label."""
+    while max((len("-".join(w)) for w in words.values()), default=0) > MOST_LABEL:
+        fewer = {level: w[:-1] for level, w in words.items()}
+        if not all(fewer.values()) or len(set(fewer.values())) < len(words):
+            break
+        words = fewer
+    return words
 
 
 def _short(value: Any) -> str:

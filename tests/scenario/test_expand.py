@@ -7,7 +7,7 @@ import re
 import pytest
 
 from harness.errors import ScenarioError
-from harness.scenario import expand
+from harness.scenario import expand, load_scenario
 from harness.scenario.document import ListSweep, OpenLoad, Scenario
 
 
@@ -129,3 +129,25 @@ def test_labels_are_unique_whatever_the_values(load) -> None:  # type: ignore[no
     labels = [point.label.lower() for point in found]
     assert len(set(labels)) == len(labels) == 8
     assert labels[:2] == ["model-a-2", "model-a"]
+
+
+def test_the_ends_of_a_range_are_told_together(load) -> None:  # type: ignore[no-untyped-def]
+    over = (
+        "{load.rate: [1/s, 2/s], traffic.chat.workload.input_tokens.min: [24, 30],"
+        " traffic.chat.workload.input_tokens.max: [24, 430]}"
+    )
+    found = points(
+        load, "traffic.chat.workload.input_tokens={kind: uniform, min: 1, max: 500}",
+        f"sweep={{kind: zip, over: {over}}}",
+    )  # fmt: skip
+    assert [p.label for p in found] == ["rate-1-input-tokens-24", "rate-2-input-tokens-30-to-430"]
+
+
+def test_labels_of_the_calibration_are_whole_words() -> None:
+    """Its table has six columns: batch, requests and prompts tell its points apart."""
+    found = expand(load_scenario("twin-sweep", env={}).document)
+    labels = [p.label for p in found]
+    assert len(set(labels)) == len(found)
+    assert max(map(len, labels)) <= 60
+    assert "concurrency-16-requests-120-input-tokens-30-to-430" in labels
+    assert "concurrency-1-requests-4-input-tokens-24" in labels
