@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.decisions.cost_answer import CostAnswer
-from harness.decisions.cost_curve import STEP, STOPS
+from harness.decisions.cost_curve import NUM_STOPS, STEP, STOPS, cell_at
 from harness.decisions.crossover_words import (
     crossing_words,
     per_day,
@@ -70,22 +70,21 @@ def cost_sentences(costs: Sequence[PointCost], answer: CostAnswer | None) -> tup
 
 
 def price_data(answer: CostAnswer | None) -> dict[str, Any]:
-    """What report.js answers my-prices from: a text for each ratio of prices, and for each pair of
-    stops who is cheaper at the user's traffic."""
+    """What report.js answers my-prices from: a text for each ratio of prices (for each pair of them
+    where egress follows neither), and for each pair who is cheaper at the user's traffic."""
     if answer is None:
         return {}
-    found, stops = answer.crossover, range(2 * STOPS + 1)
+    found, stops = answer.crossover, range(NUM_STOPS)
     crossing = [" ".join(crossing_words(found, c.required, c.crossing)) for c in found.cells]
-    data: dict[str, Any] = {"stops": len(stops), "crossing": crossing}
+    data: dict[str, Any] = {"stops": NUM_STOPS, "crossing": crossing}
     own = found.at_traffic
     if own is not None:
         saving = []
         for gpu in stops:
             for tok in stops:
-                cell = found.cells[2 * STOPS + gpu - tok]
-                assert cell.saving is not None
-                low, value, high = (x * STEP ** (tok - STOPS) for x in cell.saving)
-                saving.append(" ".join(saving_words(own.tok_per_h, (low, value, high))))
+                ends = cell_at(found.cells, gpu, tok).saving
+                assert ends is not None
+                saving.append(" ".join(saving_words(own.tok_per_h, ends)))
         data["saving"] = saving
     return {"my-prices": data}
 
@@ -127,15 +126,14 @@ def _crossover_chart(answer: CostAnswer) -> Chart:
 
 def _my_prices(answer: CostAnswer) -> WhatIf:
     found = answer.crossover
-    factors = [STEP ** (k - STOPS) for k in range(2 * STOPS + 1)]
+    factors = [STEP ** (k - STOPS) for k in range(NUM_STOPS)]
     gpu = tuple(f"{usd(found.group_usd_per_h * f)}/h" for f in factors)
     tok = tuple(f"{usd(found.serverless_usd_per_mtok * f)}/Mtok" for f in factors)
-    words = [" ".join(crossing_words(found, c.required, c.crossing)) for c in found.cells]
-    text = words[2 * STOPS]
+    cell = cell_at(found.cells, STOPS, STOPS)
+    text = " ".join(crossing_words(found, cell.required, cell.crossing))
     if found.at_traffic is not None:
-        saving = found.cells[2 * STOPS].saving
-        assert saving is not None
-        text += " " + " ".join(saving_words(found.at_traffic.tok_per_h, saving))
+        assert cell.saving is not None
+        text += " " + " ".join(saving_words(found.at_traffic.tok_per_h, cell.saving))
     return WhatIf(
         "my-prices", "My prices",
         (

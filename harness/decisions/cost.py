@@ -107,5 +107,6 @@ def scale_to_zero(
     wakes_per_s = req_per_s * asleep
     late_s = max(0.0, cold_start_s - limit_s)
     misses = wakes_per_s * (1 + req_per_s * late_s) if late_s > 0 else 0.0
-    share = min(1.0, misses / req_per_s) if req_per_s > 0 else 0.0
+    misses = min(misses, req_per_s)  # starts longer than the gaps: the formula counts some twice
+    share = misses / req_per_s if req_per_s > 0 else 0.0
     return ScaledToZero(1 - asleep, wakes_per_s * 3600, misses * 3600, share)

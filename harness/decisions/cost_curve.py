@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from harness.decisions.staircase import Scaling, Staircase
 NUM_POINTS = 60
 STOPS = 8  # of a price, each way; a factor of 2^(1/4) apart: a quarter to four times
 STEP = 2**0.25
+NUM_STOPS = 2 * STOPS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,17 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The answer at GPU prices times `ratio` over serverless ones, for a slider.
+    """The answer at GPU prices times `ratio` and serverless ones times `tok`, for a slider.
 
-    crossing, saving: low, point, high; the saving for serverless at its own price (times its
-    factor elsewhere), None without a traffic of the user's.
+    crossing, required, saving: low, point, high; saving: what serverless saves, USD/h, None without
+    a traffic of the user's.
     """
 
     ratio: float
     crossing: Band
     required: Band
     saving: Band | None
+    tok: float = 1.0
 
 
 def cost_curve(draws: Draws, steps: dict[Scaling, Staircase], marks: Iterable[float]) -> Curve:
@@ -70,18 +72,33 @@ def cost_curve(draws: Draws, steps: dict[Scaling, Staircase], marks: Iterable[fl
 
 
 def price_cells(draws: Draws, steps: Staircase, req_per_s: float | None) -> tuple[Cell, ...]:
-    """The answer depends on prices by their ratio alone: one cell for each ratio of two stops."""
+    """The answer depends on prices by their ratio alone: one cell for each ratio of two stops. With
+    egress, which follows neither price, it does not: one cell for each pair, GPU by GPU."""
+    stops = [STEP ** (k - STOPS) for k in range(NUM_STOPS)]
+    toks = stops if draws.question.fleet.egress_usd_per_req > 0 else [1.0]
+    ratios = stops if len(toks) > 1 else [STEP**k for k in range(-2 * STOPS, 2 * STOPS + 1)]
     per_req = draws.question.mix.tok * 3600
-    required = draws.required()
     used = None if req_per_s is None else draws.serverless(req_per_s)
     found = []
-    for k in range(-2 * STOPS, 2 * STOPS + 1):
-        ratio = STEP**k
-        saving = None
-        if req_per_s is not None and used is not None:
-            paid = draws.on_demand(steps, req_per_s, ratio)
-            saving = band((paid[0] - used[0], paid[1] - used[1]))
-        low, value, high = band(draws.crossing(steps, ratio))
-        need = band((required[0] * ratio, required[1] * ratio))
-        found.append(Cell(ratio, (low * per_req, value * per_req, high * per_req), need, saving))
+    for ratio in ratios:
+        paid = None if req_per_s is None else draws.on_demand(steps, req_per_s, ratio)
+        for tok in toks:
+            saving = None
+            if paid is not None and used is not None:
+                saving = band((paid[0] - tok * used[0], paid[1] - tok * used[1]))
+            low, value, high = band(draws.crossing(steps, ratio, tok))
+            need = band(draws.required(ratio, tok))
+            crossing = (low * per_req, value * per_req, high * per_req)
+            found.append(Cell(ratio, crossing, need, saving, tok))
     return tuple(found)
+
+
+def cell_at(cells: Sequence[Cell], gpu: int, tok: int) -> Cell:
+    """The answer at two stops, 0 .. NUM_STOPS - 1 each; STOPS is the price as it is."""
+    if len(cells) == NUM_STOPS**2:
+        return cells[NUM_STOPS * gpu + tok]
+    own, factor = cells[2 * STOPS + gpu - tok], STEP ** (tok - STOPS)
+    if own.saving is None:
+        return own
+    low, value, high = (factor * x for x in own.saving)
+    return replace(own, saving=(low, value, high))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.analysis import PointSummary, request_limits
@@ -76,8 +77,15 @@ def simulated_mix(cost: Cost, input_tok: float, output_tok: float) -> Mix:
 
 
 def ttft_limit_s(point: PointSummary) -> float:
-    """The first-token latency of a good request; 0 without one."""
-    return request_limits(point.meta.slo).get("ttft", 0.0)
+    """The longest that a good request of a point may wait; inf where nothing limits it."""
+    return wait_limit_s(request_limits(point.meta.slo))
+
+
+def wait_limit_s(limits: Mapping[str, float]) -> float:
+    """The same by the limits of good requests, metric -> seconds: that of the first token, never
+    more than that of the whole answer. A limit on TPOT alone lets one wait for a cold start."""
+    found = [limits[name] for name in ("ttft", "ttfv", "e2e_latency") if name in limits]
+    return min(found, default=math.inf)
 
 
 def question_of(

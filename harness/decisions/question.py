@@ -65,7 +65,8 @@ STEADY = Traffic("steady", np.ones(1))
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """req/s that one replica sustains within the SLO. limit_s: the first-token latency it allows.
+    """req/s that one replica sustains within the SLO. limit_s: how long a request may wait for
+    its first token, inf where nothing limits that.
 
     draws: of the same, where whoever found it has them; else they are made from the interval.
     source: in words.  doubts: why it may be another; with one no answer is sure.
@@ -148,13 +149,15 @@ class Draws:
             groups_usd_per_h=gpu * fleet.gpus_per_replica,
         )
 
-    def required(self) -> tuple[float, FloatArray]:
-        """u_required at the point, and of every draw; inf where egress alone is dearer."""
+    def required(self, ratio: float = 1.0, tok: float = 1.0) -> tuple[float, FloatArray]:
+        """u_required at the point, and of every draw; inf where egress alone is dearer. GPU prices
+        times ratio, serverless ones times tok."""
         fleet = self.question.fleet
         always = 1 - fleet.commitment_discount if fleet.scaling == "committed" else 1.0
 
         def need(c: Usd, p: Usd, g: Usd) -> Usd:
-            return _over(np.multiply(g, always), 3600 * np.multiply(c, self._gain(p)))
+            gain = self._gain(np.multiply(p, tok))
+            return _over(np.multiply(g, ratio * always), 3600 * np.multiply(c, gain))
 
         return self._each(need)
 
@@ -162,12 +165,16 @@ class Draws:
         """T1 in requests/s."""
         return self._each(lambda c, p, g: _over(g, 3600 * self._gain(p)))
 
-    def crossing(self, steps: Staircase, ratio: float = 1.0) -> tuple[float, FloatArray]:
-        """T* in requests/s with GPU prices times ratio; inf where none lasts."""
+    def crossing(
+        self, steps: Staircase, ratio: float = 1.0, tok: float = 1.0
+    ) -> tuple[float, FloatArray]:
+        """T* in requests/s with GPU prices times ratio, serverless ones times tok; inf where none
+        lasts."""
         target = self.question.fleet.load_target
 
         def solve(c: Usd, p: Usd, g: Usd) -> Usd:
-            load = steps.crossing(win_ratio(self._gain(p), c, np.multiply(g, ratio), target))
+            gain = self._gain(np.multiply(p, tok))
+            load = steps.crossing(win_ratio(gain, c, np.multiply(g, ratio), target))
             with np.errstate(invalid="ignore"):
                 return np.where(np.isinf(load), math.inf, load * target * np.asarray(c))
 

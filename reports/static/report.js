@@ -93,7 +93,8 @@
     },
   };
   answers["my-prices"] = (at, d) =>
-    [d.crossing[d.stops - 1 + at.gpu - at.tok], d.saving?.[d.stops * at.gpu + at.tok]].filter(Boolean).join(" ");
+    [d.crossing[d.crossing.length === d.stops ** 2 ? d.stops * at.gpu + at.tok : d.stops - 1 + at.gpu - at.tok],
+      d.saving?.[d.stops * at.gpu + at.tok]].filter(Boolean).join(" ");
   const forms = [...document.querySelectorAll("form.what-if")].filter((form) => answers[form.id]);
   const fields = forms.flatMap((form) => [...form.elements].filter((e) => e.name).map((e) => {
     e.printed = e.value;

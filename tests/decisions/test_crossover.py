@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.decisions.cost_curve import STEP
+from harness.decisions.cost_answer import CostAnswer
+from harness.decisions.cost_curve import NUM_STOPS, STEP, STOPS, cell_at
 from harness.decisions.crossover import Crossover, find_crossover
 from harness.decisions.prices import Mix, tariff_of
 from harness.decisions.question import NUM_DRAWS, Capacity, Fleet, Question, Traffic, capacity_draws
 from harness.decisions.staircase import Staircase, demand, win_ratio
 from harness.estimate import Estimate, Outcome
-from harness.scenario.prices import load_prices
+from harness.scenario.prices import PriceSheet, load_prices
 from harness.units import Price
 
 MIX = Mix(1000, 200)
@@ -251,3 +253,71 @@ def test_the_curve_holds_every_number_of_the_answer() -> None:
         assert grid[0] < t < grid[-1]
     for low, point, high in (*found.curve.serverless, *found.curve.on_demand):
         assert low <= point <= high
+
+
+def test_the_slider_with_egress_is_solved_for_each_pair_of_prices() -> None:
+    """Egress follows neither price, so their ratio is not enough: half of a request's price is
+    egress; tokens at twice the price are worth three times as much over it."""
+    fleet = replace(FLEET, egress_usd_per_req=MIX.tok * 0.9e-6 / 2)
+    found = ask(30.0, 1.2, own=25.0, fleet=fleet)
+    assert len(found.cells) == NUM_STOPS**2
+    middle = cell_at(found.cells, STOPS, STOPS)
+    assert (middle.ratio, middle.tok) == (1, 1)
+    assert middle.crossing == pytest.approx((found.asked.low, found.asked.value, found.asked.high))
+    assert found.at_traffic is not None
+    for gpu, tok in ((STOPS - 5, STOPS + 2), (STOPS, 0)):
+        a, f = STEP ** (gpu - STOPS), STEP ** (tok - STOPS)
+        prices = tariff_of(priced(f), "m")
+        other = replace(fleet, price=Price(5 * a, 5 * a))
+        mean = 25e6 / PER_REQ
+        direct = find_crossover(Question(
+            MIX, prices, other, Capacity(capacity(30.0, 1.2)), Traffic("day", DAY, mean)
+        ))  # fmt: skip
+        cell = cell_at(found.cells, gpu, tok)
+        ends = (direct.asked.low, direct.asked.value, direct.asked.high)
+        assert cell.crossing == pytest.approx(ends)
+        assert cell.required[1] == pytest.approx(direct.required.value)
+        assert direct.at_traffic is not None
+        saving = direct.at_traffic.saving
+        assert cell.saving == pytest.approx((saving.low, saving.value, saving.high))
+
+
+def priced(factor: float) -> PriceSheet:
+    """One row at .9 USD/Mtok in and out, times a factor."""
+    each = f"{0.9 * factor:.12f}USD/Mtok"
+    return PriceSheet.model_validate({
+        "schema": "harness/prices/v1", "name": "s", "as_of": "2026-11-20", "source": "a test",
+        "serverless": {"m": {"input": each, "output": each}},
+    })  # fmt: skip
+
+
+def test_a_stop_of_the_slider_without_egress_is_a_ratio() -> None:
+    found = ask(30.0, 1.2, own=25.0)
+    a, f = STEP**3, STEP**-2
+    direct = find_crossover(Question(
+        MIX, tariff_of(priced(f), "m"), replace(FLEET, price=Price(5 * a, 5 * a)),
+        Capacity(capacity(30.0, 1.2)), Traffic("day", DAY, 25e6 / PER_REQ),
+    ))  # fmt: skip
+    cell = cell_at(found.cells, STOPS + 3, STOPS - 2)
+    ends = (direct.asked.low, direct.asked.value, direct.asked.high)
+    assert cell.crossing == pytest.approx(ends)
+    assert direct.at_traffic is not None
+    saving = direct.at_traffic.saving
+    assert cell.saving == pytest.approx((saving.low, saving.value, saving.high))
+
+
+def test_draws_that_serve_nothing_leave_it_open() -> None:
+    """The twin's draws as they are: in one of ten a lone request misses the limits."""
+    e = replace(capacity(42.0), low=0.0)
+    value = e.value or 0.0
+    drawn = (value,) * 9 + (0.0,)
+    found = find_crossover(
+        Question(MIX, TARIFF, FLEET, Capacity(e, draws=drawn), Traffic("day", DAY, 25e6 / PER_REQ))
+    )
+    assert found.required.high == math.inf
+    assert found.feasibility == "uncertain"
+    assert found.asked.high == math.inf
+    assert found.at_traffic is not None
+    assert found.at_traffic.choice == "too_close"
+    assert found.outcome is Outcome.INCONCLUSIVE
+    json.dumps(CostAnswer(found, (), ()).to_json(), allow_nan=False)

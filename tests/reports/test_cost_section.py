@@ -35,6 +35,10 @@ COST = Cost.model_validate({
                   "commitment_discount": "30%"},
     "forecast": {"file": "servegen-day", "volume": "240Mtok/d"},
 })  # fmt: skip
+EGRESS = Cost.model_validate(COST.model_dump(by_alias=True, exclude_none=True) | {
+    "prices": SHEET | {"egress": "0.09USD/GB"},
+    "on_demand": {"gpu": "h100", "egress_per_request": "4kB"},
+})  # fmt: skip
 FACTS = RunFacts(
     "20261127T010203Z-money-ab12cd", "money", "", "complete", "2026-11-27T01:02:03+00:00", {}, "",
     "", (("main", "m", "http://127.0.0.1:1/v1"),), 30.0, "harness run money",
@@ -52,10 +56,10 @@ def summaries():
     return make_summaries()
 
 
-def make_answer(summaries) -> CostAnswer:
+def make_answer(summaries, cost: Cost = COST) -> CostAnswer:
     capacity = Capacity(find_capacity(summaries).estimate, ttft_limit_s(summaries[0]))
-    mix = measured_mix(COST, summaries, summaries)
-    question = question_of(COST, "auto", mix, capacity, load_forecast("servegen-day"))
+    mix = measured_mix(cost, summaries, summaries)
+    question = question_of(cost, "auto", mix, capacity, load_forecast("servegen-day"))
     return answer(question, traffic_source="a day")
 
 
@@ -182,10 +186,13 @@ def test_the_printed_default_is_the_answer(view, found) -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("state", [{"gpu": 12, "tok": 3}, {"gpu": 0, "tok": 16}])
-def test_the_page_says_what_python_does(view, found, state, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("cost", "state"), [(COST, {"gpu": 12, "tok": 3}), (EGRESS, {"gpu": 0, "tok": 16})]
+)
+def test_the_page_says_what_python_does(summaries, cost, state, tmp_path) -> None:
+    found = make_answer(summaries, cost)
     path = tmp_path / "report.html"
-    path.write_text(render_html(view), encoding="utf-8")
+    path.write_text(render_html(make_view(summaries, found)), encoding="utf-8")
     dom = subprocess.run(
         [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000",
          f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
@@ -193,8 +200,10 @@ def test_the_page_says_what_python_does(view, found, state, tmp_path) -> None:
         capture_output=True, text=True, timeout=100, check=False,
     ).stdout  # fmt: skip
     data = price_data(found)["my-prices"]
-    expected = data["crossing"][16 + state["gpu"] - state["tok"]]
-    expected += " " + data["saving"][17 * state["gpu"] + state["tok"]]
+    pair = 17 * state["gpu"] + state["tok"]
+    ratio = 16 + state["gpu"] - state["tok"]
+    expected = data["crossing"][pair if cost is EGRESS else ratio]
+    expected += " " + data["saving"][pair]
     assert html.unescape(re.findall(r"<output>(.*?)</output>", dom)[-1]) == expected
 
 
