@@ -107,13 +107,24 @@ def _day(part: Part) -> Chart | None:
     return Chart(
         "chart-replicas", "Replicas over the day", caption,
         "Needed: the busiest window of an hour over what one replica sustains; the band is its 95%"
-        " interval, over the draws of the step fit and of the arrivals. Autoscaled: ready replicas,"
-        " mean of the hour, in the simulated day.",
+        " interval, over the draws of the step fit and of the arrivals."
+        f"{_PLAYED * _is_played(part)} Autoscaled: ready replicas, mean of the hour, in the"
+        " simulated day.",
         caption, "hour of the forecast",
         (Panel("replicas", lines, limits=(Limit(fixed, f"fixed fleet {fixed:.0f}"),)),
          Panel("requests/s", rates)),
         is_wide=True,
     )  # fmt: skip
+
+
+_PLAYED = (
+    " An hour of the trace whose own arrivals, played on so many, keep fewer good than asked has as"
+    " many as they need."
+)
+
+
+def _is_played(part: Part) -> bool:
+    return bool(part.get("arrivals", {}).get("how") == "trace")
 
 
 def _headroom(part: Part) -> Chart | None:
@@ -174,7 +185,7 @@ def fleets_table(part: Part | None) -> Table | None:
              _share(fixed["good"]), _share(fixed["good_without_one"]))),
         Row((Cell(f"autoscaled to {part['fleet']['load_target']:.0%} load"),
              _count(scaled["mean_replicas"], 1), _count(scaled["most_replicas"]),
-             _hours_of(scaled), _share(scaled["good"]), Cell(""))),
+             _hours_of(scaled), _share(scaled["good"], scaled["is_simulated"]), Cell(""))),
     )  # fmt: skip
     cold = (
         f" {scaled['cold_starts']} cold starts of"
@@ -192,11 +203,12 @@ def fleets_table(part: Part | None) -> Table | None:
 def _hour_table(part: Part) -> Table | None:
     if not part["hours"]:
         return None
+    is_simulated = part["autoscaled"]["is_simulated"]
     rows = tuple(
         Row((
             _count(h["hour"]), _number(h["mean_req_per_s"]), _number(h["peak_req_per_s"]),
             _count(h["needed"]), _count(h["fewest"]), _count(h["autoscaled"], 1),
-            _share(h["good_fixed"]), _share(h["good_autoscaled"]),
+            _share(h["good_fixed"]), _share(h["good_autoscaled"], is_simulated),
         ))
         for h in part["hours"][:MOST_ROWS]
     )  # fmt: skip
@@ -204,7 +216,8 @@ def _hour_table(part: Part) -> Table | None:
     rest = f" {more} hours more are in plan-replicas.csv." if more > 0 else ""
     return Table(
         "replica-hours", "Hour by hour", _HOURS, rows,
-        "Needed: if each replica sustains only the lower end of its interval." + rest,
+        "Needed: if each replica sustains only the lower end of its interval."
+        f"{_PLAYED * _is_played(part)}{rest}",
     )  # fmt: skip
 
 
@@ -233,7 +246,9 @@ def _ground(part: Part) -> Table:
     told = [
         *([("at most, by step times alone (fluid bound)", bound)] if bound else []),
         ("traffic", f"{mix['name']}: {mix['mean_in_tok']:.0f} tokens in,"
-         f" {mix['mean_out_tok']:.0f} out on average, gaps of CV {mix['cv']:.3g}"),
+         f" {mix['mean_out_tok']:.0f} out on average"),
+        ("arrivals", part["arrivals"]["told"] if "arrivals" in part else
+         f"gaps of CV {mix['cv']:.3g}"),  # a plan stored before traces were played
         ("forecast", f"{forecast['name']}: {forecast['source']}"),
         *(("assumed, not told by the endpoint", text) for text in part["assumed"]),
         *(("outside what was swept", text) for text in part["capacity"]["extrapolated"]),
@@ -277,5 +292,7 @@ def _hours_of(fleet: Part) -> Cell:
     return _count(fleet["replica_hours"])
 
 
-def _share(value: float | None) -> Cell:
-    return Cell("not simulated") if value is None else Cell(f"{value * 100:.4g}%", value)
+def _share(value: float | None, is_simulated: bool = True) -> Cell:
+    if value is None:
+        return Cell("no request" if is_simulated else "not simulated")
+    return Cell(f"{value * 100:.4g}%", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import PointSummary
-from harness.cli._plan_file import keep_part, read_plan
+from harness.cli._plan_file import keep_part, read_plan, unreadable_plan
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import CostAnswer, answer
 from harness.decisions.cost_question import (
@@ -18,6 +19,7 @@ from harness.decisions.cost_question import (
     question_of,
     simulated_mix,
     ttft_limit_s,
+    wait_limit_s,
 )
 from harness.decisions.fleet_scales import DayFleet
 from harness.decisions.fluid_day import fluid_days
@@ -25,6 +27,7 @@ from harness.decisions.point_cost import PointCost, point_costs
 from harness.decisions.prices import Mix
 from harness.decisions.question import Capacity, Question
 from harness.decisions.simulated_fleet import SimulatedFleet
+from harness.decisions.wording import amount
 from harness.errors import ExitCode, MeasurementError, UsageError
 from harness.records import Run, write_bytes
 from harness.scenario import Scenario
@@ -44,6 +47,7 @@ _MEASURE = (
     "measure several rates with an SLO: a sweep or search over load.rate, with slo.attainment and"
     " slo.good_request"
 )
+_LOOSEN = "loosen the limits (--slo ttft=2s), or plan for another deployment"
 _JUDGED = (ExitCode.OK, ExitCode.FAILED, ExitCode.INCONCLUSIVE)
 
 
@@ -119,7 +123,7 @@ def crossover_of(
     asked = None
     try:
         if twin is not None and points and all(p.meta.kind == "closed" for p in points):
-            asked = _ask(run, document, twin)
+            asked = _ask(run, document, twin, forecast)
             mix, capacity = _simulated(cost, asked)
         else:
             mix, capacity = _measured(cost, points, cached)
@@ -135,9 +139,11 @@ def crossover_of(
             question = replace(question, simulated=_fluid_days(question, points[0]))
     except ValueError as error:
         raise MeasurementError(
-            "the run cannot be priced", why=str(error), do="measure rates up to where one misses"
+            "the run cannot be priced", why=str(error), do=_LOOSEN if asked else _MEASURE
         ) from error
-    source = forecast.source if forecast is not None else "no forecast: steady"
+    source = "no forecast: steady"
+    if forecast is not None:
+        source = "; ".join([forecast.source.rstrip("."), *forecast.remarks])
     return answer(question, traffic_source=source)
 
 
@@ -157,12 +163,12 @@ def _measured(
     return measured_mix(cost, points, cached), capacity
 
 
-def _ask(run: Run, document: Scenario, twin: Twin) -> Asked:
+def _ask(run: Run, document: Scenario, twin: Twin, forecast: Forecast | None) -> Asked:
     """What the twin of a calibration sustains of the traffic that is planned for."""
     from harness.cli._twin import ask_twin  # compiles a kernel: only where it is needed
 
     try:
-        return ask_twin(run, document, twin.wishes, twin.voice)
+        return ask_twin(run, document, twin.wishes, twin.voice, forecast)
     except MeasurementError as error:
         raise MeasurementError(
             _NO_CAPACITY, why=f"closed load proves no rate, and {error.what}: {error.why}",
@@ -177,11 +183,14 @@ def _simulated(cost: Cost, asked: Asked) -> tuple[Mix, Capacity]:
     doubts = (*noisy, *(f"outside what was swept: {text}" for text in found.extrapolated))
     source = (
         f"the twin calibrated by this run, traffic {asked.mix.name}, {asked.objective.text} for"
-        f" {asked.objective.attainment:.4g} of requests"
+        f" {amount(asked.objective.attainment, 'ratio')} of requests"
     )
-    draws = tuple(d for d in found.draws if d > 0)
-    limit_s = asked.objective.ttft_s or 0.0
-    return mix, Capacity(found.estimate, limit_s, draws, source, is_measured=False, doubts=doubts)
+    given = {"ttft": asked.objective.ttft_s, "e2e_latency": asked.objective.e2e_s}
+    limit_s = wait_limit_s({name: limit for name, limit in given.items() if limit is not None})
+    # a draw of 0 stays: one that serves nothing is part of what is not known
+    return mix, Capacity(
+        found.estimate, limit_s, found.draws, source, is_measured=False, doubts=doubts
+    )
 
 
 def _days(question: Question, asked: Asked) -> SimulatedFleet | None:
@@ -197,9 +206,11 @@ def _days(question: Question, asked: Asked) -> SimulatedFleet | None:
 
 def _fluid_days(question: Question, point: PointSummary) -> SimulatedFleet:
     """The same under the rates alone, at the capacity that was measured."""
-    traffic = question.traffic
+    traffic, limit_s = question.traffic, question.capacity.limit_s
+    # where no wait is too long steps are: beyond its capacity a fleet keeps no limit on TPOT
+    limit_s = 0.0 if math.isinf(limit_s) else limit_s
     return fluid_days(
-        traffic.shape, traffic.window_s, _day_fleet(question), question.capacity.limit_s,
+        traffic.shape, traffic.window_s, _day_fleet(question), limit_s,
         point.meta.slo.attainment or 0.0, traffic.mean_req_per_s,
     )  # fmt: skip
 
@@ -221,7 +232,11 @@ def _forecast(cost: Cost, folders: Sequence[Path]) -> Forecast | None:
             block.file, column=block.column, window_s=block.window, search_paths=folders
         )
     except ValueError as error:
-        raise UsageError("the forecast cannot be read", where=block.file, why=str(error)) from error
+        raise UsageError(
+            "the forecast cannot be read", where=block.file, why=str(error),
+            do="--forecast FILE: a CSV with t_s (or hour) and req_per_s, or a trace;"
+            " --set cost.forecast.window=1min counts a short trace",
+        ) from error  # fmt: skip
     return found.at_mean(block.mean) if block.mean is not None else found
 
 
@@ -262,7 +277,12 @@ def keep_answer(run: Run, found: CostAnswer) -> list[Path]:
 def stored_answer(run: Run) -> CostAnswer | None:
     """What was planned from this run before; None where nothing was."""
     part = read_plan(run)["crossover"]
-    return CostAnswer.from_json(part) if part is not None else None
+    if part is None:
+        return None
+    try:
+        return CostAnswer.from_json(part)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable_plan(run, f"crossover: {error!r}") from error
 
 
 def answer_at_end(run: Run, document: Scenario, judgement: Judgement) -> None:

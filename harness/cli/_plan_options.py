@@ -15,10 +15,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class TwinWishes:
-    """What the command line asks of a calibrated twin. slo: replaces limits by name.  max_batch,
-    step_tok, kv_tok: of a replica, None: as the endpoint told, or as the sweep shows."""
+    """What the command line asks of a calibrated twin. traffic: a scenario, None: none was named.
+    slo: replaces limits by name.  max_batch, step_tok, kv_tok: of a replica, None: as the endpoint
+    told, or as the sweep shows."""
 
-    traffic: str = "sweep"
+    traffic: str | None = None
     slo: tuple[str, ...] = ()
     max_batch: int | None = None
     step_tok: int | None = None
@@ -40,7 +41,7 @@ def twin_options(function: F) -> F:
 
     @functools.wraps(function)
     def wrapper(
-        *args: Any, traffic: str, slo: tuple[str, ...], max_batch: int | None,
+        *args: Any, traffic: str | None, slo: tuple[str, ...], max_batch: int | None,
         step_tokens: int | None, kv_tokens: int | None, seed: int, **kwargs: Any,
     ) -> Any:  # fmt: skip
         wishes = TwinWishes(traffic, slo, max_batch, step_tokens, kv_tokens, seed)
@@ -56,8 +57,9 @@ def twin_options(function: F) -> F:
         click.option("--slo", multiple=True, metavar="NAME=VALUE",
                      help="Replace a limit: ttft=1s, tpot=100ms, e2e_latency=10s,"
                      " attainment=99%."),
-        click.option("--traffic", default="sweep", show_default=True, metavar="SCENARIO",
-                     help="Whose lengths and limits the requests have; nothing of it is sent."),
+        click.option("--traffic", metavar="SCENARIO",
+                     help="Whose lengths and limits the requests have; nothing of it is sent."
+                     "  [default: sweep; of a trace the lengths are its own]"),
     ):  # fmt: skip
         wrapper = option(wrapper)
     return wrapper  # type: ignore[return-value]

@@ -131,7 +131,7 @@ def _price(price: Price | None) -> str:
         return "-"
     low, high = (f"{end:.2f}" if end * 100 == round(end * 100) else f"{end:g}"
                  for end in (price.low, price.high))  # fmt: skip
-    return f"{low}-{high}" if price.is_range else low
+    return f"{low} to {high}" if price.is_range else low
 
 
 def _table(rows: list[list[str]]) -> list[str]:

@@ -38,6 +38,14 @@ CSV = "plan-replicas.csv"
     help="Rates by window, a trace, or a forecast that ships.",
 )  # fmt: skip
 @click.option("--column", metavar="NAME", help="Which rate of a file that has several.")
+@click.option(
+    "--window", default="10min", show_default=True, metavar="DURATION",
+    help="A trace is counted in these.",
+)  # fmt: skip
+@click.option(
+    "--jitter", default="0s", show_default=True, metavar="DURATION",
+    help="Spread a trace's times over so much, to which they were rounded down.",
+)  # fmt: skip
 @click.option("--mean", metavar="RATE", help="Scale the forecast to this mean, such as 12/s.")
 @click.option("--volume", metavar="TOKENS", help="Or to this volume, such as 2Gtok/month.")
 @twin_options
@@ -50,14 +58,15 @@ CSV = "plan-replicas.csv"
 @output_options
 @voice_options
 def command(
-    run: str, forecast: str, column: str | None, mean: str | None, volume: str | None,
-    twin: TwinWishes, spare: int, load_target: str, cold_start: str, output: PlanOutput,
-    voice: Voice,
+    run: str, forecast: str, column: str | None, window: str, jitter: str, mean: str | None,
+    volume: str | None, twin: TwinWishes, spare: int, load_target: str, cold_start: str,
+    output: PlanOutput, voice: Voice,
 ) -> int:  # fmt: skip
     """Replicas for a forecast within the SLO, from the twin calibrated on RUN.
 
     RUN is a directory, a name, or `latest`, of a `twin-sweep`. A replica's limits are those that
-    its endpoint told, unless given here.
+    its endpoint told, unless given here. Of a forecast that is a trace each request is played when
+    it came, thinned or several times over where --mean or --volume asks for another rate.
 
     \b
       harness run twin-sweep --url URL --model NAME
@@ -65,7 +74,8 @@ def command(
       harness plan replicas latest --forecast day.csv --traffic chat-azure --slo ttft=2s
 
     Writes plan.json and plan-replicas.csv into the run and renders its report again. Exit 0: sized
-    and simulated within the SLO; 1: no fleet keeps it; 3: the plan leaves what was swept.
+    and simulated within the SLO; 1: no fleet keeps it; 3: the plan leaves what was swept, or the
+    calibration leaves it open.
     """
     from harness.cli._twin import ask_twin
     from harness.decisions.replica_document import hours_csv
@@ -79,11 +89,14 @@ def command(
     )  # fmt: skip
     if not 0 < fleet.load_target <= 1:
         raise UsageError(f"--load-target {load_target} leaves nothing to serve with")
-    scale, found = _scale(mean, volume), _forecast(forecast, column)
+    scale = _scale(mean, volume)
+    window_s = _value(parse_seconds, window, "--window")
+    jitter_s = _value(parse_seconds, jitter, "--jitter")
+    found = _forecast(forecast, column, window_s, jitter_s, twin.seed)
     opened = Run.open(run, out_root=out_root(output.out))
     opened.require_whole()
     document = load_resolved(opened.path / "scenario.resolved.yaml").document
-    asked = ask_twin(opened, document, twin, voice)
+    asked = ask_twin(opened, document, twin, voice, found)
     scaled = scale(found, float((asked.mix.n_in + asked.mix.n_out).mean()))
     part = _plan(asked, scaled, fleet, twin.seed)
     paths = _keep(opened, part)
@@ -108,8 +121,11 @@ def _plan(asked: Asked, forecast: Forecast, fleet: Fleet, seed: int) -> dict[str
     calibration, plan = asked.calibration, None
     own = float(asked.mix.n_in.mean()), float(asked.mix.n_out.mean())
     off = other_lengths(forecast.lengths, own)
-    assumed = (*calibration.assumed, *((f"{off}: --traffic names the latter",) if off else ()))
-    if asked.capacity.estimate.value:
+    assumed = [*calibration.assumed, *([f"{off}: --traffic names the latter"] if off else [])]
+    assumed += [f"{forecast.name}: {text}" for text in forecast.remarks]
+    if forecast.trace is not None and forecast.trace.hash_ids is not None:
+        assumed.append("no cached prefixes: whatever prompts of the trace share is read anew")
+    if asked.capacity.low > 0:
         try:
             plan = plan_replicas(
                 calibration.fit, calibration.deployment, asked.capacity, asked.mix,
@@ -125,21 +141,27 @@ def _plan(asked: Asked, forecast: Forecast, fleet: Fleet, seed: int) -> dict[str
         capacity=asked.capacity, mix=asked.mix, objective=asked.objective, fleet=fleet, plan=plan,
         forecast={
             "name": forecast.name, "source": forecast.source, "window_s": forecast.window_s,
+            "remarks": list(forecast.remarks),
         },
-        headline=headline_of(asked.capacity, plan, asked.objective, fleet.spare),
+        headline=headline_of(asked.capacity, plan, asked.objective, fleet.spare, asked.mix),
         reason=verdict_of(asked.capacity, plan, asked.objective)[1],
     )  # fmt: skip
 
 
-def _forecast(source: str, column: str | None) -> Forecast:
+def _forecast(
+    source: str, column: str | None, window_s: float, jitter_s: float, seed: int
+) -> Forecast:
     from harness.scenario.forecast import load_forecast
 
     try:
-        return load_forecast(source, column=column)
+        if window_s <= 0:
+            raise ValueError("a window of --window has no length")
+        found = load_forecast(source, column=column, window_s=window_s)
+        return found.spread(jitter_s, seed) if jitter_s else found
     except ValueError as error:
         raise UsageError(
             "the forecast cannot be read", where=source, why=str(error),
-            do="give a CSV with t_s (or hour) and req_per_s, or a trace",
+            do="give a CSV with t_s (or hour) and req_per_s, or a trace of more than one --window",
         ) from error  # fmt: skip
 
 
@@ -197,6 +219,7 @@ def _text(part: dict[str, Any], asked: Asked, paths: list[Path]) -> str:
         f"{part['answer']} {part['detail']}", "",
         f"traffic     {mix['name']}: {mix['mean_in_tok']:.0f} tokens in, {mix['mean_out_tok']:.0f}"
         f" out on average; {source['name']}" + (f", mean {mean:.3g} req/s" if mean else ""),
+        f"arrivals    {part['arrivals']['told']}",
         f"calibrated  on {fit.num_decode} batches and {fit.num_prefill} lengths of prompts; points"
         f" held out are met within {held.median_ratio:.1%} (median), {held.p90_ratio:.0%} (nine of"
         f" ten)",
@@ -206,7 +229,7 @@ def _text(part: dict[str, Any], asked: Asked, paths: list[Path]) -> str:
         fixed = part["fixed"]
         lines += [
             f"one down    {fixed['replicas'] - 1} of {fixed['replicas']} replicas keep"
-            f" {fixed['good_without_one']:.2%} good in the busiest"
+            f" {_share(fixed['good_without_one'])} good in the busiest"
             f" {format_seconds(source['window_s'])}",
             "", *_hours(part),
         ]  # fmt: skip
@@ -217,12 +240,17 @@ def _text(part: dict[str, Any], asked: Asked, paths: list[Path]) -> str:
 _NAMES = {".json": "plan     ", ".csv": "sheet    ", ".html": "report   "}
 
 
+def _share(ratio: float | None) -> str:
+    """None: no request came."""
+    return "-" if ratio is None else f"{ratio:.2%}"
+
+
 def _hours(part: dict[str, Any]) -> list[str]:
     """A line an hour of the first day; the sheet has all."""
     lines = ["hour   mean   peak req/s  replicas needed (95% CI)  fixed  autoscaled  good, fixed"]
     for row in part["hours"][:24]:
-        good = "-" if row["good_fixed"] is None else f"{row['good_fixed']:.2%}"
-        span = f"{row['needed']} ({row['fewest']}-{row['needed']})"
+        good = _share(row["good_fixed"])
+        span = f"{row['needed']} ({row['fewest']} to {row['needed']})"
         lines.append(
             f"{row['hour']:>4} {row['mean_req_per_s']:>6.3g} {row['peak_req_per_s']:>12.3g}"
             f"  {span:>24}  {part['fixed']['replicas']:>5}  {row['autoscaled']:>10.1f}  {good:>11}"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.decisions.recorded import Recorded
+from harness.decisions.twin import Requests
 from harness.decisions.twin_capacity import NUM_REQUESTS, Mix
 from harness.errors import UsageError
 from harness.scenario import document as doc
 from harness.scenario import expand, load_scenario, read_materials
+from harness.scenario.forecast import Forecast
 from harness.scenario.slo import Slo
-from harness.traffic import build_schedule
+from harness.traffic import Schedule, build_schedule, realised
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,17 @@ def read_mix(source: str) -> Mix:
 
 def read_traffic(source: str) -> Traffic:
     """Lengths of the scenario's first point, its classes in their weights; the irregularity of
-    its arrivals where it says one. A trace gives its own lengths.
+    its arrivals, as it says or, of a trace, as the whole trace has it.
 
     Raises UsageError where a class has no output length to plan for.
     """
     loaded = load_scenario(source, env=os.environ)
-    if isinstance(loaded.document.load, doc.OpenLoad | doc.ClosedLoad):
-        more = ["load.duration=null", f"load.requests={NUM_REQUESTS}", "load.warmup=0s"]
+    load = loaded.document.load
+    if isinstance(load, doc.OpenLoad | doc.ClosedLoad):
+        more = ["load.duration=null", "load.warmup=0s"]
+        more += [] if _is_trace(load) else [f"load.requests={NUM_REQUESTS}"]
         more += ["sweep=null"] if loaded.document.sweep is not None else []
-        if not _is_trace(loaded.document.load):
-            loaded = load_scenario(source, overrides=more, env=os.environ)
+        loaded = load_scenario(source, overrides=more, env=os.environ)
     point = expand(loaded.document)[0]
     schedule = build_schedule(point, read_materials(point.document, loaded.search_paths))
     stages = [s for s in schedule.stages if len(s.asked_in)]
@@ -51,16 +56,42 @@ def read_traffic(source: str) -> Traffic:
             why="a plan needs input and output tokens of every class",
             do="give workload.input_tokens and output_tokens, or another --traffic",
         )
-    mix = Mix(loaded.name, n_in, n_out, _cv(loaded.document.load))
+    mix = Mix(loaded.name, n_in, n_out)
+    if isinstance(load, doc.OpenLoad) and isinstance(load.arrival, doc.Gamma):
+        mix = replace(mix, cv=load.arrival.cv)
+    if _is_trace(load):
+        cv = _measured_cv(schedule)
+        told = "as dispersed as its trace" if cv > 1 else "its trace being no more irregular"
+        mix = replace(mix, cv=cv, measured=told)
     return Traffic(mix, loaded.document.slo)
+
+
+def with_trace(mix: Mix, forecast: Forecast | None, *, keeps_lengths: bool, seed: int) -> Mix:
+    """The mix with the forecast's own requests, where that is a trace.
+
+    keeps_lengths: those of the mix, one drawn for each request; else a request's own row has them,
+    and the mix is the trace's.
+    """
+    if forecast is None or forecast.trace is None:
+        return mix
+    trace = forecast.trace
+    if keeps_lengths:
+        rows = np.random.default_rng([seed, 13]).integers(0, len(mix.n_in), len(trace))
+        n_in, n_out = mix.n_in[rows], mix.n_out[rows]
+    else:
+        n_in, n_out = trace.input_tok.astype(np.int64), trace.output_tok.astype(np.int64)
+        mix = Mix(forecast.name, n_in, n_out)
+    requests = Requests(trace.arrival_s, n_in, n_out)
+    recorded = Recorded(requests, forecast.window_s, len(forecast.rates))
+    return replace(mix, recorded=recorded)
 
 
 def _is_trace(load: doc.Load) -> bool:
     return isinstance(load, doc.OpenLoad) and isinstance(load.arrival, doc.TraceArrival)
 
 
-def _cv(load: doc.Load) -> float:
-    """Of an open load with gamma arrivals; every other is planned as Poisson."""
-    if isinstance(load, doc.OpenLoad) and isinstance(load.arrival, doc.Gamma):
-        return load.arrival.cv
-    return 1.0
+def _measured_cv(schedule: Schedule) -> float:
+    """Of gamma gaps as irregular as these arrivals: by their gaps or, where bursts are longer than
+    a gap, by their counts, whose variance over mean is the square of it; never below Poisson."""
+    stage = realised(schedule)[0]
+    return max(1.0, stage.cv or 1.0, math.sqrt(stage.dispersion or 1.0))

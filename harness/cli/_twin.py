@@ -9,14 +9,16 @@ from harness.cli._calibrated import Calibration, Limits, calibrate_on
 from harness.cli._compiling import telling_compilation
 from harness.cli._options import Voice
 from harness.cli._plan_options import TwinWishes
-from harness.cli._traffic_mix import read_traffic
+from harness.cli._traffic_mix import read_traffic, with_trace
 from harness.decisions.twin_capacity import Mix, Objective, TwinCapacity, twin_capacity
 from harness.errors import UsageError
 from harness.records import Run
 from harness.scenario import Scenario
+from harness.scenario.forecast import Forecast
 from harness.scenario.slo import GoodRequest, Slo
 from harness.units import parse_seconds, parse_share
 
+DEFAULT_TRAFFIC = "sweep"
 _LIMITS = {"ttft": "ttft_s", "tpot": "tpot_s", "e2e_latency": "e2e_s"}
 
 
@@ -30,14 +32,18 @@ class Asked:
     capacity: TwinCapacity
 
 
-def ask_twin(run: Run, document: Scenario, wishes: TwinWishes, voice: Voice) -> Asked:
+def ask_twin(
+    run: Run, document: Scenario, wishes: TwinWishes, voice: Voice, forecast: Forecast | None,
+) -> Asked:  # fmt: skip
     """Calibrate on a run and search. The limits are those of the scenario `wishes.traffic`, else
-    of the run's own (document); `wishes.slo` replaces them by name.
+    of the run's own (document); `wishes.slo` replaces them by name. Lengths are that scenario's
+    too; where none is named and the forecast is a trace, the trace's.
 
     Raises MeasurementError where the run is no calibration.
     """
-    known = read_traffic(wishes.traffic)
-    mix = known.mix
+    known = read_traffic(wishes.traffic or DEFAULT_TRAFFIC)
+    is_named = wishes.traffic is not None
+    mix = with_trace(known.mix, forecast, keeps_lengths=is_named, seed=wishes.seed)
     own = known.slo if known.slo.good_request is not None else document.slo
     objective = objective_of(own, wishes.slo)
     limits = Limits(wishes.max_batch, wishes.step_tok, wishes.kv_tok)

@@ -37,6 +37,7 @@ def crossover_schema() -> dict[str, Any]:
             "to_zero": days,
             "attainment": {"type": "number"},
             "how": {"enum": ["twin", "fluid"]},
+            "arrivals": {"type": "string"},
         },
     }
     return {

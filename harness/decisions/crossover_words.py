@@ -329,13 +329,13 @@ def _autoscaler(found: Crossover, question: Question) -> tuple[str, str]:
             "no twin; a twin-sweep's run simulates each request",
         )
     hours = min(d.span_s for d in twin.days) / 3600
-    sleep = ""
+    more = f"; arrivals: {twin.arrivals}" if twin.arrivals else ""
     if fleet.idle_s is not None and not twin.to_zero:
-        sleep = "; scale to zero by Poisson's formula: the simulated policy waits 5 min at least"
+        more += "; scale to zero by Poisson's formula: the simulated policy waits 5 min at least"
     return (
         f"the vendor's policy, cold start {amount(fleet.cold_start_s, 's')}, over {hours:.3g} h or"
         f" more of the day at {len(twin.days)} scales, {brief(least)} to {brief(most)} replicas'"
-        f" load; straight between, above as the last{sleep}",
+        f" load; straight between, above as the last{more}",
         "simulated on the twin, request by request",
     )
 

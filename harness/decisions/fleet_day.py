@@ -1,7 +1,8 @@
 """A day of traffic on the twin's autoscaled fleet, at several scales: what a bill is made of.
 
 The policy is the vendor's (autoscaler.py) at the measured capacity; each scale is one simulation,
-request by request, with cold starts and, where it is asked for, the last replica going to sleep.
+request by request (a trace's own, thinned or repeated to the scale, else drawn), with cold starts
+and, where it is asked for, the last replica going to sleep.
 Of a longer forecast the day with its highest window is taken, of a flat one two hours. A scale
 with too many requests is simulated over a stretch of that day, and compared with the staircase of
 the same stretch; the user's own traffic over all of it, if at all possible.
@@ -21,9 +22,11 @@ from harness.decisions.fleet_scales import (
     ByStairs,
     DayFleet,
     committed_replicas,
+    day_begin,
     day_of,
 )
-from harness.decisions.replicas import arrivals_of, good_of
+from harness.decisions.played_sizes import good_of
+from harness.decisions.replicas import arrivals_of
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
 from harness.decisions.staircase import FloatArray
 from harness.decisions.step_fit import StepFit
@@ -46,6 +49,7 @@ def simulate_days(
     least scale can be simulated.
     """
     day, unit = day_of(shape, window_s), fleet.unit_req_per_s
+    begin = day_begin(shape, window_s)
     own = [] if own_req_per_s is None else [own_req_per_s / unit]
     per_load = unit * len(day) * window_s * float(day.mean())  # requests of a day at load 1
     own = [x for x in own if x * per_load <= MOST_OWN and x <= 0.5 * MOST_REPLICAS]
@@ -53,38 +57,41 @@ def simulate_days(
     def run(loads: tuple[float, ...], sleeps: bool) -> tuple[FleetDay, ...]:
         found = []
         for x in sorted({*loads, *own}):
-            part = day if x in own else _stretch(day, window_s, x * unit)
+            part = range(len(day)) if x in own else _stretch(day, window_s, x * unit)
             if len(part) * window_s >= min(LEAST_S, len(day) * window_s):
-                found.append(_one_day(fit, deployment, mix, objective, part, window_s, fleet, x,
-                                      sleeps, seed))  # fmt: skip
+                own_day = day[part.start : part.stop]
+                found.append(_one_day(fit, deployment, mix, objective, own_day, begin + part.start,
+                                      window_s, fleet, x, sleeps, seed))  # fmt: skip
         return tuple(found)
 
     days = run(scales, False)
     if not days:
         return None
     asleep = run(quiet, True) if fleet.can_sleep else ()
-    return SimulatedFleet(days, asleep, objective.attainment)
+    return SimulatedFleet(days, asleep, objective.attainment, arrivals=mix.arrivals())
 
 
-def _stretch(day: FloatArray, window_s: float, req_per_s: float) -> FloatArray:
-    """[k <= w] as many windows one after the other as MOST_REQUESTS allow, their mean as near to
-    the day's as any such stretch's."""
+def _stretch(day: FloatArray, window_s: float, req_per_s: float) -> range:
+    """As many windows one after the other as MOST_REQUESTS allow, their mean as near to the day's
+    as any such stretch's."""
     num = min(len(day), math.floor(MOST_REQUESTS / (req_per_s * window_s)))
     if num == len(day) or num < 1:
-        return day[:num]
+        return range(num)
     sums = np.concatenate([[0.0], np.cumsum(day)])
     means = (sums[num:] - sums[:-num]) / num
     begin = int(np.abs(means - day.mean()).argmin())
-    return day[begin : begin + num]
+    return range(begin, begin + num)
 
 
 def _one_day(
     fit: StepFit, deployment: Deployment, mix: Mix, objective: Objective, day: FloatArray,
-    window_s: float, fleet: DayFleet, load: float, sleeps: bool, seed: int,
+    begin: int, window_s: float, fleet: DayFleet, load: float, sleeps: bool, seed: int,
 ) -> FleetDay:  # fmt: skip
+    """begin: the first window of `day` in the whole forecast."""
     span_s = len(day) * window_s
     rates = day * load * fleet.unit_req_per_s
-    arrivals = arrivals_of(mix, rates, window_s, np.random.default_rng([seed, 11]))
+    rng = np.random.default_rng([seed, 11])
+    arrivals = arrivals_of(mix, rates, window_s, rng, first=begin)
     first = math.ceil(float(day[0]) * load - 1e-9)
     found = simulate_autoscaled(
         step_model(fit.hinge), deployment, arrivals, policy=fleet.policy(sleeps=sleeps),

@@ -52,13 +52,19 @@ class DayFleet:
 
 def day_of(shape: FloatArray, window_s: float) -> FloatArray:
     """[w] the windows of the day with the highest one; of one window, that window for two hours."""
-    num = max(1, round(DAY_S / window_s))
     if len(shape) == 1:
         return np.repeat(shape, max(1, round(STEADY_S / window_s)))
-    if len(shape) <= num:
-        return shape
-    begin = int(shape.argmax()) // num * num
-    return shape[min(begin, len(shape) - num) :][:num]
+    return shape[day_begin(shape, window_s) :][: _windows_a_day(window_s)]
+
+
+def day_begin(shape: FloatArray, window_s: float) -> int:
+    """The first window of that day; 0 where the shape is no longer than one."""
+    num = _windows_a_day(window_s)
+    return max(0, min(int(shape.argmax()) // num * num, len(shape) - num))
+
+
+def _windows_a_day(window_s: float) -> int:
+    return max(1, round(DAY_S / window_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ def replica_document(
         "answer": headline.answer,
         "detail": headline.detail,
         "objective": asdict(objective),
+        "arrivals": {
+            "how": mix.how, "told": mix.arrivals(plan.mean_req_per_s if plan is not None else None),
+        },
         "mix": {
             "name": mix.name, "cv": mix.cv, "mean_in_tok": float(mix.n_in.mean()),
             "mean_out_tok": float(mix.n_out.mean()), "max_in_tok": int(mix.n_in.max()),
@@ -97,7 +100,7 @@ def replica_schema() -> dict[str, Any]:
     fixed = _object(
         ("replicas", "at_lower_bound", "likely", "good", "good_without_one", "replica_hours"),
         replicas=whole, at_lower_bound=whole, likely=whole, good=maybe, good_without_one=maybe,
-        replica_hours=number,
+        replica_hours=number, by_rates=whole,
     )  # fmt: skip
     scaled = _object(
         ("mean_replicas", "most_replicas", "replica_hours", "cold_starts", "good", "is_simulated"),
@@ -111,9 +114,11 @@ def replica_schema() -> dict[str, Any]:
         verdict={"enum": [o.value for o in Outcome]}, reason=text, answer=text, detail=text,
         objective=_object(("attainment",), attainment=number, ttft_s=maybe, tpot_s=maybe,
                           e2e_s=maybe),
+        arrivals=_object(("how", "told"), how={"enum": ["trace", "gamma", "poisson"]}, told=text),
         mix=_object(("name", "cv", "mean_in_tok", "mean_out_tok"), name=text, cv=number,
                     mean_in_tok=number, mean_out_tok=number, max_in_tok=whole),
-        forecast=_object(("name", "source", "window_s"), name=text, source=text, window_s=number),
+        forecast=_object(("name", "source", "window_s"), name=text, source=text, window_s=number,
+                         remarks=texts),
         deployment={"type": "object"}, assumed=texts,
         calibration=_object(("parameters", "held_out", "swept"),
                             parameters={"type": "object", "additionalProperties": estimate},

@@ -1,9 +1,10 @@
 """Replicas over a day of traffic: a fixed fleet and an autoscaled one, sized and then simulated.
 
 Sized by arithmetic: the busiest window of an hour over what one replica surely sustains (the lower
-end of its interval; the upper end and the point give the band). Then the whole day is simulated on
-the fleets so sized, request by request, and the shares of good requests are printed beside the
-sizes: short peaks and scaling delays show there, not in a quotient of averages.
+end of its interval; the upper end and the point give the band). A trace is also played, hour by
+hour, and its bursts may need more (played_sizes.py). Then the whole day is simulated on the fleets
+so sized, request by request, and the shares of good requests are printed beside the sizes: short
+peaks and scaling delays show there, not in a quotient of averages.
 """
 
 from __future__ import annotations
@@ -17,20 +18,17 @@ import numpy.typing as npt
 from harness.decisions.autoscaler import Load, Policy
 from harness.decisions.fleet_scales import MOST_REPLICAS
 from harness.decisions.planner import replicas_needed
+from harness.decisions.played_sizes import Sizes, good_of, played_sizes
 from harness.decisions.step_fit import StepFit
-from harness.decisions.twin import (
-    Deployment,
-    Outcome,
-    Requests,
-    simulate_autoscaled,
-    simulate_fleet,
-)
-from harness.decisions.twin_capacity import Mix, Objective, Served, TwinCapacity, step_model
+from harness.decisions.twin import Deployment, Requests, simulate_autoscaled, simulate_fleet
+from harness.decisions.twin_capacity import Mix, Objective, TwinCapacity, step_model
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 HOUR_S = 3600.0
 MOST_REQUESTS = 2_000_000  # simulated; of a longer day each window is cut to an equal share of it
+MOST_SIZED = 400_000  # played again and again to size a trace's hours; else cut likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,12 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class HourPlan:
-    """hour: from the forecast's start. Rates in requests/s, peak: of its busiest window.
+    """hour: from the forecast's start, in which its windows begin (one longer than an hour has its
+    own row). Rates in requests/s, peak: of its busiest window.
 
     fewest, likely, needed: replicas that carry the peak if each sustains the upper end, the point,
-    the lower end.  autoscaled: mean ready replicas.  good_*: share of good requests of that hour;
-    NaN where none arrived or nothing was simulated.
+    the lower end; of a trace at least those that its bursts need.  autoscaled: mean ready replicas.
+    good_*: share of good requests of that hour; NaN where none arrived or nothing was simulated.
     """
 
     hour: int
@@ -66,7 +65,8 @@ class HourPlan:
 @dataclass(frozen=True, slots=True)
 class FixedFleet:
     """replicas = at_lower_bound + spare. good: share of good requests over all the time, without
-    one: in the busiest window, with a replica down.  replica_hours: of the whole forecast."""
+    one: in the busiest window, with a replica down.  replica_hours: of the whole forecast.
+    by_rates: what at_lower_bound would be by the rates alone."""
 
     replicas: int
     at_lower_bound: int
@@ -74,6 +74,7 @@ class FixedFleet:
     good: float
     good_without_one: float
     replica_hours: float
+    by_rates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,53 +112,80 @@ def plan_replicas(
     Raises ValueError where the capacity is no positive number, or the fleet passes MOST_REPLICAS.
     """
     low, point, high = _ends(capacity)
-    peak = float(rates.max())
-    base = max(1, replicas_needed(peak, low))
-    if base + fleet.spare > MOST_REPLICAS:
-        raise ValueError(f"{base:,} replicas; the twin plans for {MOST_REPLICAS:,} at most")
+    # the hour in which each window begins, and the row of the plan that this is
+    hours, row_of = np.unique(
+        (np.arange(len(rates)) * window_s / HOUR_S + 1e-9).astype(np.int64), return_inverse=True
+    )
+    peaks = [float(rates[row_of == row].max()) for row in range(len(hours))]
+    sizes = [
+        Sizes(*(max(1, replicas_needed(peak, each)) for each in (high, point, low)))
+        for peak in peaks
+    ]
+    by_rates = max(size.needed for size in sizes)
+    if by_rates + fleet.spare > MOST_REPLICAS:
+        raise ValueError(f"{by_rates:,} replicas; the twin plans for {MOST_REPLICAS:,} at most")
     cut = min(1.0, MOST_REQUESTS / max(1.0, float(rates.sum()) * window_s))
-    rng = np.random.default_rng([seed, 7])
-    arrivals = arrivals_of(mix, rates, window_s * cut, rng)
+
+    def arrive(cut: float) -> Requests:
+        return arrivals_of(mix, rates, window_s, np.random.default_rng([seed, 7]), cut=cut)
+
+    def windows_of(arrivals: Requests, cut: float) -> IntArray:
+        index = (arrivals.arrival_s / (window_s * cut)).astype(np.int64)
+        return np.minimum(index, len(rates) - 1)
+
+    arrivals = arrive(cut)
+    if mix.recorded is not None:
+        part = cut * min(1.0, MOST_SIZED / max(1, len(arrivals)))
+        played = arrive(part)
+        row = row_of[windows_of(played, part)]
+        own = [_chosen(played, row == k) for k in range(len(hours))]
+        most = MOST_REPLICAS - fleet.spare
+        sizes = played_sizes(fit, deployment, capacity, objective, own, sizes, most)
+    base = max(size.needed for size in sizes)
     model = step_model(fit.hinge)
     num = base + fleet.spare
     fixed = simulate_fleet(model, deployment, arrivals, replicas=num, router="least_loaded")
     is_good = good_of(fit, arrivals, fixed, objective)
-    window = np.minimum((arrivals.arrival_s / (window_s * cut)).astype(np.int64), len(rates) - 1)
-    busiest = _busiest(arrivals, window, int(rates.argmax()), window_s * cut)
+    window = windows_of(arrivals, cut)
+    busiest = _chosen(arrivals, window == int(rates.argmax()))
     without = simulate_fleet(
         model, deployment, busiest, replicas=max(1, num - 1), router="least_loaded"
     )
-    scaled = _autoscaled(fit, deployment, arrivals, objective, rates, window_s, low, fleet, cut)
-    per_hour = max(1, round(HOUR_S / window_s)) if window_s <= HOUR_S else 1
-    hour_of = window // per_hour
-    num_hours = -(-len(rates) // per_hour)
-    span_h = len(rates) * window_s / HOUR_S
+    scaled = _autoscaled(
+        fit, deployment, arrivals, objective, rates, window_s, low, fleet, cut, row_of
+    )
+    arrived = row_of[window]
     return ReplicaPlan(
         tuple(
             HourPlan(
-                hour, float(own.mean()), float(own.max()),
-                max(1, replicas_needed(float(own.max()), high)),
-                max(1, replicas_needed(float(own.max()), point)),
-                max(1, replicas_needed(float(own.max()), low)),
-                _share(is_good[hour_of == hour]), scaled.by_hour[hour],
-                _share(scaled.is_good[hour_of == hour]) if len(scaled.is_good) else math.nan,
+                int(hour), float(rates[row_of == row].mean()), peaks[row], *sizes[row],
+                _share(is_good[arrived == row]), scaled.by_row[row],
+                _share(scaled.is_good[arrived == row]) if len(scaled.is_good) else math.nan,
             )
-            for hour in range(num_hours)
-            for own in [rates[hour * per_hour : (hour + 1) * per_hour]]
+            for row, hour in enumerate(hours)
         ),
         FixedFleet(
-            num, base, max(1, replicas_needed(peak, point)), _share(is_good),
-            _share(good_of(fit, busiest, without, objective)), num * span_h,
+            num, base, max(size.likely for size in sizes), _share(is_good),
+            _share(good_of(fit, busiest, without, objective)) if num > 1 else 0.0,
+            num * len(rates) * window_s / HOUR_S, by_rates,
         ),
-        scaled.fleet, peak, float(rates.mean()), len(arrivals), cut,
+        scaled.fleet, float(rates.max()), float(rates.mean()), len(arrivals), cut,
     )  # fmt: skip
 
 
-def arrivals_of(mix: Mix, rates: FloatArray, window_s: float, rng: np.random.Generator) -> Requests:
-    """Requests whose rate follows the windows: arrivals of 1/s, in a time that runs by the rates.
+def arrivals_of(
+    mix: Mix, rates: FloatArray, window_s: float, rng: np.random.Generator, *, first: int = 0,
+    cut: float = 1.0,
+) -> Requests:  # fmt: skip
+    """Requests whose rate follows the windows: a recorded mix's own, from its window `first` on;
+    else arrivals of 1/s, in a time that runs by the rates.
 
     Poisson gaps stay Poisson within a window; bursts of a gamma process keep their irregularity.
+    cut: only this share of each window, the windows then as much shorter.
     """
+    if mix.recorded is not None:
+        return mix.recorded.at(rates, rng, first=first, cut=cut)
+    window_s *= cut
     edges = np.concatenate([[0.0], np.cumsum(rates * window_s)])
     num = math.ceil(edges[-1] + 6 * mix.cv * math.sqrt(edges[-1]) + 20)
     unit = mix.requests(rng, num)
@@ -166,43 +194,33 @@ def arrivals_of(mix: Mix, rates: FloatArray, window_s: float, rng: np.random.Gen
     return Requests(at_s, unit.n_in[inside], unit.n_out[inside])
 
 
-def good_of(
-    fit: StepFit, requests: Requests, outcome: Outcome, objective: Objective
-) -> npt.NDArray[np.bool_]:
-    """[n] which requests keep every limit, what lies outside the engine included."""
-    outside_s = fit.outside_s(fit.hinge, requests.n_in)
-    ttft_s = np.where(outcome.is_refused, np.inf, outcome.ttft_s + outside_s)
-    e2e_s = np.where(outcome.is_refused, np.inf, outcome.e2e_s + outside_s)
-    served = Served(requests, ttft_s, outcome.tpot_s, e2e_s, outcome)
-    return np.asarray(~np.any(list(served.misses(objective).values()), axis=0))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scaled:
     fleet: AutoscaledFleet
-    by_hour: tuple[float, ...]
+    by_row: tuple[float, ...]
     is_good: npt.NDArray[np.bool_]
 
 
 def _autoscaled(
     fit: StepFit, deployment: Deployment, arrivals: Requests, objective: Objective,
-    rates: FloatArray, window_s: float, low: float, fleet: Fleet, cut: float,
+    rates: FloatArray, window_s: float, low: float, fleet: Fleet, cut: float, row_of: IntArray,
 ) -> _Scaled:  # fmt: skip
     """The same day under the policy; by arithmetic where the day was cut, since its delays are
     those of the whole one: what this window needs or the last one did."""
     span_s = len(rates) * window_s
     times_s = np.arange(0.0, span_s, min(60.0, window_s))
-    num_hours = math.ceil(span_s / HOUR_S - 1e-9)
-    hour_of = np.minimum((times_s / HOUR_S).astype(np.int64), num_hours - 1)
+    at = np.minimum((times_s / window_s + 1e-9).astype(np.int64), len(rates) - 1)
+
+    def by_row(ready: npt.NDArray[np.generic]) -> tuple[float, ...]:
+        return tuple(float(ready[row_of[at] == k].mean()) for k in range(int(row_of.max()) + 1))
+
     if cut < 1:
         need = np.ceil(rates / (fleet.load_target * low) - 1e-9)
         before = np.concatenate([need[:1], need[:-1]])
         ready = np.maximum(np.maximum(need, before), 1)
-        at = np.minimum((times_s / window_s).astype(np.int64), len(rates) - 1)
-        hours = tuple(float(ready[at][hour_of == h].mean()) for h in range(num_hours))
         total_h = float(ready.sum()) * window_s / HOUR_S
         told = AutoscaledFleet(float(ready.mean()), int(ready.max()), total_h, 0, math.nan, False)
-        return _Scaled(told, hours, np.zeros(0, np.bool_))
+        return _Scaled(told, by_row(ready[at]), np.zeros(0, np.bool_))
     policy = Policy(
         Load(req_per_s=low), utilisation=fleet.load_target, min_replicas=1,
         max_replicas=MOST_REPLICAS,
@@ -214,22 +232,15 @@ def _autoscaled(
     )  # fmt: skip
     is_good = good_of(fit, arrivals, found.outcome, objective)
     ready = found.ready_at(times_s)
-    hours = tuple(float(ready[hour_of == h].mean()) for h in range(num_hours))
     told = AutoscaledFleet(
         float(ready.mean()), int(ready.max()), found.billed_s / HOUR_S, found.cold_starts,
         _share(is_good), True,
     )  # fmt: skip
-    return _Scaled(told, hours, is_good)
+    return _Scaled(told, by_row(ready), is_good)
 
 
-def _busiest(
-    arrivals: Requests, window: npt.NDArray[np.int64], which: int, window_s: float
-) -> Requests:
-    """The requests of one window, from its start on."""
-    own = window == which
-    return Requests(
-        arrivals.arrival_s[own] - which * window_s, arrivals.n_in[own], arrivals.n_out[own]
-    )
+def _chosen(arrivals: Requests, which: npt.NDArray[np.bool_]) -> Requests:
+    return Requests(arrivals.arrival_s[which], arrivals.n_in[which], arrivals.n_out[which])
 
 
 def _ends(capacity: TwinCapacity) -> tuple[float, float, float]:

@@ -47,13 +47,15 @@ class SimulatedFleet:
     """days: by rising load, one replica always up.  to_zero: the same where the last may go, empty
     where it was not asked for.
 
-    attainment: share of good requests that the SLO asks.  how: what played the days.
+    attainment: share of good requests that the SLO asks.  how: what played the days.  arrivals: of
+    single requests, in words; empty of a fluid.
     """
 
     days: tuple[FleetDay, ...]
     to_zero: tuple[FleetDay, ...]
     attainment: float
     how: Literal["twin", "fluid"] = "twin"
+    arrivals: str = ""
 
     def autoscaled(self, steps: Staircase) -> Staircase:
         """The staircase as those days would have it."""

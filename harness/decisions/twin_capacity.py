@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.steps import IDLE_S
 from harness.decisions.hinge import Hinge
+from harness.decisions.recorded import Recorded
 from harness.decisions.step_fit import StepFit
 from harness.decisions.swept_hull import SweptHull
 from harness.decisions.twin import Deployment, Outcome, Requests, StepModel, simulate
@@ -40,12 +41,16 @@ class Mix:
     """What is asked: lengths to draw requests from, and how irregularly they come.
 
     n_in, n_out: [m] tokens.  cv: of the gaps between arrivals, 1 for Poisson (gamma otherwise).
+    measured: where that is from, in words.  recorded: a trace that a day of it is played from; what
+    one replica sustains is still asked of drawn arrivals.
     """
 
     name: str
     n_in: IntArray
     n_out: IntArray
     cv: float = 1.0
+    measured: str = ""
+    recorded: Recorded | None = None
 
     def requests(self, rng: np.random.Generator, num: int = NUM_REQUESTS) -> Requests:
         """num requests at 1 request/s on average."""
@@ -53,6 +58,20 @@ class Mix:
         shape = 1 / self.cv**2
         gaps = rng.gamma(shape, 1 / shape, num)
         return Requests(np.cumsum(gaps), self.n_in[rows], self.n_out[rows])
+
+    @property
+    def how(self) -> Literal["trace", "gamma", "poisson"]:
+        """Where the arrivals of a day are from."""
+        if self.recorded is not None:
+            return "trace"
+        return "poisson" if self.cv == 1 else "gamma"
+
+    def arrivals(self, mean_req_per_s: float | None = None) -> str:
+        """The same in words. mean_req_per_s: of the plan; None: it has several."""
+        if self.recorded is not None:
+            return self.recorded.told(mean_req_per_s)
+        law = "Poisson" if self.cv == 1 else f"gamma with gaps of CV {self.cv:.3g}"
+        return f"drawn, {law} within each window{self.measured and ', '}{self.measured}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +85,11 @@ class Objective:
 
     @property
     def text(self) -> str:
-        """`TTFT ≤ 1 s and TPOT ≤ 100 ms`"""
+        """`TTFT at most 1.00 s and TPOT at most 100 ms`"""
         from harness.units import format_seconds
 
         parts = (("TTFT", self.ttft_s), ("TPOT", self.tpot_s), ("E2E", self.e2e_s))
-        given = [f"{name} ≤ {format_seconds(v)}" for name, v in parts if v is not None]
+        given = [f"{name} at most {format_seconds(v)}" for name, v in parts if v is not None]
         return " and ".join(given)
 
 
@@ -107,7 +126,7 @@ class LoadPoint:
     good_low: float
     good_high: float
     ttft_p95_s: float
-    tpot_p95_s: float
+    tpot_p95_s: float | None  # None: no answer has two tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,11 +308,12 @@ def headroom(
         goods = [serve(fit, d, deployment, now).good_share(objective) for d in fit.draws[:20]]
         good = served.good_share(objective)
         counted = slice(int(len(requests) * WARMUP_SHARE), None)
+        tpot_s = served.tpot_s[counted]
         rows.append(
             LoadPoint(
                 ratio, rate * ratio, good, min([*goods, good]), max([*goods, good]),
                 float(np.percentile(served.ttft_s[counted], 95, method="inverted_cdf")),
-                float(np.nanpercentile(served.tpot_s[counted], 95)),
+                float(np.nanpercentile(tpot_s, 95)) if np.isfinite(tpot_s).any() else None,
             )
         )  # fmt: skip
     return tuple(rows)
@@ -306,7 +326,7 @@ def capacity_json(capacity: TwinCapacity) -> dict[str, Any]:
         "breaks_first": capacity.breaks_first,
         "extrapolated": list(capacity.extrapolated),
         "headroom": [
-            {k: (v if math.isfinite(v) else "inf") for k, v in zip(LoadPoint.__slots__,
+            {k: (v if v is None or math.isfinite(v) else "inf") for k, v in zip(LoadPoint.__slots__,
              (getattr(row, k) for k in LoadPoint.__slots__), strict=True)}
             for row in capacity.headroom
         ],

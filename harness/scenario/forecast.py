@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scenario._files import FileFault, find, library_folder, open_text
-from harness.scenario._traces import read_trace
+from harness.scenario._traces import Trace, read_trace
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,6 +35,7 @@ class Forecast:
 
     name: of the file, with its column where it has several.  source: the file's first remark, and
     how it was scaled.  lengths: mean input and output tokens of a request, where a trace tells.
+    trace: what was counted; None of a table of rates.  remarks: on it, a phrase each.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Forecast:
     window_s: float
     rates: FloatArray
     lengths: tuple[float, float] | None = None
+    trace: Trace | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def mean_req_per_s(self) -> float:
@@ -66,6 +69,26 @@ class Forecast:
             raise ValueError("a mean rate is above 0")
         told = f"{self.source.rstrip('.')}; scaled to {mean_req_per_s:.4g} requests/s on average"
         return replace(self, rates=self.shape * mean_req_per_s, source=told)
+
+    def spread(self, jitter_s: float, seed: int) -> Forecast:
+        """Of a trace whose times were rounded down: each request somewhere in [t, t + jitter_s).
+
+        Raises ValueError where it is no trace.
+        """
+        if self.trace is None:
+            raise ValueError(f"{self.name} is a table of rates; only the times of a trace spread")
+        more_s = np.random.default_rng([seed, 5]).random(len(self.trace)) * jitter_s
+        order = np.argsort(self.trace.arrival_s + more_s, kind="stable")
+        times_s = (self.trace.arrival_s + more_s)[order]
+        ids = self.trace.hash_ids
+        spread = replace(
+            self.trace, arrival_s=times_s - times_s[0], input_tok=self.trace.input_tok[order],
+            output_tok=self.trace.output_tok[order],
+            hash_ids=None if ids is None else tuple(ids[i] for i in order.tolist()),
+        )  # fmt: skip
+        found = _of_trace(self.name, self.name, self.source, spread, self.window_s)
+        told = f"times spread over {jitter_s:g} s, as rounded down"
+        return replace(found, remarks=(*found.remarks, told))
 
     def at_volume(self, tok_per_h: float, tok_per_req: float) -> Forecast:
         """The same shape at this many tokens an hour, of requests of tok_per_req on average.
@@ -112,9 +135,7 @@ def load_forecast(
         if column is not None:
             raise FileFault(f"{path.name} is a trace; it has no rate column '{column}'")
         trace = read_trace(path, layout)
-        lengths = float(trace.input_tok.mean()), float(trace.output_tok.mean())
-        rates = _counted(path, trace.arrival_s, window_s)
-        return Forecast(path.stem, about, window_s, rates, lengths)
+        return _of_trace(path.name, path.stem, about, trace, window_s)
     if len(rows) < 3:
         raise FileFault(f"{path.name} holds no two windows; write a header and a row for each")
     return _rates(path, rows, column, about)
@@ -135,19 +156,43 @@ def _find(name: str, search_paths: Sequence[Path]) -> Path:
         raise FileFault(f"{error}; {hint}") from None
 
 
-def _counted(path: Path, arrival_s: FloatArray, window_s: float) -> FloatArray:
+def _of_trace(file: str, name: str, about: str, trace: Trace, window_s: float) -> Forecast:
+    lengths = float(trace.input_tok.mean()), float(trace.output_tok.mean())
+    rates = _counted(file, trace.arrival_s, window_s)
+    remarks = _remarks(trace, window_s * len(rates))
+    return Forecast(name, about, window_s, rates, lengths, trace, remarks)
+
+
+def _counted(file: str, arrival_s: FloatArray, window_s: float) -> FloatArray:
     """[n] requests/s of each whole window; a trace shorter than one is refused."""
     span_s = float(arrival_s[-1])
     num = int(span_s // window_s)
     if num == 0:
         if span_s <= 0:
-            raise FileFault(f"{path.name} has all its requests at one instant; no rate follows")
+            raise FileFault(f"{file} has all its requests at one instant; no rate follows")
         raise FileFault(
-            f"{path.name} spans {span_s:.0f} s, less than a window of {window_s:.0f} s; shorten it"
+            f"{file} spans {span_s:.0f} s, less than a window of {window_s:.0f} s; give a"
+            " shorter window"
         )
     inside = arrival_s[arrival_s < num * window_s]
     index = np.minimum((inside / window_s).astype(np.int64), num - 1)
     return np.bincount(index, minlength=num) / window_s
+
+
+def _remarks(trace: Trace, span_s: float) -> tuple[str, ...]:
+    """What no window holds, and times that look rounded."""
+    late, found = int((trace.arrival_s >= span_s).sum()), []
+    if trace.num_dropped:
+        found.append(f"rows without tokens, left out as failed: {trace.num_dropped:,}")
+    if late:
+        found.append(f"requests after the last whole window, left out: {late:,}")
+    num_times = len(np.unique(trace.arrival_s))
+    if num_times < len(trace) / 2:
+        found.append(
+            f"{len(trace):,} requests at {num_times:,} different times: where those were rounded,"
+            " bursts are rounding (--jitter)"
+        )
+    return tuple(found)
 
 
 def _rates(path: Path, rows: list[tuple[int, str]], column: str | None, about: str) -> Forecast:
@@ -163,8 +208,8 @@ def _rates(path: Path, rows: list[tuple[int, str]], column: str | None, about: s
     known = [name for name in header if name.endswith(_RATE_ENDS)]
     chosen = _column(path, known, column)
     index, at = header.index(chosen), header.index(time)
-    found = [(n, row[at], row[index] if index < len(row) else "") for n, row in
-             zip(numbers, cells, strict=True)]  # fmt: skip
+    padded = [(row + [""] * len(header))[: len(header)] for row in cells]
+    found = [(n, row[at], row[index]) for n, row in zip(numbers, padded, strict=True)]
     while found and not found[-1][2].strip():  # columns of one file may end at different times
         found.pop()
     times_s = [_number(path, n, time, text) * _TIMES_S[time] for n, text, _ in found]

@@ -170,6 +170,7 @@ def test_scaling_overrides_and_a_plan_beyond_the_sweep(calibrated: Path) -> None
         (["--mean", "12"], "12 has no unit"),
         (["--mean", "12/s", "--volume", "1Mtok/d"], "give one of them"),
         (["--json", "--csv", "-"], "send --csv to a file"),
+        (["--jitter", "3s"], "only the times of a trace spread"),
         (["-o", "elsewhere"], "elsewhere"),
     ],
 )
@@ -220,3 +221,36 @@ def test_the_same_run_is_priced(calibrated: Path) -> None:
     jsonschema.validate(stored, plan_schema())
     assert stored["replicas"] is not None
     assert stored["crossover"]["crossing"] == part["crossing"]
+
+
+@pytest.mark.e2e
+def test_a_trace_is_played_as_it_came(calibrated: Path) -> None:
+    """Four requests at once every 20 s of three minutes, the last in no whole one; a failed row."""
+    rows = [(20 * k, 60 + i, 8) for k in range(9) for i in range(4)] + [(3, 9, 0), (185, 9, 9)]
+    text = "Timestamp,Request tokens,Response tokens\n"
+    path = calibrated / "bursts.csv"
+    path.write_text(text + "".join(f"{t},{a},{b}\n" for t, a, b in rows), encoding="utf-8")
+    args = ["--forecast", "bursts.csv", "--window", "1min", "--slo", "ttft=60s", "--slo",
+            "tpot=10s"]  # fmt: skip
+    ran = harness(calibrated, "plan", "replicas", "latest", "--json", "--no-report", *args)
+    assert ran.returncode in (0, 3), ran.stderr
+    part = json.loads(ran.stdout)
+    assert part["arrivals"] == {"how": "trace", "told": "the trace's own requests, as they came"}
+    assert part["num_requests"] == 36
+    assert part["mean_req_per_s"] == pytest.approx(0.2)
+    assert (part["mix"]["name"], part["mix"]["mean_out_tok"]) == ("bursts", pytest.approx(8, abs=1))
+    assert part["fixed"]["by_rates"] <= part["fixed"]["at_lower_bound"]
+    told = " ".join(part["assumed"])
+    assert "bursts: rows without tokens, left out as failed: 1" in told
+    assert "requests after the last whole window, left out: 1" in told
+    assert "37 requests at 10 different times" in told
+    stored = json.loads((calibrated / "runs" / "latest" / "plan.json").read_text("utf-8"))
+    jsonschema.validate(stored, plan_schema())
+    again = harness(
+        calibrated, "plan", "replicas", "latest", "--no-report", *args, "--mean", "0.1/s",
+        "--jitter", "20s", "--traffic", "small.yaml",
+    )  # fmt: skip
+    assert again.returncode in (0, 3), again.stderr
+    assert "arrivals    the trace's own requests, each kept with a chance of 5" in again.stdout
+    assert "times spread over 20 s, as rounded down" in again.stdout
+    assert "traffic     small:" in again.stdout

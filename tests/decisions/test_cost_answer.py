@@ -15,6 +15,7 @@ import pytest
 
 from harness.cli._cost import _simulated, csv_text
 from harness.decisions import find_capacity
+from harness.decisions.cost import scale_to_zero
 from harness.decisions.cost_answer import CostAnswer, answer
 from harness.decisions.cost_question import (
     measured_cached_share,
@@ -23,6 +24,7 @@ from harness.decisions.cost_question import (
     question_of,
     simulated_mix,
     ttft_limit_s,
+    wait_limit_s,
 )
 from harness.decisions.crossover_schema import crossover_schema
 from harness.decisions.crossover_words import per_day, usd, usd_span
@@ -380,6 +382,28 @@ def test_a_noisy_calibration_prices_nothing_for_sure() -> None:
         twin = SimpleNamespace(mix=lengths, objective=Objective(ttft_s=1.0), capacity=found)
         _, capacity = _simulated(cost(), twin)  # type: ignore[arg-type]
         assert capacity.doubts == known
+        assert (capacity.limit_s, capacity.draws) == (1.0, found.draws)
+    none = replace(found, draws=(0.0, 2.0))
+    twin = SimpleNamespace(mix=lengths, objective=Objective(tpot_s=0.1), capacity=none)
+    _, capacity = _simulated(cost(), twin)  # type: ignore[arg-type]
+    assert (capacity.limit_s, capacity.draws) == (math.inf, (0.0, 2.0))
+
+
+def test_who_has_no_limit_on_the_first_token_may_wait_for_a_cold_start() -> None:
+    assert wait_limit_s({"ttft": 2.0, "tpot": 0.1}) == 2.0
+    assert wait_limit_s({"ttft": 2.0, "e2e_latency": 1.5}) == 1.5
+    assert wait_limit_s({"ttfv": 3.0}) == 3.0
+    assert wait_limit_s({"tpot": 0.1}) == math.inf
+    asleep = scale_to_zero(1 / 600, 300.0, 600.0, math.inf)
+    assert (asleep.misses_per_h, asleep.miss_share) == (0, 0)
+
+
+def test_no_more_requests_are_late_than_there_are() -> None:
+    """One in 10 min, asleep after one: 6 e^-.1 = 5.4 wakes an hour, each with 1 + 1 late ones in
+    the 10 minutes of its start, were 10.9 of 6."""
+    asleep = scale_to_zero(1 / 600, 60.0, 600.0)
+    assert asleep.wakes_per_h == pytest.approx(6 * math.exp(-0.1))
+    assert (asleep.misses_per_h, asleep.miss_share) == (pytest.approx(6), pytest.approx(1))
 
 
 def test_a_share_far_above_all_is_no_power_of_ten() -> None:

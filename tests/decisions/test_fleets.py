@@ -11,17 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.decisions import cost, fleet_day
+from harness.decisions.cost_answer import answer
 from harness.decisions.crossover import find_crossover
 from harness.decisions.fleet_day import DayFleet, simulate_days
+from harness.decisions.fleet_scales import day_begin, day_of
 from harness.decisions.fleets import fleets_of
 from harness.decisions.hinge import Hinge
 from harness.decisions.prices import Mix, tariff_of
 from harness.decisions.question import Capacity, Fleet, Question, Traffic
+from harness.decisions.recorded import Recorded
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
 from harness.decisions.staircase import Staircase, demand, replicas
 from harness.decisions.step_fit import HeldOut, StepFit
 from harness.decisions.swept_hull import SweptHull
-from harness.decisions.twin import Deployment
+from harness.decisions.twin import Deployment, Requests
 from harness.decisions.twin_capacity import Mix as Lengths
 from harness.decisions.twin_capacity import Objective
 from harness.estimate import Estimate, Outcome
@@ -297,3 +300,39 @@ def test_the_answer_is_made_from_the_simulated_fleet() -> None:
     assert good == pytest.approx(own / 0.8, rel=0.02)
     kept = replace(asked, simulated=table((1.0, 1.2, 1.0, 0.99), (16.0, 19.2, 16.0, 0.99)))
     assert find_crossover(kept).outcome is Outcome.PASS
+
+
+def test_a_trace_s_bursts_are_in_its_simulated_days() -> None:
+    """24 at once every 30 s: .8 requests/s, for which one replica stays up, and 7 of the 24 have
+    their first token within 2 s (.1, .4, ... 1.9); drawn evenly all have."""
+    at_s = np.repeat(np.arange(0.0, 7200.0, 30.0), 24)
+    requests = Requests(at_s, np.full(len(at_s), 10), np.full(len(at_s), 3))
+    trace = replace(EVEN, recorded=Recorded(requests, 600.0, 12))
+    good = []
+    for mix in (trace, EVEN):
+        found = simulate_days(
+            FIT, ALONE, mix, SLO, np.ones(12), 600.0, DayFleet(1.0, 0.8, 60.0), scales=(1.0,)
+        )
+        assert found is not None
+        (day,) = found.days
+        assert day.paid == pytest.approx(1.0, abs=0.002)
+        good.append(day.good_ratio)
+    assert good == [pytest.approx(7 / 24), 1.0]
+    asked = replace(
+        question([1.0] * 12, mean=0.8), simulated=replace(found, arrivals="as they came")
+    )
+    rows = {a.what: a.value for a in answer(asked, traffic_source="").assumptions}
+    assert rows["autoscaler"].endswith("; arrivals: as they came")
+
+
+def test_the_busiest_day_of_a_trace_is_played_from_its_own_windows() -> None:
+    """Two days, the second busier, in windows of six hours: the twin gets its requests alone."""
+    at_s = np.concatenate([np.arange(0, 86_400, 3600.0), np.arange(86_400, 172_800, 1800.0)])
+    n_in = np.where(at_s < 86_400, 1, 2)
+    recorded = Recorded(Requests(at_s, n_in, np.full(len(at_s), 3)), 21_600.0, 8)
+    shape = np.array([6.0] * 4 + [12.0] * 4)
+    begin = day_begin(shape, 21_600.0)
+    assert (begin, day_of(shape, 21_600.0).tolist()) == (4, [12.0] * 4)
+    played = recorded.at(day_of(shape, 21_600.0) / 21_600, np.random.default_rng(0), first=begin)
+    assert set(played.n_in.tolist()) == {2}
+    assert len(played) == 48

@@ -116,3 +116,17 @@ def test_a_plan_s_fleets_are_its_page_s_first_table() -> None:
     view = replace(view, headline=(*view.headline, fleets))
     assert [t.id for t in view.first_tables] == ["fleets"]
     assert [t.id for t in view.further_tables] == ["verdicts", "points"]
+
+
+def test_a_played_trace_says_so_and_an_hour_without_a_request_is_no_failure() -> None:
+    played = part(arrivals={"how": "trace", "told": "the trace's own requests, as they came"})
+    played["hours"][0] |= {"good_fixed": None}
+    found = blocks(played)
+    texts = [c.text for row in found["replica-ground"].rows for c in row.cells]
+    assert "the trace's own requests, as they came" in texts
+    assert found["replica-hours"].rows[0].cells[-2].text == "no request"
+    assert "own arrivals, played on so many" in found["replica-hours"].note
+    assert "own arrivals, played on so many" in found["chart-replicas"].definition
+    drawn = blocks(part())
+    assert "played" not in drawn["replica-hours"].note + drawn["chart-replicas"].definition
+    assert "gaps of CV 1" in [c.text for r in drawn["replica-ground"].rows for c in r.cells]

@@ -133,3 +133,59 @@ def test_public_rates_are_read_as_published(
     assert found.mean_req_per_s == pytest.approx(mean, rel=0.005)
     assert round(found.peak_to_mean, 2) == peak
     assert (len(found.rates), found.window_s) == (num, 600)
+
+
+HEAD = "Timestamp,Request tokens,Response tokens\n"
+
+
+def test_what_no_window_holds_and_what_looks_rounded_is_said(tmp_path: Path) -> None:
+    """Rows out of order, three at once, one without an answer, one after the last whole window."""
+    rows = ["10,7,7", "0,5,5", "3,6,0", "0,5,6", "0,5,7", "25,8,8", "10,9,9"]
+    found = load_forecast(made(tmp_path, HEAD + "\n".join(rows)), window_s=10)
+    assert found.rates.tolist() == [0.3, 0.2]
+    assert found.trace is not None
+    assert found.trace.arrival_s.tolist() == [0, 0, 0, 10, 10, 25]
+    assert found.trace.output_tok.tolist() == [5, 6, 7, 7, 9, 8]
+    assert found.remarks == (
+        "rows without tokens, left out as failed: 1",
+        "requests after the last whole window, left out: 1",
+    )
+    many = load_forecast(made(tmp_path, HEAD + "0,5,5\n" * 5 + "20,5,5\n" * 5), window_s=10)
+    assert many.remarks[-1].startswith("10 requests at 2 different times: where those were rounded")
+
+
+def test_rounded_times_are_spread_and_rows_stay_joined(tmp_path: Path) -> None:
+    text = HEAD + "".join(f"{3 * (k // 10)},{k + 1},{k + 1}\n" for k in range(100))
+    plain = load_forecast(made(tmp_path, text), window_s=9)
+    found = plain.spread(3.0, seed=1)
+    assert plain.trace is not None
+    assert found.trace is not None
+    assert len(np.unique(found.trace.arrival_s)) == 100
+    assert (np.diff(found.trace.arrival_s) >= 0).all()
+    begin = 3.0 * ((found.trace.input_tok - 1) // 10)
+    offset = found.trace.arrival_s - begin  # the same shift for all: the first begins at 0
+    assert np.ptp(offset) < 3.0
+    assert found.trace.output_tok.tolist() == found.trace.input_tok.tolist()
+    assert found.remarks[-1] == "times spread over 3 s, as rounded down"
+    assert not any("different times" in text for text in found.remarks)
+    with pytest.raises(ValueError, match="only the times of a trace spread"):
+        load_forecast("servegen-day").spread(1.0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["5,5,5"], "all its requests at one instant"),
+        (["5,5,5", "5,6,6"], "all its requests at one instant"),
+        (["5,5,0"], "holds no usable row"),
+        (["5,5,5", "x,6,6"], "line 3 of day.csv: 'x' is not a time"),
+    ],
+)
+def test_a_trace_that_is_none(tmp_path: Path, rows: list[str], message: str) -> None:
+    with pytest.raises(FileFault, match=message):
+        load_forecast(made(tmp_path, HEAD + "\n".join(rows)), window_s=10)
+
+
+def test_a_row_that_ends_before_its_time(tmp_path: Path) -> None:
+    with pytest.raises(FileFault, match=r"line 3 of day.csv: 't_s' is not a number"):
+        load_forecast(made(tmp_path, "req_per_s,t_s\n1,0\n2\n3,1200\n"))
