@@ -19,10 +19,10 @@ ABOUT = (
     "what the twin serves when all requests are there at once. Measured: requests of all runs of a",
     "cell together; its interval is the bootstrap over runs and, in each, over blocks of 2 s (of a",
     "throughput: the least and the most of the runs). In it: whether the prediction lies there.",
-    "Predicted: by the fit; its band is that of 20 draws. Accepted: |p50| and throughput within",
-    "10 %, |p99| within 20 %, up to 85 % load; a dash where there is no bar, or fewer requests",
-    "than the quantile needs (368 for p99). Runs apart: the largest run of a cell over the",
-    "smallest, each alone, less one.",
+    "Predicted: by the fit; its band is that of 20 draws, each at a pace that the next half minute",
+    "may have. Accepted: |p50| and throughput within 10 %, |p99| within 20 %, up to 85 % load; a",
+    "dash where there is no bar, or fewer requests than the quantile needs (368 for p99). Runs",
+    "apart: the largest run of a cell over the smallest, each alone, less one.",
     "Pace: time of a run's clean decode steps (no prompt read, so no queue in them) over what the",
     "law says of them, 1.1 where the machine was 10 % slower than during the sweep; *at pace*",
     "is the twin's answer with its whole law that much slower: nothing else is told to it.",
@@ -69,6 +69,10 @@ def _summary(cells: Sequence[Cell]) -> Iterator[str]:
     yield f"**{good} of {len(judged)} figures within their bar; {paced} at the pace of each run.**"
     inside = sum(f.is_inside for f in judged)
     yield f"{inside} of {len(judged)} predictions lie in the interval of their measurement."
+    covered = sum(f.is_covered for f in judged)
+    runs = [f.covers(value) for f in judged for value in f.by_run]
+    yield f"The band holds {covered} of {len(judged)} measured figures, and {sum(runs)} of the"
+    yield f"{len(runs)} of single runs."
     for stat in ("ttft p50", "ttft p99", "tpot p50", "tpot p99", "throughput"):
         own = [f for f in judged if f.name == stat]
         if not own:
@@ -112,6 +116,10 @@ def _calibration(c: Calibration) -> Iterator[str]:
     yield f"90th percentile {h.p90_ratio:.1%}, worst {h.worst_ratio:.1%}, over {h.n} points."
     yield f"Outside the engine: {fit.overhead_s * 1e3:.2f} ms a request and"
     yield f"{fit.overhead_s_per_tok * 1e6:.2f} us a prompt token, r of it keeping the engine busy."
+    low, high = fit.drift.low_high()
+    if fit.drift.is_seen:
+        yield f"Pace of the sweep's {fit.drift.num_blocks} half minutes: SD {fit.drift.sd:.1%}, so"
+        yield f"the next one's is {low:.2f} to {high:.2f}, 19 times in 20: the bands hold that."
     corners = ", ".join(f"{n:.0f} x {k:,.0f}" for n, k in fit.hull.envelope)
     yield f"Swept: sequences x context {corners}; prompts to {fit.hull.max_prompt_tok:,} tokens."
 

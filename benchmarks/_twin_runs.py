@@ -15,7 +15,6 @@ from harness.analysis.steps import as_arrays, point_steps
 from harness.analysis.tokens import token_times
 from harness.cli._calibrated import Calibration, Limits, calibrate_on
 from harness.cli._traffic_mix import read_mix
-from harness.decisions.hinge import NAMES, Hinge
 from harness.decisions.step_fit import StepFit, step_times
 from harness.decisions.swept_hull import SweptHull
 from harness.decisions.twin import Requests, simulate
@@ -124,6 +123,14 @@ class Figure:
         """Whether the prediction lies in the interval of the measurement."""
         return self.low <= self.predicted <= self.high
 
+    def covers(self, value: float) -> bool:
+        """Whether the prediction's band holds it."""
+        return self.band[0] <= value <= self.band[1]
+
+    @property
+    def is_covered(self) -> bool:
+        return self.covers(self.measured)
+
     @property
     def apart_ratio(self) -> float:
         """Of the runs of this cell: most over least, less one."""
@@ -223,10 +230,10 @@ def look(records: PointRecords, calibration: Calibration) -> Seen:
     fit = calibration.fit
     answers = [
         serve(fit, hinge, calibration.deployment, requests)
-        for hinge in (fit.hinge, *fit.draws[:NUM_BAND])
+        for hinge in (fit.hinge, *fit.likely[:NUM_BAND])
     ]
     pace = pace_of(frame, fit)
-    paced = serve(fit, at_pace(fit.hinge, pace), calibration.deployment, requests)
+    paced = serve(fit, fit.hinge.at_pace(pace), calibration.deployment, requests)
     dispersion = (records.meta.get("realised") or [{}])[0].get("dispersion")
     told = replace(frame, end_s=frame.intended_s + answers[0].e2e_s)
     return Seen(
@@ -255,12 +262,6 @@ def pace_of(frame: Frame, fit: StepFit) -> float:
         return 1.0
     law_s, num = fit.hinge.predict(step_times(rows, fit.budget_tok)), as_arrays(rows, "num")
     return float((as_arrays(rows, "seconds") * num).sum() / (law_s * num).sum())
-
-
-def at_pace(law: Hinge, pace: float) -> Hinge:
-    """Everything takes that much longer."""
-    scaled = {name: getattr(law, name) * pace for name in NAMES}
-    return replace(law, **scaled)
 
 
 def _measured_rate(frame: Frame) -> float:

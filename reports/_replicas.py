@@ -107,7 +107,7 @@ def _day(part: Part) -> Chart | None:
     return Chart(
         "chart-replicas", "Replicas over the day", caption,
         "Needed: the busiest window of an hour over what one replica sustains; the band is its 95%"
-        " interval, over the draws of the step fit and of the arrivals."
+        " interval, over the draws of the step fit, of the server's pace and of the arrivals."
         f"{_PLAYED * _is_played(part)} Autoscaled: ready replicas, mean of the hour, in the"
         " simulated day.",
         caption, "hour of the forecast",
@@ -160,7 +160,8 @@ def _headroom(part: Part) -> Chart | None:
     return Chart(
         "chart-headroom", "Headroom of one replica", caption,
         "Simulated, one replica, by the calibrated twin; load is a share of the sustained rate."
-        " The band is that of 20 draws of the step fit at the same arrivals.",
+        " The band is that of 20 draws of the step fit and of the server's pace, at the same"
+        " arrivals.",
         caption, "% of the sustained rate", tuple(panels),
     )  # fmt: skip
 

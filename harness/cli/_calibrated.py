@@ -71,6 +71,7 @@ def calibrate_on(run: Run, given: Limits, *, num_draws: int = NUM_DRAWS) -> Cali
     fit = fit_steps(
         rows, overheads, turnovers, budget_tok=budget or longest, num_draws=num_draws,
         tok_per_step=drafts.tau,
+        begin_s={p.index: _window_ns(p)[0] / 1e9 for p in points},
     )  # fmt: skip
     deployment, assumed = _deployment(fit, told, given, budget, drafts)
     facts = points[0].meta["facts"]

@@ -224,6 +224,8 @@ def _text(part: dict[str, Any], asked: Asked, paths: list[Path]) -> str:
         f" held out are met within {held.median_ratio:.1%} (median), {held.p90_ratio:.0%} (nine of"
         f" ten)",
     ]  # fmt: skip
+    if fit.drift.is_seen:
+        lines[-1] += f"; pace from one half minute to the next: SD {fit.drift.sd:.1%}"
     lines += [f"assumed     {text}" for text in part["assumed"]]
     if part["fixed"]:
         fixed = part["fixed"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,10 @@ class Hinge:
         extra = extra + self.r * times.num_requests + self.g * times.after_tok
         extra = extra + self.h * times.num_cold
         return np.asarray(steps + extra)
+
+    def at_pace(self, pace: float) -> Hinge:
+        """Everything takes that many times as long."""
+        return replace(self, **{name: getattr(self, name) * pace for name in NAMES})
 
 
 def fit_hinge(times: StepTimes, near: Hinge | None = None) -> Hinge:

@@ -2,14 +2,15 @@
 
 Fitted on all points; the error shown comes from points left out of a fit of the others. The draws
 are fits of resampled points (prompts, decode steps, turnovers each among themselves): every plan
-made from a fit is made once a draw, and its interval is theirs. Two errors are therefore told
-apart: what few points leave open (the draws) and what the law cannot follow (the held-out error).
+made from a fit is made once a draw, each at a pace that the server may have by then, and its
+interval is theirs. Three errors are therefore told apart: what few points leave open (the draws),
+what the law cannot follow (the held-out error) and what the server itself will not keep (drift).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from harness.analysis.steps import Overhead, StepRow, as_arrays
 from harness.analysis.turnovers import Turnover
+from harness.decisions.drift import Drift, drift_of
 from harness.decisions.hinge import NAMES, FloatArray, Hinge, StepTimes, fit_hinge
 from harness.decisions.swept_hull import SweptHull
 from harness.errors import MeasurementError
@@ -46,7 +48,8 @@ class StepFit:
     overhead_s_per_tok x prompt tokens: added to a first token, for what lies outside the engine.
     What of that keeps the server busy is in the law (r) and not waited for twice.
     budget_tok: tokens of a step the prompts were cut by.  tok_per_step: of a decoding sequence.
-    num_requests: those whose own cost was seen, 0 where none came while others decoded."""
+    num_requests: those whose own cost was seen, 0 where none came while others decoded.  drift: of
+    the pace while the sweep ran."""
 
     hinge: Hinge
     draws: tuple[Hinge, ...]
@@ -59,6 +62,14 @@ class StepFit:
     num_decode: int
     num_prefill: int
     num_requests: int = 0
+    drift: Drift = field(default_factory=Drift)
+
+    @property
+    def likely(self) -> tuple[Hinge, ...]:
+        """The draws, each at a pace that a later half minute may have: a plan's interval is theirs.
+        The same at every call."""
+        paces = self.drift.paces(len(self.draws), np.random.default_rng(len(self.draws)))
+        return tuple(law.at_pace(x) for law, x in zip(self.draws, paces.tolist(), strict=True))
 
     def outside_s(self, hinge: Hinge, n_in: IntArray) -> FloatArray:
         """[n] What a first token waits for outside the steps of this law."""
@@ -89,6 +100,7 @@ class StepFit:
                 "p90_ratio": self.held_out.p90_ratio,
                 "worst_ratio": self.held_out.worst_ratio,
             },
+            "drift": self.drift.to_json(),
             "num_decode": self.num_decode,
             "num_prefill": self.num_prefill,
             "num_requests": self.num_requests,
@@ -106,10 +118,12 @@ def fit_steps(
     *,
     budget_tok: int,
     tok_per_step: float = 1.0,
+    begin_s: Mapping[int, float] | None = None,
     seed: int = 0,
     num_draws: int = NUM_DRAWS,
 ) -> StepFit:
-    """Fit, hold out, resample. budget_tok: most tokens of one step.
+    """Fit, hold out, resample. budget_tok: most tokens of one step.  begin_s: when each point
+    began; without it no drift is seen.
 
     Raises MeasurementError where there are too few decode or prompt rows to be a calibration.
     """
@@ -137,7 +151,18 @@ def fit_steps(
         len(decode),
         len(prefill),
         sum(row.num_requests for row in turnovers),
+        _drift(ordered, times.seconds[: len(ordered)], hinge.predict(times), begin_s or {}),
     )  # fmt: skip
+
+
+def _drift(
+    rows: Sequence[StepRow], seconds: FloatArray, law_s: FloatArray, begin_s: Mapping[int, float]
+) -> Drift:
+    """A row counts by the steps behind it. Turnovers are no clean steps."""
+    known = [k for k, row in enumerate(rows) if row.point in begin_s]
+    num = as_arrays(rows, "num")[known]
+    at_s = [begin_s[rows[k].point] for k in known]
+    return drift_of(at_s, seconds[known] * num, law_s[known] * num)
 
 
 def step_times(rows: Sequence[StepRow], budget_tok: int) -> StepTimes:

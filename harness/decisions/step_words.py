@@ -82,11 +82,16 @@ def calibration_headline(fit: StepFit) -> Headline:
         f" A decoding sequence made {fit.tok_per_step:.3g} tokens a step: it speculates."
         if fit.tok_per_step > 1 else ""
     )  # fmt: skip
+    drifts = (
+        f" From one half minute to the next the server's pace differed by"
+        f" {amount(fit.drift.sd, 'ratio')} (SD); a plan's intervals hold that."
+        if fit.drift.is_seen else ""
+    )  # fmt: skip
     detail = (
         f"(nine of ten within {most}, the worst {worst}) [limit {amount(MOST_HELD_OUT, 'ratio')}]."
         f" From {fit.num_decode} batches and {counted(fit.num_prefill, 'length')} of prompts; swept"
         f" up to {hull.max_seqs:,.0f} sequences, {deepest:,.0f} tokens of context, prompts of"
-        f" {hull.max_prompt_tok:,} tokens.{speculates}"
+        f" {hull.max_prompt_tok:,} tokens.{drifts}{speculates}"
     )
     if doubt:
         detail += " Calibrate again with the target left alone."

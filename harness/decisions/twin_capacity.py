@@ -174,7 +174,7 @@ def twin_capacity(
     fit: StepFit, deployment: Deployment, mix: Mix, objective: Objective, *, seed: int = 0,
     num_requests: int = NUM_REQUESTS,
 ) -> TwinCapacity:  # fmt: skip
-    """Search the sustained rate of the fit and of each of its draws.
+    """Search the sustained rate of the fit and of each of its draws, at a pace of its own.
 
     A mix that misses the objective even alone has capacity 0, with the reason in the estimate.
     """
@@ -189,7 +189,7 @@ def twin_capacity(
     requests = mix.requests(np.random.default_rng([seed, 0]), num_requests)
     point = highest(fit.hinge, requests, 1.0)
     draws = []
-    for k, draw in enumerate(fit.draws):
+    for k, draw in enumerate(fit.likely):
         own = mix.requests(np.random.default_rng([seed, k + 1]), num_requests)
         draws.append(highest(draw, own, point or 1.0))
     low, high = np.percentile([*draws, point], [2.5, 97.5]) if draws else (point, point)
@@ -197,7 +197,7 @@ def twin_capacity(
     estimate = Estimate(
         "max_goodput", "rate", "req/s", point, min(float(low), point), max(float(high), point),
         n=num_requests, n_eff=float(num_requests), reason=reason,
-        method=f"capacity twin, {len(draws)} draws of the step fit",
+        method=f"capacity twin, {len(draws)} draws of the step fit and its drift",
     )  # fmt: skip
     above = serve(fit, fit.hinge, deployment, at_rate(requests, max(point, 1e-3) * 1.1))
     at = serve(fit, fit.hinge, deployment, at_rate(requests, max(point, 1e-3)))
@@ -303,11 +303,11 @@ def headroom(
     """Good share and tails at 30 to 120 % of the sustained rate; nothing where that is 0."""
     if not rate:
         return ()
-    rows = []
+    rows, likely = [], fit.likely[:20]
     for ratio in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2):
         now = at_rate(requests, rate * ratio)
         served = serve(fit, fit.hinge, deployment, now)
-        goods = [serve(fit, d, deployment, now).good_share(objective) for d in fit.draws[:20]]
+        goods = [serve(fit, d, deployment, now).good_share(objective) for d in likely]
         good = served.good_share(objective)
         counted = slice(int(len(requests) * WARMUP_SHARE), None)
         tpot_s = served.tpot_s[counted]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks._twin_page import page
-from benchmarks._twin_runs import KINDS, Cell, Seen, at_pace, cell_of, pace_of
+from benchmarks._twin_runs import KINDS, Cell, Seen, cell_of, pace_of
 from harness.analysis.frame import read_frame
 from harness.analysis.steps import StepRow
 from harness.cli._calibrated import Calibration
@@ -91,7 +91,7 @@ def test_a_machine_that_got_slower_is_told_from_a_law_that_is_wrong(
         "chunk_tok": pa.array([[1.0] * 101], pa.list_(pa.float32())),
     }), 0, 10**9)  # fmt: skip
     assert pace_of(frame, calibration.fit) == pytest.approx(1.2, rel=1e-3)
-    slower = at_pace(LAW, 1.2)
+    slower = LAW.at_pace(1.2)
     assert (slower.a0, slower.a1, slower.r) == pytest.approx((1.2 * LAW.a0, 1.2 * LAW.a1, 0))
     off = seen(calibration, 1 / 1.25)
     right = (off.ttft_s, off.tpot_s, 100.0)
