@@ -182,7 +182,8 @@ def _solve(times: StepTimes, levels: FloatArray, corner: int) -> Hinge:
     x = found.x[:_NUM] / scale * unit
     a0, b, a1, d, c, e, o, r, g, h = (float(v) for v in x)
     if corner == 0:  # no flat part was seen: it begins below the smallest step
-        a0 = b + a1 * float(levels[0])
+        # which may be nothing, or by rounding less; a step takes time
+        a0 = max(b + a1 * float(levels[0]), _SMALL * float(unit))
     if corner == len(levels):
         b = a0
     return Hinge(a0, b, a1, d, c, e, o, float(found.fun), corner, r, g, h)

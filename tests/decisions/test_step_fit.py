@@ -210,3 +210,16 @@ def test_a_published_profile(
     error = np.abs(found.predict(times) - seconds) / seconds
     assert np.median(error) == pytest.approx(0.029, abs=0.002)
     assert error.max() == pytest.approx(0.28, abs=0.01)
+
+
+def test_a_server_without_a_least_step_is_a_law_that_the_twin_takes() -> None:
+    """Steps that cost their sequences alone: what is flat may be nothing, never less."""
+    from harness.decisions.twin_capacity import step_model
+
+    law, rows = replace(LAW, a0=0.0, b=0.0, a1=0.0), sweep()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        own = [rows[k] for k in rng.choice(len(rows), 30)]
+        seconds = law.predict(step_times(own, BUDGET)) * rng.uniform(0.9, 1.1, 30)
+        noisy = [replace(r, seconds=float(s)) for r, s in zip(own, seconds, strict=True)]
+        assert step_model(fit_hinge(step_times(noisy, BUDGET))).a0 > 0
