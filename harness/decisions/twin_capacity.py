@@ -32,7 +32,6 @@ NUM_REQUESTS = 4_000  # of one simulation; the first tenth fills the empty serve
 WARMUP_SHARE = 0.1
 RESOLUTION = 1.003  # the search ends where the bracket is this narrow
 MOST_REQ_PER_S = 1e6
-LEAST_STEP_S = 1e-6
 MOST_HELD_OUT = 0.25  # median held-out error of a calibration that decides anything
 KV_FULL, GROWN = "the KV cache is full", "steps grow with the batch"
 
@@ -152,10 +151,9 @@ class TwinCapacity:
 
 
 def step_model(hinge: Hinge) -> StepModel:
-    """The twin's parameters of a fit. A noisy sweep may leave all of a step to its sequences, a0
-    being 0; a step takes time all the same."""
+    """The twin's parameters of a fit."""
     return StepModel(
-        max(hinge.a0, LEAST_STEP_S), hinge.b, hinge.a1, hinge.c, hinge.e, hinge.d, hinge.r, hinge.g,
+        hinge.a0, hinge.b, hinge.a1, hinge.c, hinge.e, hinge.d, hinge.r, hinge.g,
         hinge.h, IDLE_S,
     )  # fmt: skip
 

@@ -163,11 +163,3 @@ def test_no_limit_is_so_generous_that_more_than_saturation_is_sustained() -> Non
     found = twin_capacity(fit_of(FLAT, (FLAT,)), alone, mix(10, 5), Objective(ttft_s=3600.0))
     assert found.estimate.value == pytest.approx(20)
     assert found.draws == (pytest.approx(20),)
-
-
-def test_a_law_without_a_floor_is_simulated_all_the_same() -> None:
-    """As a noisy sweep is fitted now and then: 10 ms a sequence and step, and nothing else."""
-    bare = replace(FLAT, a0=0.0, b=0.0, d=0.01)
-    requests = mix(10, 5).requests(np.random.default_rng(1), 50)
-    served = serve(fit_of(bare), bare, WIDE, at_rate(requests, 0.001))
-    np.testing.assert_allclose(served.e2e_s, 0.04, atol=1e-4)
