@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.analysis import PointSummary, request_limits
+from harness.analysis import PointMeta, PointSummary, effective_slo, request_limits
 from harness.decisions.broke_first import broke_first
 from harness.decisions.capacity import Capacity, find_capacity
 from harness.decisions.headline import Headline
@@ -44,7 +44,7 @@ def planner_sentence(
     first = broke_first(list(points), capacity)
     broken = f"First limit reached: {first.sentence}." if first else ""
     answer, detail = _answer(capacity)
-    terms = _terms(points[0].meta.slo)
+    terms = _terms(points[0].meta)
     parts = [f"{detail} [{terms}]." if terms else f"{detail}.", more, broken, _replicas(capacity)]
     parts += [_contradictions(capacity)]
     return Headline(f"{who}{answer}", " ".join(part for part in parts if part))
@@ -75,10 +75,20 @@ def _answer(capacity: Capacity) -> tuple[str, str]:
     )
 
 
-def _terms(slo: Slo) -> str:
-    return " and ".join(
-        f"{metric_name(m)} at most {amount(limit, 's')}" for m, limit in request_limits(slo).items()
-    )
+def _terms(meta: PointMeta) -> str:
+    """What a good request is; and of each class with limits of its own, what it is there."""
+    slos = {name: effective_slo(meta.slo, meta.class_slos.get(name)) for name in meta.classes}
+    told, common = {name: _limits(slo) for name, slo in slos.items()}, _limits(meta.slo)
+    if len(set(told.values())) <= 1:
+        return next(iter(told.values()), common)
+    parts = [common] if common in told.values() else []
+    parts += [f"{name}: {own}" for name, own in told.items() if own != common]
+    return "; ".join(part for part in parts if part)
+
+
+def _limits(slo: Slo) -> str:
+    limits = request_limits(slo).items()
+    return " and ".join(f"{metric_name(m)} at most {amount(limit, 's')}" for m, limit in limits)
 
 
 def _replicas(capacity: Capacity) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from harness.decisions.frontier import Place, mark_dominated
 from harness.decisions.other_limits import other_limits
 from harness.decisions.planner import example_rate, planner_sentence, replicas_needed
 from harness.decisions.usl import fit_usl, scaling_of
+from harness.scenario.slo import Slo
 from tests.decisions.rates import point
 
 
@@ -107,6 +109,24 @@ def test_the_planners_sentence(rows):
     )
     assert "First limit reached: TTFT, from the prefill queue" in found.detail
     assert "For example 40 req/s needs 11 replicas: 10 at the lower bound, 1 spare." in found.detail
+
+
+def test_the_sentence_tells_the_limits_of_each_class(rows):
+    own = Slo.model_validate({"good_request": {"ttft": "2s"}})
+    points = [point(rows, 4, 0.05), point(rows, 8, 0.4)]
+
+    def told(classes, class_slos):
+        same = [
+            replace(p, meta=replace(p.meta, classes=classes, class_slos=class_slos)) for p in points
+        ]
+        return planner_sentence(same).detail.partition("[")[2].partition("]")[0]
+
+    common = "TTFT at most 300 ms and TPOT at most 50.0 ms"
+    wide = "TTFT at most 2.00 s and TPOT at most 50.0 ms"
+    assert told(("chat", "long"), {"long": own}) == f"{common}; long: {wide}"
+    assert told(("chat",), {"chat": own}) == wide
+    assert told(("chat", "long"), {"chat": own, "long": own}) == wide
+    assert told(("chat", "long"), {"long": points[0].meta.slo}) == common
 
 
 def test_what_broke_first_is_the_limit_that_most_requests_break(rows):
