@@ -51,7 +51,7 @@ def played_sizes(
 
 def fits_of(fit: StepFit, capacity: TwinCapacity) -> tuple[StepFit, StepFit, StepFit]:
     """The fit with the draw at the upper end of the sustained rate, as it is, and at the lower."""
-    pairs = zip(capacity.draws, fit.draws, strict=False)
+    pairs = zip(capacity.draws, fit.likely, strict=False)
     ranked = [draw for _, draw in sorted(pairs, key=lambda pair: pair[0])]
     if not ranked:
         return fit, fit, fit

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.decisions import replicas as replicas_module
+from harness.decisions.drift import Drift
 from harness.decisions.hinge import Hinge
 from harness.decisions.plan_document import empty_plan, plan_schema, with_part
-from harness.decisions.played_sizes import least_replicas
+from harness.decisions.played_sizes import fits_of, least_replicas
 from harness.decisions.recorded import Recorded
 from harness.decisions.replica_document import hours_csv, replica_document
 from harness.decisions.replica_words import headline_of, verdict_of
@@ -216,6 +217,15 @@ def test_bursts_need_more_replicas_than_their_rates(size: int, needed: int) -> N
     assert found.num_requests == 30 * size
     assert (drawn.fixed.by_rates, drawn.fixed.at_lower_bound) == (1, 1)
     assert [(h.fewest, h.likely, h.needed) for h in found.hours] == [(needed,) * 3]
+
+
+def test_a_trace_is_played_at_the_paces_behind_the_ends_of_the_sustained_rate() -> None:
+    """41 draws of one law, told apart by their pace alone: the slowest sustain least."""
+    wanders = replace(FIT, draws=(FLAT,) * 41, drift=Drift(0.1, 8))
+    steps_s = [law.a0 for law in wanders.likely]
+    found = replace(capacity(), draws=tuple(1 / s for s in steps_s))
+    fastest, likely, slowest = (fit.hinge.a0 for fit in fits_of(wanders, found))
+    assert (fastest, likely, slowest) == (sorted(steps_s)[1], FLAT.a0, sorted(steps_s)[39])
 
 
 def test_a_trace_several_times_over_does_not_burst_together() -> None:
