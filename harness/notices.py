@@ -106,6 +106,14 @@ SENTENCES: dict[str, str] = {
         "target {target} shows no metrics at {url} ({why}): its own queue, cache and token counts"
         " are not in this report; telemetry.prometheus.url names another page, or null"
     ),
+    "partial_points": (
+        "run {run}: points that were cut short are no evidence and are left out ({points}); harness"
+        " run --resume {run} measures them again"
+    ),
+    "odd_token_counts": (
+        "target {target} {why}: its prompt counts are not used, lengths are estimated at {chars}"
+        " characters a token; name the model's tokenizer.json in tokens"
+    ),
     "metrics_gaps": (
         "{failed} readings of {url} failed ({why}), {read} came: the target's own series have gaps"
     ),

@@ -15,6 +15,7 @@ from harness.cli._children import Child, start_reference, start_scripted, tokeni
 from harness.cli._options import Voice
 from harness.errors import TargetError, UsageError
 from harness.load import TargetFacts, calibrate, check_hearing, probe_target, with_embeddings
+from harness.notices import Notice
 from harness.scenario import Materials, Point
 from harness.scenario.document import (
     CalibratedTokens,
@@ -178,7 +179,18 @@ def open_endpoint(
         f"target {name}: {told_model(target, facts.model)} at {base_url}, round trip"
         f" {facts.rtt_ns / 1e6:.2f} ms, lengths {_how(facts, plan)}"
     )
+    if notice := odd_counts(name, plan.to_json()):
+        voice.notices([notice])
     return Endpoint(name, base_url, key_env, facts, plan, child)
+
+
+def odd_counts(target: str, plan: Mapping[str, Any]) -> Notice | None:
+    """What is told of an endpoint whose prompt counts are not believed; None of any other. plan:
+    its TokenPlan as JSON."""
+    if not plan.get("doubt"):
+        return None
+    facts = {"target": target, "why": plan["doubt"], "chars": f"{plan['chars_per_token']:g}"}
+    return Notice("odd_token_counts", "warning", facts)
 
 
 def _how(facts: TargetFacts, plan: TokenPlan) -> str:

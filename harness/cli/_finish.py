@@ -19,6 +19,7 @@ from rich.text import Text
 import reports
 from harness.analysis.client_check import CLIENT_CHECK, ClientCheck
 from harness.cli._cost import costs_of, gpus_of, stored_answer
+from harness.cli._endpoints import odd_counts
 from harness.cli._judge import Judgement
 from harness.cli._options import Voice, drop_stdout, echo
 from harness.cli._plan_file import read_plan
@@ -89,6 +90,9 @@ def make_view(
         gpus=gpus_of(document, run.manifest.provenance),
     )
     stored = [Notice.from_json(n) for p in run.points for n in p.meta.get("notices", ())]
+    known = (p.meta for p in run.points if "facts" in p.meta)
+    odd = (odd_counts(meta["target"], meta["token_plan"]) for meta in known)
+    stored += {n.sentence: n for n in odd if n is not None}.values()
     said = (*notices, *stored, *(check.notices if check else ()))
     if is_calibration(document.sweep):
         from harness.cli._calibration_judge import calibration_view

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.errors import TargetError
 from harness.load._probe_http import Target, refuse
 from harness.load._probe_whole import answers_whole, small_body
 from harness.load.dialects import DIALECTS
 from harness.load.facts import TargetFacts
 from harness.load.probe import FIRST_ANSWER_S, HANG_S
+from harness.load.usage import read_usage
 from harness.scenario import Materials
 from harness.scenario.document import EstimatedTokens, Timeouts, TokenizerTokens, Tokens
 from harness.traffic import TokenPlan, probe_words
@@ -30,7 +30,8 @@ def calibrate(
     materials: Materials,
 ) -> TokenPlan:
     """The TokenPlan that `tokens` asks for. Calibrated falls back to estimated when the endpoint
-    reports no prompt tokens; the plan's kind then says so. Raises TargetError as the probe."""
+    reports no prompt tokens, or such as no tokenizer counts; the plan then says so. Raises
+    TargetError as the probe."""
     if facts.api == "transcriptions":  # clips have a length in seconds, and no words
         return TokenPlan("estimated")
     if isinstance(tokens, EstimatedTokens):
@@ -116,18 +117,14 @@ def _body(facts: TargetFacts, text: str) -> dict[str, Any]:
 
 
 def _prompt_tokens(target: Target, facts: TargetFacts, text: str, wait_s: float) -> int | None:
-    """How many tokens the endpoint counts in a prompt; None where it does not say."""
+    """How many tokens the endpoint counts in a prompt; None where it does not say, or says what is
+    no count."""
     path, body = DIALECTS[facts.api].path, _body(facts, text)
     reply = target.post(path, body, wait_s)
     if reply.status != 200:
         refuse(target, reply, "the length calibration")
     try:
-        count = json.loads(reply.body)["usage"]["prompt_tokens"]
+        told = json.loads(reply.body)["usage"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not isinstance(count, int) or count < 0:
-        raise TargetError(
-            "the endpoint's token count is not a number", where=f"{target.shown}{path}",
-            why=f"prompt_tokens is {count!r}", do="set tokens: {kind: estimated}",
-        )  # fmt: skip
-    return count or None
+    return (read_usage(told).n_in or None) if isinstance(told, dict) else None

@@ -53,6 +53,7 @@ class RecordContext:
 
     chars_per_token: 0 unless the scenario estimates tokens by characters.  keeps_user_stamps: the
     user stamp of each chunk is stored beside its kernel stamp, for a check of the client itself.
+    believes_prompts: False where the endpoint counts prompts as no tokenizer does.
     """
 
     run_id: str
@@ -62,6 +63,7 @@ class RecordContext:
     axis: Axis
     count_tokens: CountTokens | None = None
     chars_per_token: float = 0.0
+    believes_prompts: bool = True
     keep_text: Callable[[Exchange], bool] = field(default=lambda _: False)
     keeps_user_stamps: bool = False
     recounts: Recounts = field(default_factory=Recounts)
@@ -167,7 +169,7 @@ def _record(
         "error_detail": (redact(detail, secrets, prompt_of(exchange)) or None) if detail else None,
         "finish_reason": conceal(answer.finish, secrets)[:MOST_FINISH] or None,
         "retry_after_s": retry_after_s(headers.get("retry-after")),
-        "n_in": usage.n_in,
+        "n_in": usage.n_in if context.believes_prompts else None,
         "n_out": tokens.n_out,
         "n_reasoning": tokens.n_reasoning,
         "n_first": tokens.n_first,

@@ -170,6 +170,7 @@ class Worker:
             axis=self._axis,
             count_tokens=_counter(plan.token_plan.tokenizer_json),
             chars_per_token=plan.token_plan.chars_per_token if estimates else 0.0,
+            believes_prompts=not plan.token_plan.doubt,
             keep_text=shard.keeps_text,
             keeps_user_stamps=plan.keeps_user_stamps,
         )

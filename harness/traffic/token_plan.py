@@ -10,9 +10,8 @@ import base64
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.errors import MeasurementError
-
 _TYPICAL_TOK_PER_WORD = 1.3
+LEAST_TOK_PER_WORD, MOST_TOK_PER_WORD = 0.2, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,8 @@ class TokenPlan:
 
     slope_tok_per_word: tokens a word of the vocabulary costs.  tokenizer_json: for `tokenizer`.
     chars_per_token: for `estimated`.  embeddings: the plan of classes that embed, beside others
-    whose text is generated; None where this one is of all.
+    whose text is generated; None where this one is of all.  doubt: what the endpoint counted that
+    no tokenizer would; its prompt counts are then not used.
     """
 
     kind: Literal["tokenizer", "calibrated", "estimated"]
@@ -31,6 +31,7 @@ class TokenPlan:
     tokenizer_json: bytes | None = None
     chars_per_token: float = 4.0
     embeddings: TokenPlan | None = None
+    doubt: str = ""
 
     def of(self, endpoint: str) -> TokenPlan:
         """The plan of the classes that go there."""
@@ -40,16 +41,13 @@ class TokenPlan:
     def from_probes(cls, n_words: tuple[int, int], n_tokens: tuple[int, int]) -> TokenPlan:
         """The line through two probes: n_words sent, n_tokens as the server's usage counted them.
 
-        Raises MeasurementError where more words did not cost more tokens.
+        Where no tokenizer counts so, because more words cost no more tokens, or a word a small part
+        of one or dozens, the plan is an estimate and its doubt says why.
         """
         slope = (n_tokens[1] - n_tokens[0]) / (n_words[1] - n_words[0])
-        if slope <= 0:
-            raise MeasurementError(
-                "prompt lengths cannot be calibrated",
-                why=f"{n_words[0]} and {n_words[1]} words were counted as {n_tokens[0]} and"
-                f" {n_tokens[1]} prompt tokens",
-                do="write tokens: {kind: tokenizer, file: tokenizer.json} or kind: estimated",
-            )
+        if not LEAST_TOK_PER_WORD <= slope <= MOST_TOK_PER_WORD:
+            told = f"counts {n_words[0]} and {n_words[1]} words as {n_tokens[0]} and {n_tokens[1]}"
+            return cls("estimated", doubt=f"{told} prompt tokens")
         return cls("calibrated", slope, n_tokens[0] - slope * n_words[0])
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +60,7 @@ class TokenPlan:
             "tokenizer_json": encoded,
             "chars_per_token": self.chars_per_token,
             "embeddings": self.embeddings.to_json() if self.embeddings else None,
+            "doubt": self.doubt,
         }
 
     @classmethod

@@ -274,3 +274,22 @@ def test_a_load_process_that_dies_is_our_fault_and_the_records_are_kept(
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text("utf-8").replace("\0", " ")
+
+
+@pytest.mark.slow
+def test_a_server_that_counts_every_prompt_alike_is_measured_and_its_counts_are_not_used(
+    cli: Any,
+) -> None:
+    script = {"tokens": {"prompt_slope": 0.001, "prompt_fixed": 10}, "timing": {"ttft": "20ms"}}
+    path = cli.scenario(
+        targets={"t": {"kind": "scripted", "script": script}},
+        load={"duration": "500ms", "warmup": "200ms"},
+    )
+    done = cli("run", path)
+    assert done.code in (0, 4), done.err  # 4: this machine was too busy to be a client
+    told = "target t counts 24 and 640 words as 10 and 11 prompt tokens: its prompt counts are not"
+    assert told in done.err
+    assert told in (cli.latest / "summary.md").read_text("utf-8")
+    rows = pq.read_table(next(cli.latest.glob("points/*/requests.parquet")))
+    assert set(rows["n_in"].to_pylist()) == {None}
+    assert set(rows["n_out"].to_pylist()) == {4}

@@ -237,8 +237,10 @@ def test_token_plan_survives_json(tokenizer_json) -> None:
 
 def test_probes_give_the_line_through_them() -> None:
     plan = TokenPlan.from_probes((40, 240), (63, 323))
-    assert (plan.slope_tok_per_word, plan.fixed_tok) == (1.3, 11.0)
-    from harness.errors import MeasurementError
-
-    with pytest.raises(MeasurementError, match="cannot be calibrated"):
-        TokenPlan.from_probes((40, 240), (63, 63))
+    assert (plan.slope_tok_per_word, plan.fixed_tok, plan.doubt) == (1.3, 11.0, "")
+    # a constant, fewer for more, hardly any, dozens a word: no tokenizer counts so
+    for tokens in ((63, 63), (63, 40), (63, 70), (63, 9000)):
+        odd = TokenPlan.from_probes((40, 240), tokens)
+        assert odd.kind == "estimated"
+        assert odd.doubt == f"counts 40 and 240 words as 63 and {tokens[1]} prompt tokens"
+        assert TokenPlan.from_json(odd.to_json()) == odd
