@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.decisions.burn_rate import Alert
 from harness.decisions.sla import DEFINITIONS, Availability
-from harness.decisions.uptime_facts import Budget, Spare, UptimeFacts
+from harness.decisions.uptime_facts import Budget, Spare, UptimeFacts, not_observed
 from harness.decisions.wording import between
 from harness.units import brief, significant, write_seconds, write_share
 from reports._text import amount, plain_time
@@ -49,6 +49,8 @@ def figures_table(facts: UptimeFacts, suffix: str) -> Table:
         " Burn rate is the share of down windows over what the objective allows: above 1 the error"
         " budget runs out."
     )
+    if unseen := not_observed(uptime):
+        note += f" {unseen}"
     if credit is not None:
         note += f" {credit.sentence}. [{credit.sla.as_of}: {credit.sla.source}]"
         note += f" In doubt: {credit.sla.doubt}." if credit.sla.doubt else ""

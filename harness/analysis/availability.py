@@ -9,7 +9,8 @@ Population: intended in the window, all but cancelled, cut and client faults; of
 retried every attempt, so that a retry hides no failure of the target. Bad for availability
 is an answer the target should have given and did not: client errors (4xx), throttling (unless the
 SLO says `throttled: bad`) and unfit answers are not. The three definitions disagree, so all are
-reported. Windows without a request are left out and counted; a last, incomplete window is not one.
+reported. Windows without a request, or that requests without an answer at the end could decide, are
+left out and counted; a last, incomplete window is not one.
 One-token answers are answers.
 """
 
@@ -19,7 +20,7 @@ import math
 
 import numpy as np
 
-from harness.analysis.frame import BoolArray, Frame
+from harness.analysis.frame import BoolArray, FloatArray, Frame, IntArray
 from harness.analysis.quantiles import Pair
 from harness.analysis.shares import share_pair
 from harness.analysis.summary import UptimeWindow
@@ -55,16 +56,26 @@ def rate_pairs(frame: Frame, scope: str) -> list[Pair]:
     ]
 
 
-def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindow, ...]:
-    """The whole windows inside the measured one, in order."""
+def uptime_windows(
+    frame: Frame, limit: UptimeLimit | None, due_s: FloatArray | None = None
+) -> tuple[UptimeWindow, ...]:
+    """The whole windows inside the measured one, in order.
+
+    due_s: scheduled arrivals, from the window's start, where some may have left no row. Those, and
+    requests cut by the end of the run, had no answer yet: a window that they could decide is left
+    out, for what did answer in time would make it look better than it was.
+    """
     length_s = limit.window if limit else WINDOW_S
     good = limit.good if limit else GOOD_SHARE
     num = math.floor(frame.window_s / length_s + 1e-9)
-    # a request at 1.2 s opens the fourth window of .4 s, whatever 1.2 / .4 is in binary
-    index = np.floor(frame.intended_s / length_s + 1e-9).astype(np.int64)
+    index = _window_of(frame.intended_s, length_s)
     chosen = frame.is_measured & frame.is_valid & (index < num)
     valid = np.bincount(index[chosen], minlength=num)
     bad = np.bincount(index[chosen & is_bad(frame, limit)], minlength=num)
+    waiting = _waiting(frame, index, num, None if due_s is None else _window_of(due_s, length_s))
+    # an error share of exactly 1 - good is still up, whatever 1 - 0.95 is in binary
+    allowed = (1 - good) * (valid + waiting) + 1e-9
+    is_told = (valid > 0) & ((bad > allowed) == (bad + waiting > allowed))
     failed = {
         name: np.bincount(index[chosen & frame.is_class(name)], minlength=num)
         for name in ERROR_CLASSES
@@ -75,12 +86,30 @@ def uptime_windows(frame: Frame, limit: UptimeLimit | None) -> tuple[UptimeWindo
             start_s=i * length_s,
             num_valid=int(valid[i]),
             num_bad=int(bad[i]),
-            # an error share of exactly 1 - good is still up, whatever 1 - 0.95 is in binary
-            is_up=bool(bad[i] <= (1 - good) * valid[i] + 1e-9) if valid[i] else None,
+            is_up=bool(bad[i] <= allowed[i]),
             by_class=tuple((name, int(n[i])) for name, n in failed.items() if n[i]),
         )
+        if is_told[i]
+        else UptimeWindow(start_s=i * length_s, num_valid=0, num_bad=0, is_up=None)
         for i in range(num)
     )
+
+
+def _window_of(at_s: FloatArray, length_s: float) -> IntArray:
+    """[n] number of the window; a request at 1.2 s opens the fourth window of .4 s, whatever
+    1.2 / .4 is in binary."""
+    return np.floor(at_s / length_s + 1e-9).astype(np.int64)
+
+
+def _waiting(frame: Frame, index: IntArray, num: int, due: IntArray | None) -> IntArray:
+    """[w] requests of each window that had no answer when the client ended."""
+    inside = frame.is_measured & (index < num)
+    cut = np.bincount(index[inside & frame.is_cut], minlength=num)
+    if due is None:
+        return cut
+    told = np.bincount(index[inside & frame.is_first], minlength=num)
+    asked = np.bincount(due[(due >= 0) & (due < num)], minlength=num)
+    return np.asarray(cut + np.maximum(asked - told, 0))
 
 
 def uptime_pairs(

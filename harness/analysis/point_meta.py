@@ -24,6 +24,7 @@ class PointMeta:
     idle_s: the silences of an idle-burst load, empty for any other.  tool_classes, schema_classes:
     those whose answers are held to tool calls, or to a JSON schema.  stopped_by: the breaker that
     ended the point before its time (`over_saturated`, `max_error_rate`); stopped_said: what it saw.
+    wall_ns: what t0_ns lacks to nanoseconds of UTC, as the clock stood when the point began.
     """
 
     index: int
@@ -57,6 +58,7 @@ class PointMeta:
     schema_classes: tuple[str, ...] = ()
     stopped_by: str = ""
     stopped_said: str = ""
+    wall_ns: int | None = None
 
     @property
     def window_s(self) -> float:

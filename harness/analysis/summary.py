@@ -118,7 +118,8 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class UptimeWindow:
-    """One availability window. is_up: None where it saw no valid request.
+    """One availability window. is_up: None where it saw no valid request, or where those that had
+    no answer yet when the client ended could decide it; its counts are then 0.
 
     by_class: (error class, count) of every failure in it, those of the client's own making too.
     """
@@ -128,6 +129,22 @@ class UptimeWindow:
     num_bad: int
     is_up: bool | None
     by_class: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CutPart:
+    """What a former attempt at a point had seen before its client was lost, killed or stopped.
+
+    t0_ns, wall_ns: as of the point's meta.  window_s: until the client's last sign of life.
+    windows: those that are wholly on record.  left_out: why none of them counts; empty where they
+    do.
+    """
+
+    t0_ns: int
+    window_s: float
+    windows: tuple[UptimeWindow, ...] = ()
+    wall_ns: int | None = None
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +177,7 @@ class PointSummary:
     of Little's law, None where no request ended.
     usage: what a bill counts; None in summaries of before there was one.
     heatmap: when it was slow.  waterfall: where single requests spent their time.
+    before: former attempts at a point of an uptime run, whose windows count beside its own.
     """
 
     meta: PointMeta
@@ -183,6 +201,7 @@ class PointSummary:
     usage: Usage | None = None
     heatmap: Heatmap | None = None
     waterfall: Waterfall | None = None
+    before: tuple[CutPart, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -241,6 +260,7 @@ class PointSummary:
             **({"usage": self.usage.to_json()} if self.usage else {}),
             "heatmap": to_plain(asdict(self.heatmap)) if self.heatmap else None,
             "waterfall": to_plain(asdict(self.waterfall)) if self.waterfall else None,
+            **({"before": [to_plain(asdict(b)) for b in self.before]} if self.before else {}),
         }
 
     @classmethod
@@ -267,6 +287,7 @@ class PointSummary:
             usage=Usage.from_json(row["usage"]) if row.get("usage") else None,
             heatmap=Heatmap(**from_plain(row["heatmap"])) if row.get("heatmap") else None,
             waterfall=_waterfall(row["waterfall"]) if row.get("waterfall") else None,
+            before=tuple(_cut_part(b) for b in row.get("before", ())),
         )
 
 
@@ -284,3 +305,8 @@ def _find(
 def _waterfall(row: dict[str, Any]) -> Waterfall:
     chosen = (tuple(Passage(**from_plain(p)) for p in row[name]) for name in ("slowest", "random"))
     return Waterfall(row["num_requests"], *chosen)
+
+
+def _cut_part(row: dict[str, Any]) -> CutPart:
+    windows = tuple(UptimeWindow(**from_plain(w)) for w in row["windows"])
+    return CutPart(**{**row, "windows": windows})

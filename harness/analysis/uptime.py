@@ -2,12 +2,14 @@
 
     outage     a run of down windows. A window without a request neither begins nor ends one; it
                begins with its first down window and ends with its last, so its length has the
-               resolution of the window
-    mttr_s     mean length of the outages that ended within the measurement
+               resolution of the window. Time that nobody observed, of a window's length or more,
+               is in no outage: one that is on at its edge has a least length
+    mttr_s     mean length of the outages whose begin and end were seen
     burn rate  share of down windows / (1 - objective): 1 spends the whole error budget, no more
 
 Pure: from the windows of point summaries, not from rows. Repeats of one load on one target are one
-measurement of uptime: their windows are pooled in the order they were taken and judged once.
+measurement of uptime, and so are attempts at them that were cut short: their windows are pooled in
+the order they were taken and judged once.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +34,8 @@ from harness.records.schema import ERROR_CLASSES
 class Outage:
     """One run of down windows. start_s: from the start of the measurement.
 
-    num_windows: the down ones.  error_class: the commonest among its bad answers.  is_open: it
-    lasted to the end of the measurement, so its length is a least length.
+    num_windows: the down ones.  error_class: the commonest among its bad answers.  is_open: it was
+    on when observation began or stopped, so its length is a least length.
     """
 
     start_s: float
@@ -48,9 +51,11 @@ class Outage:
 class Uptime:
     """Uptime of one load on one target, over all its parts.
 
-    windows: start_s counts from the first part's window; time between parts was not measured.
+    windows: start_s counts from the first part's window; time between parts was not observed.
     shown, bound: the share of up windows with its 95 % interval and its one-sided bounds.
-    not_counted: classes of failures that do not speak against the target.
+    not_counted: classes of failures that do not speak against the target.  num_cut: of num_parts,
+    attempts that were cut short and measured again.  left_out: why others of those do not count.
+    gaps_s: lengths of what lies between parts, as far as clocks tell.
     """
 
     name: str
@@ -63,6 +68,9 @@ class Uptime:
     shown: Estimate
     bound: Estimate
     not_counted: tuple[str, ...] = NOT_BAD
+    num_cut: int = 0
+    left_out: tuple[str, ...] = ()
+    gaps_s: tuple[float, ...] = ()
 
     @property
     def num_seen(self) -> int:
@@ -90,7 +98,7 @@ class Uptime:
 
     @property
     def mttr_s(self) -> float | None:
-        """None where no outage ended."""
+        """None where no outage was seen from its begin to its end."""
         ended = [outage.length_s for outage in self.outages if not outage.is_open]
         return math.fsum(ended) / len(ended) if ended else None
 
@@ -118,19 +126,31 @@ def outages(
     not_counted: error classes that make no window bad.
     """
     found: list[list[UptimeWindow]] = []
-    is_down = False
+    edges: set[int] = set()  # outages that were on when observation began or stopped
+    is_down, is_edge, end_s = False, True, -math.inf
     for window in windows:
+        if is_gap(end_s, window, window_s):
+            edges |= {len(found) - 1} if is_down else set()
+            is_down, is_edge = False, True
+        end_s = window.start_s + window_s
         if window.is_up is None:
             continue
         if not window.is_up and is_down:
             found[-1].append(window)
         elif not window.is_up:
+            edges |= {len(found)} if is_edge else set()
             found.append([window])
-        is_down = not window.is_up
+        is_down, is_edge = not window.is_up, False
+    edges |= {len(found) - 1} if is_down else set()
     return tuple(
-        _outage(run, window_s, not_counted, is_open=is_down and position == len(found) - 1)
+        _outage(run, window_s, not_counted, is_open=position in edges)
         for position, run in enumerate(found)
     )
+
+
+def is_gap(end_s: float, window: UptimeWindow, window_s: float) -> bool:
+    """Whether a window or more lies unobserved between end_s and the window."""
+    return window.start_s - end_s >= window_s - 1e-6
 
 
 def _outage(
@@ -167,14 +187,15 @@ def repeats(summaries: Sequence[PointSummary]) -> tuple[tuple[PointSummary, ...]
 def pooled_uptime(parts: Sequence[PointSummary]) -> Uptime:
     """The uptime of repeats of one load. parts: at least one."""
     limit = parts[0].meta.slo.uptime
-    windows = tuple(_placed(sorted(parts, key=lambda s: s.meta.index)))
+    spans = _spans(parts)
+    windows, gaps_s = _placed(spans)
     up = np.array([bool(w.is_up) for w in windows if w.is_up is not None], dtype=np.bool_)
     window_s = limit.window if limit else WINDOW_S
     nothing = "the measurement holds no whole uptime window with a request"
     pair = share_pair("uptime", up, scope="all", population="windows", nothing=nothing)
     return Uptime(
-        name=_name(parts),
-        num_parts=len(parts),
+        name=_name(parts, len(spans)),
+        num_parts=len(spans),
         window_s=window_s,
         good=limit.good if limit else GOOD_SHARE,
         objective=limit.objective if limit else None,
@@ -183,23 +204,61 @@ def pooled_uptime(parts: Sequence[PointSummary]) -> Uptime:
         shown=pair.shown,
         bound=pair.bound,
         not_counted=not_bad(limit),
+        num_cut=len(spans) - len(parts),
+        left_out=tuple(cut.left_out for part in parts for cut in part.before if cut.left_out),
+        gaps_s=gaps_s,
     )
 
 
-def _name(parts: Sequence[PointSummary]) -> str:
+def _name(parts: Sequence[PointSummary], num: int) -> str:
     name = parts[0].meta.name
-    if len(parts) == 1:
+    if num == 1:
         return name
-    return f"{re.sub(r'-r[0-9]+(?=$|[.])', '', name)} ({len(parts)} parts)"
+    return f"{re.sub(r'-r[0-9]+(?=$|[.])', '', name)} ({num} parts)"
 
 
-def _placed(parts: Sequence[PointSummary]) -> Iterable[UptimeWindow]:
-    """Windows of all parts on one axis. A part whose clock began anew follows the one before."""
-    origin_ns, end_s = parts[0].meta.t0_ns, 0.0
-    for part in parts:
-        begin_s = (part.meta.t0_ns - origin_ns) / 1e9
+class _Span(NamedTuple):
+    """A stretch of time that was observed."""
+
+    t0_ns: int
+    wall_ns: int | None
+    window_s: float
+    windows: tuple[UptimeWindow, ...]
+
+    @property
+    def utc_ns(self) -> int:
+        return self.t0_ns + (self.wall_ns or 0)
+
+
+def _spans(parts: Sequence[PointSummary]) -> list[_Span]:
+    """Every part and attempt that counts, in time; in the order of points where no clock tells."""
+    found = []
+    for part in sorted(parts, key=lambda s: s.meta.index):
+        for cut in part.before:
+            if not cut.left_out:
+                found.append(_Span(cut.t0_ns, cut.wall_ns, cut.window_s, cut.windows))
+        own = part.meta
+        found.append(_Span(own.t0_ns, own.wall_ns, own.window_s, part.uptime_windows))
+    if all(span.wall_ns is not None for span in found):
+        found.sort(key=lambda span: span.utc_ns)
+    return found
+
+
+def _placed(spans: Sequence[_Span]) -> tuple[tuple[UptimeWindow, ...], tuple[float, ...]]:
+    """Windows of all spans on one axis, and what lies between spans. By the clock of the wall,
+    which goes on over a restart of the machine; without it, a span whose clock began anew follows
+    the one before."""
+    is_known = all(span.wall_ns is not None for span in spans)
+    windows: list[UptimeWindow] = []
+    gaps: list[float] = []
+    origin_ns, end_s = spans[0].utc_ns if is_known else spans[0].t0_ns, 0.0
+    for position, span in enumerate(spans):
+        at_ns = span.utc_ns if is_known else span.t0_ns
+        begin_s = (at_ns - origin_ns) / 1e9
         if begin_s < end_s:
-            begin_s, origin_ns = end_s, part.meta.t0_ns - round(end_s * 1e9)
-        for window in part.uptime_windows:
-            yield replace(window, start_s=begin_s + window.start_s)
-        end_s = begin_s + part.meta.window_s
+            begin_s, origin_ns = end_s, at_ns - round(end_s * 1e9)
+        if position:
+            gaps.append(begin_s - end_s)
+        windows += [replace(w, start_s=begin_s + w.start_s) for w in span.windows]
+        end_s = begin_s + span.window_s
+    return tuple(windows), tuple(gaps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import PointMeta, PointSummary, analyse_point
@@ -24,7 +24,10 @@ from harness.scenario.document import SearchSweep
 from harness.scenario.sweep import is_calibration
 
 if TYPE_CHECKING:
+    from harness.analysis.summary import CutPart
     from harness.cli._calibrated import Calibration
+
+_FOREVER_NS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,20 @@ def judge(run: Run, points: tuple[Point, ...]) -> Judgement:
 
 
 def point_summaries(run: Run, points: tuple[Point, ...]) -> list[PointSummary]:
-    """Of every point and stage that has records, in order."""
-    return [
-        analyse_point(records.requests(), records.clients(), meta, records.server())
-        for records in run.points
-        for meta in stage_metas(points[records.index], records)
-    ]
+    """Of every point and stage that has records, in order; where uptime is asked for, with what
+    attempts that were cut short had seen."""
+    found = []
+    for records in run.points:
+        point = points[records.index]
+        before: dict[int, tuple[CutPart, ...]] = {}
+        if point.slo.uptime is not None and records.before:
+            from harness.cli._before import cut_parts
+
+            before = cut_parts(point, records)
+        for meta in stage_metas(point, records):
+            summary = analyse_point(records.requests(), records.clients(), meta, records.server())
+            found.append(replace(summary, before=before.get(meta.stage_index, ())))
+    return found
 
 
 def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
@@ -107,7 +118,9 @@ def stage_metas(point: Point, records: PointRecords) -> list[PointMeta]:
         window = windows.get(index)
         if window is None or not window.get("t0_ns"):
             continue
-        t0_ns, t1_ns = window["t0_ns"], window.get("t1_ns") or _last_seen_ns(records)
+        t0_ns, t1_ns = window["t0_ns"], window.get("t1_ns")
+        if not t1_ns or records.is_partial:  # of one that was killed it is the end as planned
+            t1_ns = min(t1_ns or _FOREVER_NS, _last_seen_ns(records))
         if t1_ns <= t0_ns and facts.get("stopped"):
             t0_ns = window["start_ns"]
             window = window | {"t0_ns": t0_ns, "is_warmup": True}
@@ -144,8 +157,8 @@ def _meta(
         class_slos={c.name: c.slo for c in point.traffic if c.slo is not None},
         validity=point.validity,
         realised=realised,
-        # of a window that a breaker cut short nobody counted them
-        num_scheduled=None if stopped else stage.get("num_scheduled"),
+        # of a window that was cut short nobody counted them
+        num_scheduled=None if stopped or records.is_partial else stage.get("num_scheduled"),
         stopped_by=stopped.get("rule", ""),
         stopped_said=stopped.get("said", "") + " in the warm-up" * window.get("is_warmup", False),
         idle_s=tuple(stage.get("idle_s", ())),
@@ -160,6 +173,7 @@ def _meta(
         is_local_target=bool(facts.get("is_local_target")),
         tool_classes=tuple(c.name for c in point.traffic if c.workload.kind == "tools"),
         schema_classes=tuple(c.name for c in point.traffic if c.workload.kind == "json_schema"),
+        wall_ns=facts.get("wall_ns"),
     )
 
 
@@ -173,8 +187,9 @@ def _is_unique(traffic_class: Any) -> bool:
 
 
 def _last_seen_ns(records: PointRecords) -> int:
-    """The end of a window that was cut short: the last stamp on record, 0 where there is none."""
+    """The client's last sign of life: the end of a request, or a row of its own health. 0 where
+    there is none."""
     import pyarrow.compute as pc
 
-    rows = records.requests()
-    return int(pc.max(rows["end_ns"]).as_py() or 0) if len(rows) else 0
+    stamps = (records.requests()["end_ns"], records.clients()["t_ns"])
+    return max(int(pc.max(column).as_py() or 0) for column in stamps)

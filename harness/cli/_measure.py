@@ -5,6 +5,7 @@ What the user's signals do meanwhile is `_interruption`'s; how points follow eac
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -46,10 +47,12 @@ def measure_point(
     """
     schedule = build_schedule(point, materials)
     folder = run.add_point(point.index, point.label)
-    attempt = _next_attempt(folder)
+    # an outage that the lost client saw must not go with it
+    attempt = _next_attempt(folder, run, keeps_former=point.slo.uptime is not None)
     folder.write_schedule(schedule)
     facts = point_facts(point, endpoint, schedule)
-    folder.update_meta(**facts, attempt=attempt, reason="", stopped={})
+    wall_ns = time.time_ns() - time.monotonic_ns()
+    folder.update_meta(**facts, attempt=attempt, reason="", stopped={}, wall_ns=wall_ns)
     plan = _plan(run, folder, point, endpoint, load.workers, attempt)
     plan = replace(plan, keeps_user_stamps=keeps_user_stamps)
     title = f"{run.manifest.scenario} {point.label}"
@@ -75,12 +78,18 @@ def measure_point(
     return done
 
 
-def _next_attempt(folder: PointDirectory) -> int:
-    """0 the first time; later ones start clean, with other salts than the attempt before."""
+def _next_attempt(folder: PointDirectory, run: RunDirectory, *, keeps_former: bool) -> int:
+    """0 the first time; later ones start clean, with other salts than the attempt before.
+
+    keeps_former: what it had measured stays, in a folder of its own.
+    """
     if folder.is_fresh:
         return 0
-    attempt = int(folder.meta.get("attempt", 0)) + 1
-    folder.clear()
+    attempt = folder.last_attempt + 1
+    if keeps_former:
+        folder.set_aside(run.lost)
+    else:
+        folder.clear()
     return attempt
 
 

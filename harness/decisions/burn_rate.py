@@ -7,8 +7,9 @@
 
 Factors and windows are those of Google's SRE workbook (chapter 5): 14.4x over 1 h and 5 min is 2 %
 of a 30-day budget, 6x over 6 h and 30 min 5 %, 1x over 3 d and 6 h 10 %. Evaluated at the end of
-every uptime window. What lies before the measurement counts as good: an alert that fires then
-fires all the same; only one that stays quiet needs a run as long as its long window.
+every uptime window. What nobody observed, before the measurement or between its parts, counts as
+good: an alert that fires then fires all the same; only one that stays quiet needs a run as long as
+its long window, with no more than a tenth of it unobserved.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from harness.analysis.frame import BoolArray, FloatArray
 from harness.analysis.summary import UptimeWindow
 from harness.scenario.sla import MONTH_S
 from harness.units import write_seconds
+
+LEAST_OBSERVED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +114,18 @@ def _alert(
         return Alert(rule, None, reason=told)
     starts = np.array([w.start_s for w in windows])
     ends = starts + window_s
-    measured_s = ends - (starts[0] if len(starts) else 0.0)
     long, short = (
         _trailing(windows, starts, ends, length_s)
-        * np.minimum(1.0, measured_s / length_s)
+        * _observed_s(starts, ends, length_s)
+        / length_s
         / (1 - objective)
         for length_s in (rule.long_s, rule.short_s)
     )
     is_on = (long >= rule.factor - 1e-9) & (short >= rule.factor - 1e-9)
-    is_whole = measured_s >= rule.long_s - 1e-6
+    measured_s = ends - (starts[0] if len(starts) else 0.0)
+    is_whole = (measured_s >= rule.long_s - 1e-6) & (
+        _observed_s(starts, ends, rule.long_s) >= LEAST_OBSERVED * rule.long_s
+    )
     if not is_on.any() and not is_whole.any():
         return Alert(rule, None, reason=f"needs {write_seconds(rule.long_s)} of measurement")
     # one that fired is the answer, also where the whole ones were quiet or saw no request
@@ -141,6 +147,22 @@ def _trailing(
     last = np.arange(1, len(windows) + 1)
     total = valid[last] - valid[first]
     return np.asarray((bad[last] - bad[first]) / np.maximum(total, 1), dtype=np.float64)
+
+
+def _observed_s(starts: FloatArray, ends: FloatArray, length_s: float) -> FloatArray:
+    """[w] seconds of the length_s before each end in which a client ran: nothing before the first
+    window, and no gap of a window or more between two."""
+    if not len(starts):
+        return np.zeros(0)
+    gaps = np.concatenate([[0.0], starts[1:] - ends[:-1]])
+    gaps[gaps < (ends[0] - starts[0]) - 1e-6] = 0.0
+    total = np.cumsum(gaps)
+    begin = ends - length_s
+    first = np.searchsorted(starts, begin - 1e-6)
+    # of a gap that length_s begins in, what lies inside it
+    cut = np.minimum(gaps[first], np.maximum(0.0, starts[first] - begin))
+    measured = np.minimum(ends - starts[0], length_s)
+    return np.asarray(measured - (total - total[first]) - cut, dtype=np.float64)
 
 
 def _spans(is_on: BoolArray, ends: FloatArray) -> tuple[tuple[float, float], ...]:

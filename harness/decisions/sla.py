@@ -81,19 +81,27 @@ def credit_due(sla: Sla, uptime: Uptime) -> Credit:
     due = sla.credit(observed.value)
     least = sla.credit(1.0 if observed.high is None else observed.high)
     most = sla.credit(0.0 if observed.low is None else observed.low)
-    return Credit(sla, observed, due, least, most, _sentence(sla, observed, due, least, most))
+    span_s = joined[-1].start_s + sla.window - joined[0].start_s
+    told = _sentence(sla, observed, due, least, most, span_s)
+    return Credit(sla, observed, due, least, most, told)
 
 
-def _sentence(sla: Sla, seen: Availability, due: float, least: float, most: float) -> str:
+def _sentence(
+    sla: Sla, seen: Availability, due: float, least: float, most: float, span_s: float
+) -> str:
     kept = "no credit is due" if not due else f"{write_share(due)} of the bill is due"
     span = "" if least == most else (
         f", {write_share(least)} to {write_share(most)} over the interval"
     )  # fmt: skip
     ends = f" ({between(amount(seen.low, 'ratio'), amount(seen.high, 'ratio'))})"
+    period = write_seconds(sla.period)
+    rest = f"if the rest of the {period} was like it"
+    if span_s > sla.period + sla.window:
+        rest = f"over all that was measured; each {period} is billed by its own share"
     return (
         f"{sla.name} promises {write_share(sla.objective)} by its definition"
         f" ({DEFINITIONS[sla.definition]}); measured {amount(seen.value, 'ratio')}{ends}:"
-        f" {kept}{span}, if the rest of the {write_seconds(sla.period)} was like it"
+        f" {kept}{span}, {rest}"
     )
 
 

@@ -1,7 +1,8 @@
 """`99.9% uptime`, as a claim: supported, refuted, or not shown, and what it would take to show it.
 
 Where one load was measured in parts, uptime is asked once, of all parts together: an hour holds too
-few windows to show anything. Which window is up, and which outages there were, is analysis.
+few windows to show anything. So do attempts at a part that were cut short and measured again. Which
+window is up, and which outages there were, is analysis.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from harness.decisions.wording import amount
 from harness.estimate import Estimate, Outcome, Verdict
 from harness.scenario.advice import windows_needed
 from harness.scenario.slo import Slo
+from harness.units import format_seconds
 
 RULE = "slo-uptime"
 _WORDS = {Outcome.PASS: "supported", Outcome.FAIL: "refuted", Outcome.INCONCLUSIVE: "not shown"}
@@ -27,7 +29,8 @@ def judge_uptime(
     pooled: dict[str, Verdict] = {}  # by the name of a part; the verdict stands at the last
     of_parts: set[str] = set()
     for parts in repeats(summaries):
-        if len(parts) > 1 and parts[0].meta.slo.uptime is not None:
+        is_pooled = len(parts) > 1 or any(s.before for s in parts)
+        if is_pooled and parts[0].meta.slo.uptime is not None:
             names = [s.meta.name for s in parts]
             of_parts.update(names)
             pooled[names[-1]] = _judge_parts(parts)
@@ -53,7 +56,11 @@ def _judge_parts(parts: Sequence[PointSummary]) -> Verdict:
         bounds=(uptime.bound,),
     )
     (verdict,) = judge_slo(whole, Slo(uptime=parts[0].meta.slo.uptime))
-    return verdict
+    gap_s = sum(uptime.gaps_s)
+    if verdict.outcome not in _WORDS or not gap_s:
+        return verdict
+    told = f"{format_seconds(gap_s)} between its parts were not observed, neither up nor down"
+    return replace(verdict, reason=f"{verdict.reason}; {told}")
 
 
 def _claim(verdict: Verdict) -> Verdict:
@@ -74,5 +81,7 @@ def _missing(e: Estimate, objective: float) -> str:
     if e.n and num_down / e.n >= 1 - objective:
         return ""
     needed = windows_needed(objective, num_down)
+    if needed <= e.n:
+        return f"; outages cluster, so that {e.n:,} windows count as {e.n_eff:,.0f}"
     down = "none" if not num_down else f"no more than {num_down}"
     return f"; {needed:,} windows with {down} of them down would show it, {e.n:,} were measured"

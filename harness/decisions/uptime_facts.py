@@ -89,6 +89,8 @@ class UptimeFacts:
             "num_empty": self.uptime.num_empty,
             "definitions": [asdict(d) for d in self.definitions],
             "shows": self.shows,
+            "not_observed": not_observed(self.uptime),
+            "gaps_s": list(self.uptime.gaps_s),
             "needed": [asdict(n) for n in self.needed],
             "budget": asdict(self.budget) if self.budget else None,
             "alerts": [
@@ -142,7 +144,7 @@ def what_it_shows(uptime: Uptime) -> str:
     parts = [
         f"{n:,} windows, {k:,} of them down, show that uptime is at least {_bound(low, ROUND_UP)}"
         + (f" and at most {_bound(high, ROUND_DOWN)}" if k else "")
-        + " (95% confidence)"
+        + (" (95% confidence each)" if k else " (95% confidence)")
     ]
     parts += [f"they refute {' and '.join(refuted)}"] if refuted else []
     parts += [f"they support {' and '.join(shown)}"] if shown else []
@@ -154,9 +156,48 @@ def what_it_shows(uptime: Uptime) -> str:
             size = windows_needed(first, k)
             time = format_seconds(size * uptime.window_s)
             down = "none" if not k else f"no more than {k:,}"
-            told += f": {write_share(first)} takes {size:,} windows ({time}) with {down} down"
+            told += (
+                f": {write_share(first)} takes {size:,} windows ({time}) with {down} down"
+                if size > n
+                else f": outages cluster, so that {n:,} windows count as {bound.n_eff:,.0f}"
+            )
         parts.append(told)
+    if uptime.objective is not None and _is_month_lost(uptime, uptime.objective):
+        allowed = format_seconds((1 - uptime.objective) * MONTH_S)
+        parts.append(
+            f"they were down for longer than {write_share(uptime.objective)} allows in 30 days"
+            f" ({allowed}), which whatever the rest of a month is like cannot make good"
+        )
     return "; ".join(parts) + "."
+
+
+def _is_month_lost(uptime: Uptime, objective: float) -> bool:
+    """Whether the down windows alone are more than a month of windows may hold: no statistics, as
+    long as all of them lie in one."""
+    if not uptime.windows or not 0 < objective < 1:
+        return False
+    span_s = uptime.windows[-1].start_s + uptime.window_s - uptime.windows[0].start_s
+    down_s = uptime.num_down * uptime.window_s
+    return span_s <= MONTH_S and down_s > (1 - objective) * MONTH_S + 1e-6
+
+
+def not_observed(uptime: Uptime) -> str:
+    """What lies between the parts, and what became of those that were cut short; else empty."""
+    told = []
+    gap_s = sum(uptime.gaps_s)
+    if gap_s > 0:
+        longest = format_seconds(max(uptime.gaps_s))
+        told.append(
+            f"Between its {uptime.num_parts:,} parts {format_seconds(gap_s)} were not observed,"
+            f" {longest} at a stretch at most: neither up nor down."
+        )
+    if uptime.num_cut:
+        told.append(
+            f"{uptime.num_cut:,} of them {'was' if uptime.num_cut == 1 else 'were'} cut short and"
+            " measured again: what was seen before counts."
+        )
+    told += [f"A part that was cut short does not count: {why}." for why in uptime.left_out]
+    return " ".join(told)
 
 
 def _bound(share: float, rounding: str) -> str:

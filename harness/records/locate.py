@@ -9,6 +9,7 @@ from harness.errors import UsageError
 from .manifest import MANIFEST
 
 LATEST = "latest"
+BEFORE = "before-"  # with the number of the attempt
 
 
 def find_run(path: Path | str, out_root: Path) -> Path:
@@ -24,3 +25,13 @@ def find_run(path: Path | str, out_root: Path) -> Path:
         why=f"neither it nor {out_root / path} holds a {MANIFEST}",
         do="name a run directory, or run a scenario first: harness run quickstart",
     )
+
+
+def kept_attempts(point_dir: Path) -> tuple[Path, ...]:
+    """Folders of former attempts at a point, in order; PointDirectory.set_aside makes them."""
+    found = {
+        int(path.name.removeprefix(BEFORE)): path
+        for path in point_dir.glob(f"{BEFORE}*")
+        if path.name.removeprefix(BEFORE).isdecimal()
+    }
+    return tuple(found[number] for number in sorted(found))

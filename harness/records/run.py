@@ -21,7 +21,7 @@ from harness.traffic import Schedule
 from ._atomic import unreadable
 from ._whole import require_whole
 from .conform import conform
-from .locate import find_run
+from .locate import find_run, kept_attempts
 from .manifest import Manifest, read_manifest
 from .schedule_file import read_schedule
 from .schema import CLIENT_SCHEMA, REQUEST_SCHEMA, SERVER_SCHEMA
@@ -47,6 +47,12 @@ class PointRecords:
         if self._is_merged:
             return int(self.meta.get("num_torn_bytes", 0))
         return self._spool.num_torn_bytes
+
+    @property
+    def before(self) -> tuple[PointRecords, ...]:
+        """What former attempts at the point left, in order; kept where uptime is asked for."""
+        kept = kept_attempts(self.path)
+        return tuple(PointRecords(path, self.index, self.label) for path in kept)
 
     @cached_property
     def meta(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from ._atomic import disk_error, sync_directory, write_bytes, write_json, write_
 from ._lock import RunLock
 from ._whole import damaged, is_record, records_below, require_whole
 from .event_log import LOG, EventLog
-from .locate import LATEST
+from .locate import BEFORE, LATEST, kept_attempts
 from .manifest import Manifest, PointEntry, RunStatus, digest_files, read_manifest
 from .schedule_file import write_schedule
 from .spool import SPOOL_DIRECTORY, SpoolWriter, read_spool
@@ -93,7 +94,14 @@ class PointDirectory:
     def is_fresh(self) -> bool:
         """Whether no attempt has left anything here yet."""
         left = ("requests.parquet", SPOOL_DIRECTORY)
-        return "attempt" not in self.meta and not any((self.path / n).exists() for n in left)
+        has_own = "attempt" in self.meta or any((self.path / n).exists() for n in left)
+        return not has_own and not kept_attempts(self.path)
+
+    @property
+    def last_attempt(self) -> int:
+        """Number of the latest one that left anything; from 0."""
+        kept = (int(path.name.removeprefix(BEFORE)) for path in kept_attempts(self.path))
+        return max(int(self.meta.get("attempt", 0)), *kept, 0)
 
     def clear(self) -> None:
         """Drop what a former, unfinished attempt left, before the point is repeated."""
@@ -101,6 +109,46 @@ class PointDirectory:
         shutil.rmtree(self.path)
         self.path.mkdir()
         sync_directory(self.path.parent)
+
+    def set_aside(self, lost: Iterable[Path] = ()) -> None:
+        """Keep what a former attempt left in a folder of its own, its spool merged, before the
+        point is repeated. Killed meanwhile, it may be called again.
+
+        lost: records that are gone or altered; the attempt they belong to is dropped.
+        """
+        self.close()
+        struck = {path.parent for path in lost}
+        for kept in struck.intersection(kept_attempts(self.path)):
+            shutil.rmtree(kept)
+        if self.path in struck:
+            self._drop_own()
+        else:
+            self._move_own()
+        sync_directory(self.path)
+
+    def _move_own(self) -> None:
+        if (self.path / SPOOL_DIRECTORY).exists():
+            self.merge("partial")
+        folder = self.path / f"{BEFORE}{int(self.meta.get('attempt', 0))}"
+        try:
+            # point.json, which names the folder, goes last
+            for path in sorted(self._own, key=lambda path: path.name == "point.json"):
+                folder.mkdir(exist_ok=True)
+                os.replace(path, folder / path.name)
+        except OSError as error:
+            raise disk_error(folder, error) from error
+
+    def _drop_own(self) -> None:
+        for path in self._own:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    @property
+    def _own(self) -> list[Path]:
+        """What belongs to the attempt that is here, no former one's folder."""
+        return [path for path in self.path.iterdir() if not path.name.startswith(BEFORE)]
 
     @property
     def is_complete(self) -> bool:
@@ -110,11 +158,15 @@ class PointDirectory:
 
 
 class RunDirectory:
-    """A run being written. run_id is also the name of its directory."""
+    """A run being written. run_id is also the name of its directory.
+
+    lost: records that were gone or altered when it was opened again.
+    """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path, self.manifest = path, manifest
         self._lock: RunLock | None = None
+        self.lost: tuple[Path, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -205,6 +257,7 @@ class RunDirectory:
 
     def reopen(self) -> None:
         """In status `running` again; digests are kept for the points that stay as they are."""
+        self.lost = tuple(self.path / name for name in damaged(self.path, self.manifest))
         kept = tuple(p.path.relative_to(self.path).as_posix() for p in self.whole_points)
         files = records_below(self.manifest.files, kept)
         self._write(replace(self.manifest, status="running", finished_utc=None, files=files))

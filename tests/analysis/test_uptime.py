@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from types import ModuleType
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from harness.analysis import (
     pooled_uptime,
     repeats,
 )
+from harness.analysis.cut_short import cut_part
+from harness.analysis.summary import CutPart
 from harness.analysis.uptime import outages
 from harness.scenario.slo import Slo
 
@@ -112,10 +115,16 @@ def test_an_outage_goes_on_over_an_empty_window_and_past_the_end(rows: ModuleTyp
     assert uptime.mttr_s is None
 
 
-def test_parts_are_pooled_and_an_outage_may_span_them(rows: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("second_s", "outages_seen"),
+    [(65, [(50.0, 25.0, False)]), (100, [(50.0, 10.0, True), (100.0, 10.0, True)])],
+)
+def test_an_outage_spans_parts_unless_a_window_between_them_was_not_observed(
+    rows: ModuleType, second_s: int, outages_seen: list[tuple[float, float, bool]]
+) -> None:
     late = {50.0 + 2 * k: "connect" for k in range(5)}
     early = {2.0 * k: "connect" for k in range(5)}
-    gap_ns = 100 * 10**9
+    gap_ns = second_s * 10**9
     first = measure(rows, late, label="main-r1")
     second = measure(rows, early, label="main-r2", index=1)
     meta = second.meta
@@ -124,11 +133,70 @@ def test_parts_are_pooled_and_an_outage_may_span_them(rows: ModuleType) -> None:
     uptime = pooled_uptime(parts)
     assert uptime.name == "main (2 parts)"
     assert (uptime.num_seen, uptime.num_down) == (12, 2)
-    (outage,) = uptime.outages
-    assert (outage.start_s, outage.length_s) == (50.0, 60.0)  # 50 s to 110 s, 40 s unmeasured
+    assert [(o.start_s, o.length_s, o.is_open) for o in uptime.outages] == outages_seen
     # a clock that began anew: the second part follows the first
     reset = pooled_uptime([first, second])
     assert [w.start_s for w in reset.windows] == [10.0 * k for k in range(12)]
+
+
+def test_requests_cut_by_the_end_decide_no_window(rows: ModuleType) -> None:
+    # windows of five, up with one bad: 0: two cut; 1: two bad and two cut; 2: one cut; 3: all cut
+    errors = {6.0: "cut", 8.0: "cut", 10.0: "http_5xx", 12.0: "http_5xx", 14.0: "cut", 16.0: "cut"}
+    errors |= {28.0: "cut"} | {30.0 + 2 * k: "cut" for k in range(5)}
+    found = measure(rows, errors, 40)
+    assert [w.is_up for w in found.uptime_windows] == [None, False, True, None]
+    assert [(w.num_valid, w.num_bad) for w in found.uptime_windows] == [
+        (0, 0),
+        (3, 2),
+        (4, 0),
+        (0, 0),
+    ]
+
+
+def test_what_a_killed_client_saw_counts(rows: ModuleType) -> None:
+    """Killed at 47 s. Window 1 was lost; of the requests of 36 s and 38 s nobody saw the end."""
+    times = [2.0 * k for k in range(23) if 2.0 * k not in (36.0, 38.0)]
+    table = [rows.row(t, [t + 0.1], error="http_5xx" if 10 <= t < 20 else "") for t in times]
+    due_s = np.arange(0.0, 60.0, 2.0)
+    meta = rows.meta(47.0, slo=SLO, num_scheduled=30, is_partial=True, wall_ns=7)
+    part = cut_part(rows.requests(table), rows.clients(47), meta, due_s)
+    assert [w.is_up for w in part.windows] == [True, False, True, None]
+    assert (part.left_out, part.wall_ns, part.window_s) == ("", 7, 47.0)
+    # users who wait for their answers have no schedule to miss
+    closed = replace(meta, kind="closed", concurrency=1)
+    assert cut_part(rows.requests(table), rows.clients(47), closed, None).windows[3].is_up
+    busy = cut_part(rows.requests(table), rows.clients(47, cpu_ratio=1.0), meta, due_s)
+    assert busy.windows == ()
+    assert busy.left_out.startswith("load worker CPU 100%")
+
+
+def test_time_without_a_client_is_neither_up_nor_down(rows: ModuleType) -> None:
+    """Killed in an outage at 60 s; the next client meets another one an hour after the start."""
+    first = measure(rows, {40.0 + 2 * k: "connect" for k in range(10)})
+    second = measure(rows, {2.0 * k: "connect" for k in range(5)})
+    hour_ns = 3600 * 10**9
+    cut = CutPart(first.meta.t0_ns, 60.0, first.uptime_windows, wall_ns=0)
+    late = replace(
+        second.meta, t0_ns=second.meta.t0_ns + hour_ns, t1_ns=second.meta.t1_ns + hour_ns, wall_ns=0
+    )
+    # the machine restarted in between: its own clock began anew, that of the wall went on
+    again = replace(late, t0_ns=5, t1_ns=5 + 60 * 10**9, wall_ns=late.t0_ns - 5)
+    for meta in (late, again):
+        whole = replace(second, meta=meta, before=(cut,))
+        found = pooled_uptime([whole])
+        assert (found.name, found.num_parts, found.num_cut) == ("main (2 parts)", 2, 1)
+        assert found.gaps_s == (3540.0,)
+        assert (found.num_seen, found.num_down) == (12, 3)
+        told = [(o.start_s, o.length_s, o.is_open) for o in found.outages]
+        assert told == [(40.0, 20.0, True), (3600.0, 10.0, True)]
+        assert found.mttr_s is None  # of neither was begin and end seen
+        assert PointSummary.from_json(whole.to_json()) == whole
+    void = pooled_uptime([replace(second, meta=late, before=(replace(cut, left_out="busy"),))])
+    assert (void.name, void.num_seen, void.left_out, void.gaps_s) == ("main", 6, ("busy",), ())
+    # a part that was measured again after the one that follows it stands where it was measured
+    other = replace(first, meta=replace(first.meta, index=1, label="main-r2", wall_ns=0))
+    pooled = pooled_uptime([replace(second, meta=replace(late, label="main-r1")), other])
+    assert [o.start_s for o in pooled.outages] == [40.0, 3600.0]
 
 
 def test_other_loads_are_not_pooled(rows: ModuleType) -> None:
@@ -155,14 +223,13 @@ def test_outages_hold_every_down_window_once(states: list[bool | None]) -> None:
     for before, after in itertools.pairwise(found):
         begin, end = round((before.start_s + before.length_s) / 5), round(after.start_s / 5)
         assert True in states[begin:end]  # only an up window ends an outage
-        assert not before.is_open
     for outage in found:
         first, last = round(outage.start_s / 5), round((outage.start_s + outage.length_s) / 5) - 1
         assert states[first] is False
         assert states[last] is False
         assert True not in states[first : last + 1]
-    seen = [up for up in states if up is not None]
-    assert any(o.is_open for o in found) == (bool(seen) and seen[-1] is False)
+        # it is open where no window that is up stands before it, or after it
+        assert outage.is_open == (True not in states[:first] or True not in states[last:])
 
 
 def test_retries_count_once_for_latency_and_each_for_errors(rows: ModuleType) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -142,6 +143,14 @@ def test_what_a_sample_shows_in_one_sentence() -> None:
     assert "cannot tell" not in text
 
 
+def test_more_down_than_a_month_may_hold_needs_no_statistics() -> None:
+    """99.9 % allows 43.2 minutes in 30 days: nine windows of five minutes are more, eight not."""
+    for num, is_lost in ((8, False), (9, True)):
+        text = what_it_shows(made([10] * 100, [10] * num + [0] * (100 - num)))
+        assert ("99.9% allows in 30 days (43 min 12 s), which" in text) == is_lost
+    assert text.count("(95% confidence each)") == 1  # two bounds, each of them at 95 %
+
+
 def test_ten_days_of_probing() -> None:
     """0 bad of 2,995 windows is 10.4 days, 5 bad 36.5 days."""
     assert windows_needed(0.999) * WINDOW_S / DAY_S == pytest.approx(10.4, abs=0.05)
@@ -197,6 +206,23 @@ def test_a_page_that_fired_is_told_after_a_night_without_requests() -> None:
     )[0]
     assert page.peak is not None
     assert page.answer.startswith("fired")
+
+
+def test_what_nobody_observed_burns_nothing() -> None:
+    """An hour of minutes without a failure, two hours without a client, then all bad: 14.4 % of the
+    trailing hour is bad from the ninth minute on, not from the first."""
+    first = made([10] * 60, [0] * 60, 60.0, 0.99).windows
+    later = [replace(w, start_s=w.start_s + 10_800) for w in made([10] * 20, [10] * 20).windows]
+    windows = (*first, *(replace(w, start_s=10_800 + 60.0 * i) for i, w in enumerate(later)))
+    page = burn_alerts(windows, 60.0, 0.99)[0]
+    assert page.fired == ((10_800 + 9 * 60.0, 10_800 + 20 * 60.0),)
+    # most of an hour unobserved: nobody can call it quiet
+    quiet = [replace(w, num_bad=0) for w in windows[60:]]
+    assert burn_alerts(quiet, 60.0, 0.99)[0].answer == "not measured"
+    pieces = [replace(w, start_s=w.start_s + 1200 * (i // 20)) for i, w in enumerate(first)]
+    assert burn_alerts(pieces, 60.0, 0.99)[0].answer == "not measured"
+    close = [replace(w, start_s=w.start_s + 30 * (i // 20)) for i, w in enumerate(first)]
+    assert burn_alerts(close, 60.0, 0.99)[0].answer == "quiet"
 
 
 def test_windows_longer_than_the_short_one_cannot_fire_it() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.analysis import PointSummary, analyse_point
+from harness.analysis.summary import CutPart
 from harness.decisions import headlines, judge_slo, judge_uptime
 from harness.estimate import Outcome, Verdict
 from harness.scenario.advice import windows_needed
@@ -87,6 +88,27 @@ def test_parts_are_judged_together_once(rows: ModuleType) -> None:
     assert "supported" in verdict.reason
     (line,) = headlines(parts, [verdict])
     assert line.answer == "PASS: the one rule is kept."
+
+
+def test_a_part_that_was_cut_short_is_judged_with_the_one_that_replaced_it(
+    rows: ModuleType,
+) -> None:
+    """30 windows alone do not show 95 %, and the attempt before them held two that were down."""
+    lost = measured(rows, 40, {20, 30}, "95%")
+    cut = CutPart(lost.meta.t0_ns, 40.0, lost.uptime_windows, wall_ns=0)
+    own = measured(rows, 30, set(), "95%")
+    late_ns = 100 * 10**9
+    meta = replace(
+        own.meta, t0_ns=own.meta.t0_ns + late_ns, t1_ns=own.meta.t1_ns + late_ns, wall_ns=0
+    )
+    (verdict,) = judged(replace(own, meta=meta, before=(cut,)))
+    assert (verdict.outcome, verdict.point) == (Outcome.INCONCLUSIVE, "main (2 parts)")
+    assert verdict.estimate is not None
+    assert (verdict.estimate.n, verdict.estimate.value) == (70, pytest.approx(68 / 70))
+    assert "60.0 s between its parts were not observed, neither up nor down" in verdict.reason
+    assert verdict.reason.endswith(
+        "124 windows with no more than 2 of them down would show it, 70 were measured"
+    )
 
 
 def test_one_invalid_part_voids_the_claim(rows: ModuleType) -> None:

@@ -120,6 +120,46 @@ def test_an_interrupted_point_is_merged_and_repeated_by_resume(run, requests_bat
     assert Run.open(run.path).points[0].requests().column("row").to_pylist() == [5]
 
 
+def test_a_former_attempt_is_kept_beside_the_next(run, requests_batch) -> None:
+    point = run.add_point(0, "a")
+    assert point.is_fresh
+    point.update_meta(attempt=0)
+    point.spool.append_requests(requests_batch(0, 3))  # killed: nothing is merged
+    point = RunDirectory.open(run.path).points[0]
+    assert not point.is_fresh
+    point.set_aside()
+    assert (point.is_fresh, point.last_attempt) == (False, 0)
+    for attempt, status in ((1, "interrupted"), (2, "complete")):
+        point.update_meta(attempt=attempt)
+        point.spool.append_requests(requests_batch(attempt, 2))
+        point.merge(status)
+        if attempt == 1:  # the one that is cut short twice: while it was put aside
+            aside = point.path / "before-1"
+            aside.mkdir()
+            (point.path / "requests.parquet").rename(aside / "requests.parquet")
+            point.set_aside()
+    records = Run.open(run.path).points[0]
+    assert not records.is_partial
+    rows = [r.requests().column("row").to_pylist() for r in (*records.before, records)]
+    assert rows == [[0, 1, 2], [1, 2], [2, 3]]
+    assert [r.is_partial for r in records.before] == [True, True]
+    run.finish("complete")
+
+    # a kept record that was altered makes the point miss; only its own attempt goes
+    (point.path / "before-0" / "requests.parquet").write_bytes(b"")
+    opened = RunDirectory.open(run.path)
+    assert opened.whole_points == ()
+    opened.reopen()
+    opened.points[0].set_aside(opened.lost)
+    kept = Run.open(run.path).points[0].before
+    assert [r.path.name for r in kept] == ["before-1", "before-2"]
+    assert [r.requests().column("row").to_pylist() for r in kept] == [[1, 2], [2, 3]]
+    # and of one whose own records were lost nothing is kept
+    opened.points[0].update_meta(attempt=3)
+    opened.points[0].set_aside([point.path / "requests.parquet"])
+    assert sorted(p.name for p in point.path.iterdir()) == ["before-1", "before-2"]
+
+
 def test_merging_after_a_kill_between_its_steps_loses_nothing(run, requests_batch) -> None:
     point = run.add_point(0, "a")
     point.spool.append_requests(requests_batch(0, 2))
