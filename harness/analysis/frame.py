@@ -57,6 +57,7 @@ class Frame:
     tok_source: TextArray
     fault: TextArray
     stage: IntArray
+    arrival: IntArray  # [n] stage and ordinal as one number: that of a request, for each attempt
     is_first: BoolArray  # the first attempt of its request
     is_last: BoolArray  # and the one that decided it: no later attempt is on record
     is_first_uncertain: BoolArray
@@ -175,6 +176,7 @@ def read_frame(requests: pa.Table, t0_ns: int, t1_ns: int) -> Frame:
         tok_source=_text(table, "tok_source"),
         fault=_text(table, "fault"),
         stage=np.nan_to_num(_number(table, "stage")).astype(np.int64),
+        arrival=_arrival(table),
         is_first=is_first,
         is_last=is_last,
         is_first_uncertain=_number(table, "first_uncertain") == 1,
@@ -203,6 +205,11 @@ def _attempts(table: pa.Table) -> tuple[BoolArray, BoolArray]:
     is_first[order[1:]] = ~same
     is_last[order[:-1]] = ~same
     return is_first, is_last
+
+
+def _arrival(table: pa.Table) -> IntArray:
+    stage, ordinal = (np.nan_to_num(_number(table, k)) for k in ("stage", "ordinal"))
+    return np.asarray(stage.astype(np.int64) * 2**40 + ordinal.astype(np.int64), dtype=np.int64)
 
 
 def _column(table: pa.Table, name: str) -> pa.Array | None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.analysis.frame import read_frame
+from harness.analysis.frame import Frame, read_frame
 from harness.cli._gate import ArmRun, both_curves, fingerprint_of, read_arm, summaries_of
 from harness.cli._judge import Judgement
-from harness.decisions.billed import billed_of
+from harness.decisions.billed import Billed, billed_of, both_told, is_told
 from harness.decisions.comparable import FIELDS, differences
 from harness.decisions.comparison import (
     Comparison,
@@ -203,20 +203,31 @@ def with_costs(
     """The same with what either side asked, sent and used, and cost by the sheets."""
     pairs = _pairs(base, other)
     known = [load_prices(name) for name in sheets]
-    usages = [_usage_of(side, [pair[i] for pair in pairs]) for i, side in enumerate((base, other))]
-    return replace(comparison, migration=side_by_side(usages[0], usages[1], known))
+    frames = [(_frame_of(a), _frame_of(b)) for a, b in pairs]
+    both = [both_told(a, b) for a, b in frames]
+    sides = []
+    for i, side in enumerate((base, other)):
+        own = [pair[i] for pair in frames]
+        usages = tuple(billed_of(f, told[i]) for f, told in zip(own, both, strict=True))
+        sides.append(_usage_of(side, pairs[0][i], own, usages))
+    return replace(comparison, migration=side_by_side(sides[0], sides[1], known))
 
 
-def _usage_of(side: Side, arms: Sequence[ArmRun]) -> SideUsage:
-    target = arms[0].point.target
-    sent = str(arms[0].records.meta.get("facts", {}).get("model", ""))
+def _frame_of(arm: ArmRun) -> Frame:
+    meta = next(iter(arm.stages.values())).summary.meta
+    return read_frame(arm.records.requests(), meta.t0_ns, meta.t1_ns)
+
+
+def _usage_of(
+    side: Side, arm: ArmRun, frames: Sequence[Frame], usages: tuple[Billed, ...]
+) -> SideUsage:
+    target = arm.point.target
+    sent = str(arm.records.meta.get("facts", {}).get("model", ""))
     asked = target.model if isinstance(target, OpenAITarget) else sent
-    frames = []
-    for arm in arms:
-        meta = next(iter(arm.stages.values())).summary.meta
-        frames.append(read_frame(arm.records.requests(), meta.t0_ns, meta.t1_ns))
-    return SideUsage(side.name, sent if asked == "auto" else asked, sent,
-                     tuple(billed_of(frame) for frame in frames))  # fmt: skip
+    return SideUsage(
+        side.name, sent if asked == "auto" else asked, sent, usages,
+        sum(int(f.was_sent.sum()) for f in frames), sum(int(is_told(f).sum()) for f in frames),
+    )  # fmt: skip
 
 
 def judgement_of(comparison: Comparison, base: Side, other: Side) -> Judgement:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.analysis.frame import Frame
+from harness.analysis.frame import BoolArray, Frame
 from harness.decisions.prices import Mix, tariff_of, usd_per_request
 from harness.scenario.prices import PriceSheet
 
@@ -31,11 +31,40 @@ class Billed:
         return self.input_tok + self.output_tok
 
 
-def billed_of(frame: Frame) -> Billed:
-    told = np.isfinite(frame.n_in) & np.isfinite(frame.n_out)
+# refused before a token was made
+_NOT_BILLED = (
+    "dns", "connect", "tls", "timeout_send", "http_4xx", "throttled", "http_5xx", "stale",
+    "client_fault",
+)  # fmt: skip
+
+
+def is_told(frame: Frame) -> BoolArray:
+    """[n] requests whose usage the server told: input, and output where it generates any."""
+    has_output = np.isfinite(frame.n_out) | ~frame.is_streamed
+    return np.asarray(np.isfinite(frame.n_in) & has_output, dtype=np.bool_)
+
+
+def untold(frame: Frame) -> BoolArray:
+    """[n] requests that may have been billed though their usage is not known: left, cut, timed
+    out, broken off, or answered without it."""
+    return frame.was_sent & ~is_told(frame) & ~frame.is_class(*_NOT_BILLED)
+
+
+def both_told(a: Frame, b: Frame) -> tuple[BoolArray, BoolArray]:
+    """Rows of either whose usage is told, and that of the same request on the other side too. a, b:
+    of one schedule."""
+    shared = np.intersect1d(a.arrival[is_told(a)], b.arrival[is_told(b)])
+    own = is_told(a) & np.isin(a.arrival, shared)
+    return own, is_told(b) & np.isin(b.arrival, shared)
+
+
+def billed_of(frame: Frame, chosen: BoolArray | None = None) -> Billed:
+    """chosen: rows whose usage is told; None: all of them."""
+    told = is_told(frame) if chosen is None else chosen
     return Billed(
         int(told.sum()), float(frame.n_in[told].sum()),
-        float(np.nan_to_num(frame.cached_tok[told]).sum()), float(frame.n_out[told].sum()),
+        float(np.nan_to_num(frame.cached_tok[told]).sum()),
+        float(np.nan_to_num(frame.n_out[told]).sum()),
     )  # fmt: skip
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from harness.decisions.billed import Billed
+from harness.analysis.frame import Frame, read_frame
+from harness.decisions.billed import Billed, billed_of, both_told
 from harness.decisions.migration import SideUsage, side_by_side
 from harness.errors import ScenarioError
 from harness.scenario import load_resolved, load_scenario
 from harness.scenario.document import OpenAITarget
 from harness.scenario.prices import load_prices
 from harness.scenario.providers import PROVIDERS, load_provider, told_model
+from reports._migration import migration_table
 
 SENT = "accounts/fireworks/models/llama-v3p3-70b-instruct"
 GUIDE = load_prices("fireworks-guide")
@@ -62,6 +65,48 @@ def test_without_a_price_nothing_is_said_of_cost() -> None:
     )
     assert (found.base.usd, found.ratio, found.num_pairs) == (None, None, 0)
     assert found.other.usd is not None
+
+
+def test_cost_is_that_of_the_requests_both_answered(tmp_path: Path, rows: ModuleType) -> None:
+    """Of ten requests the candidate fails the two long ones; its answers are half as long. The
+    baseline's 8 x (100 in, 50 out) against 8 x (100, 25), at $2 and $8 against $1 and $4."""
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN + "  new: {input: 1.00USD/Mtok, output: 4.00USD/Mtok}\n", encoding="utf-8")
+
+    def frame(out: int, failed: tuple[int, ...]) -> Frame:
+        table = [
+            rows.row(float(k), [k + 0.1], ordinal=k, n_in=None if k in failed else 100,
+                     n_out=None if k in failed else 500 if k >= 8 else out,
+                     error="timeout_total" if k in failed else "")
+            for k in range(10)
+        ]  # fmt: skip
+        meta = rows.meta(10.0)
+        return read_frame(rows.requests(table), meta.t0_ns, meta.t1_ns)
+
+    frames = (frame(50, ()), frame(25, (8, 9)))
+    both = both_told(*frames)
+    usages = [billed_of(f, told) for f, told in zip(frames, both, strict=True)]
+    assert usages == [Billed(8, 800, 0, 400), Billed(8, 800, 0, 200)]
+    sheets = [load_prices(path)]
+    base = SideUsage("a", "gpt-4o", "gpt-4o", (usages[0],), 10, 10)
+    found = side_by_side(base, SideUsage("b", "gpt-4o", "new", (usages[1],), 10, 8), sheets)
+    # (800 x 1 + 200 x 4) / (800 x 2 + 400 x 8) = 1,600 / 4,800; by price alone a half
+    assert found.ratio == pytest.approx(1 / 3)
+    assert found.price_ratio == pytest.approx(0.5)
+    assert found.length_ratio == pytest.approx(0.5)
+    assert found.notes == (
+        "The baseline answered 10 of 10 requests, the candidate 8 of 10; cost is that of the 8 that"
+        " both answered.",
+        "The candidate's answers hold 0.500 times the tokens: that is other work, and part of the"
+        " difference. For the baseline's own tokens the candidate asks 0.500 times as much: the"
+        " rest is length.",
+    )
+    unknown = side_by_side(base, SideUsage("b", "x", "x", (usages[0],), 10, 10), sheets)
+    assert unknown.notes[-1].startswith("No sheet has a price for x, so the cost of b is not known")
+    table = migration_table(unknown)
+    assert [cell.text for cell in table.rows[-1].cells][1:] == ["", "not known"]
+    nothing = side_by_side(base, SideUsage("b", "new", "new", (Billed(0, 0, 0, 0),), 10, 0), sheets)
+    assert (nothing.ratio, nothing.num_pairs) == (None, 0)
 
 
 @pytest.mark.parametrize("name", PROVIDERS.names())
