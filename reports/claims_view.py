@@ -86,10 +86,15 @@ def _table(findings: Sequence[Finding]) -> Table:
         standing = f.standing.value + (", as expected" if f.is_expected else "")
         cells = [Cell(f.claim.id), Cell(f.claim.text), Cell(standing, None, _OUTCOMES[f.standing])]
         cells += [Cell(f"{f.n:,}" if f.n else "", float(f.n) if f.n else None)] * has_runs
-        rows.append(Row(tuple(cells), f"claim-{f.claim.id}", capital(f.reason)))
+        rows.append(Row(tuple(cells), f"claim-{f.claim.id}", _detail(f)))
     columns: list[tuple[str, Align]] = [("claim", "left"), ("says", "left"), ("standing", "left")]
     columns += [("n", "right")] if has_runs else []
     return Table("claims", "Claims", tuple(columns), tuple(rows))
+
+
+def _detail(f: Finding) -> str:
+    """Why, and what was measured: a claim of one server says nothing of another."""
+    return capital(f.reason) + (f". Measured on {f.measured_on}" if f.measured_on else "")
 
 
 def _argument(f: Finding) -> Table:

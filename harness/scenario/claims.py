@@ -157,7 +157,7 @@ class Claim(Document):
     )
     scope: Scope = Field(default_factory=Scope, description="Of what, and measured how.")
     test: Test = Field(description="One of decisions/claims.")
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One-sided error allowed.")
+    alpha: float = Field(default=0.05, ge=1e-9, lt=0.5, description="One-sided error allowed.")
     min_n: int = Field(default=1, ge=1, description="Blocks, pairs, requests it takes at least.")
     source: str = Field(min_length=1, description="Where it is stated.")
     expect: Standing | None = Field(default=None, description="What it is known to come out as.")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli import _app
-from harness.cli._claims import crossings_of
+from harness.cli._evidence import crossings_of
 from harness.decisions import find_capacity
 from harness.decisions.cost_answer import answer
 from harness.decisions.cost_question import measured_mix, question_of
@@ -79,6 +79,8 @@ def test_the_guide_needs_no_network(here: Any, tmp_path: Path) -> None:
         (("guide", "--set", "C77.value=3"), "C14, C15\n"),  # of those there are
         (("guide", "--set", "C7.vlue=3"), "C7.vlue    unknown key; did you mean 'value'?"),
         (("guide", "--set", "C1.min_n=0"), "C1.min_n    must be 1 or more"),
+        (("guide", "--set", "C1.alpha=1e-20"), "C1.alpha    must be 1e-09 or more"),
+        (("guide", "--set", "C1.alpha=.nan"), "C1.alpha    must be"),
         (("guide", "--evidence", "nowhere.yaml"), "cannot be read"),
     ],
 )
@@ -160,7 +162,7 @@ def test_speed_and_uptime_from_a_short_run(cli: Any) -> None:
         cli.folder, C1={"value": "5s", "scope": block},
         C14={"value": "1tok/s", "placeholder": False, "min_n": 30, "scope": block},
     )  # fmt: skip
-    found = judged(cli, mine, "latest")
+    found = judged(cli, mine, "latest", "latest")  # named twice it is no more evidence
     assert found["C1"]["standing"] == "supported"
     assert found["C1"]["n"] == 32
     assert found["C14"]["standing"] == "supported"

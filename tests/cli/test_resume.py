@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.records import read_spool
+
 SWEEP = {"kind": "list", "over": {"load.concurrency": [1, 2]}}
 
 
@@ -62,6 +64,38 @@ def test_a_killed_sweep_leaves_no_process_and_resumes_with_the_missing_point(
     again = cli("run", "--resume", "latest", "-q")  # nothing is missing: nothing is sent
     assert again.code == done.code
     assert first.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_an_outage_that_a_killed_client_saw_still_counts(
+    cli: Any, scripted: Callable[..., Any], until: Any
+) -> None:
+    """The target fails for two seconds of the first client's time and is well when the next one
+    comes: what the first saw stands beside the whole part that replaced it."""
+    url, _ = scripted({"faults": [{"first": 30, "last": 49, "then": {"http": {"status": 500}}}]})
+    path = cli.scenario(
+        targets={"t": {"kind": "openai", "url": url, "model": "scripted"}},
+        load={"kind": "probe", "every": "100ms", "duration": "8s", "warmup": "500ms",
+              "cooldown": "500ms", "drain": "30s"},
+        slo={"uptime": {"window": "500ms", "good": "80%", "objective": "90%"}},
+    )  # fmt: skip
+    run = cli.start("run", path, "--no-report", "--workers", "1")
+    point = cli.wait_for_window()
+    until(lambda: read_spool(point).requests.num_rows > 52)
+    run.process.kill()
+    run.finish()
+    judged = cli("claims", "guide", "latest", "--only", "C2")
+    assert (judged.code, "points that were cut short are no evidence" in judged.err) == (3, True)
+    done = cli("run", "--resume", "latest", "--workers", "1")
+    assert done.has_no_traceback()
+    (row,) = json.loads((cli.latest / "summary.json").read_text("utf-8"))["uptime"]
+    assert row["name"] == "main (2 parts)"
+    assert row["num_windows"] >= 16 + 7  # a whole part, and what was seen before
+    assert 3 <= row["num_down"] <= 5
+    assert "cut short and measured again: what was seen before counts" in row["not_observed"]
+    assert row["gaps_s"][0] > 0
+    assert "neither up nor down" in (cli.latest / "report.html").read_text("utf-8")
+    assert any(name.endswith("before-0/requests.parquet") for name in cli.manifest()["files"])
 
 
 @pytest.mark.slow

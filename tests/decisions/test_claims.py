@@ -28,6 +28,7 @@ from harness.decisions.claims import (
     Standing,
     cells_of,
     exit_code_of,
+    family_of,
     judge_claims,
 )
 from harness.decisions.claims.bills import kaplan_meier_median, sign_test
@@ -66,7 +67,7 @@ def measured(rows: ModuleType, table: list[dict[str, Any]], window_s: float, **m
 @cache
 def valid_summary(window_s: float):  # type: ignore[no-untyped-def]
     """Claims read requests; of a summary they read its meta and whether it is valid."""
-    table = [made_rows.row(0.1 * k, [0.1 * k + 0.05]) for k in range(40)]
+    table = [made_rows.row(0.1 * k, [0.1 * k + 0.05, 0.1 * k + 0.06]) for k in range(40)]
     clients = made_rows.clients(max(10, round(window_s)))
     return analyse_point(made_rows.requests(table), clients, made_rows.meta(window_s))
 
@@ -269,6 +270,116 @@ def test_of_two_targets_none_is_guessed(rows: ModuleType) -> None:
     assert judge(named, evidence(*sides)).standing is Standing.SUPPORTED
 
 
+def with_share(rows: ModuleType, share: int, error: str, **columns: Any):  # type: ignore[no-untyped-def]
+    """30 blocks of ten requests answered in 80 ms; of each ten, `share` end otherwise."""
+    table = [
+        rows.row(10.0 * b + j, [10.0 * b + j + 0.08] if j >= share else (), n_in=128,
+                 error=error if j < share else "",
+                 **({"end": 10.0 * b + j + 0.08} | (columns if j < share else {})))
+        for b in range(30) for j in range(10)
+    ]  # fmt: skip
+    return evidence(measured(rows, table, 300.0))
+
+
+def test_a_refusal_of_what_we_asked_works_neither_for_a_claim_nor_against_it(
+    rows: ModuleType,
+) -> None:
+    c1 = claim("C1", scope={"block": "10s"})
+    none = judge(c1, with_share(rows, 10, "http_4xx"))  # a wrong key is nobody's latency
+    assert none.standing is Standing.NOT_TESTABLE
+    assert "(100% of the requests say nothing: 429, 4xx)" in none.reason
+    for error in ("throttled", "http_4xx"):
+        open_ = judge(c1, with_share(rows, 1, error))
+        assert open_.standing is Standing.INCONCLUSIVE
+        assert "but 10.0% of the requests were refused" in open_.reason
+    few = judge(
+        claim("C1", scope={"block": "10s", "margin": "10%"}), with_share(rows, 1, "throttled")
+    )
+    assert few.standing is Standing.SUPPORTED
+    assert judge(c1, with_share(rows, 6, "timeout_first_byte")).standing is Standing.REFUTED
+
+
+def test_who_left_before_the_first_token_had_waited_so_long(rows: ModuleType) -> None:
+    """Six of ten users leave: after 200 ms, then the median is above 100 ms; after 50 ms, then
+    nobody knows. Left out, both would be supported by the four that stayed."""
+    c1 = claim("C1", scope={"block": "10s"})
+    table = [
+        rows.row(10.0 * b + j, [10.0 * b + j + 0.08] if j >= 6 else (), n_in=128,
+                 end=10.0 * b + j + (0.08 if j >= 6 else 0.2), error="" if j >= 6 else "cancelled")
+        for b in range(30) for j in range(10)
+    ]  # fmt: skip
+    late = judge(c1, evidence(measured(rows, table, 300.0)))
+    assert (late.standing, late.low) == (Standing.REFUTED, pytest.approx(0.2))
+    early = with_share(rows, 5, "cancelled", end=None)
+    assert judge(c1, early).standing is Standing.INCONCLUSIVE
+
+
+def test_a_window_that_withholds_the_metric_is_no_evidence_for_it(rows: ModuleType) -> None:
+    run = in_blocks(rows, [0.08] * 30, 128)
+    first, *rest = run.summary.checks
+    backlog = replace(
+        first, status="absent", sentence="offered more than the capacity", withholds=("ttft",)
+    )
+    full = replace(run, summary=replace(run.summary, checks=(backlog, *rest)))
+    found = judge(claim("C1", scope={"block": "10s"}), evidence(full))
+    assert found.standing is Standing.NOT_TESTABLE
+    assert "no window of the runs tells ttft: offered more than the capacity" in found.reason
+    both = judge(claim("C1", scope={"block": "10s"}), evidence(run, replace(full, run_id="b")))
+    assert (both.standing, both.n) == (Standing.SUPPORTED, 30)
+
+
+def test_what_was_tested_and_on_what_is_told(rows: ModuleType) -> None:
+    run = replace(in_blocks(rows, [0.08] * 30, 128), url="http://127.0.0.1:1/v1")
+    found = judge(claim("C1", scope={"block": "10s"}), evidence(run))
+    assert found.reason == (
+        "the median TTFT is surely below 100 ms at 128 prompt tokens; 1,024, 4,096, 16,384 were not"
+        " tried"
+    )
+    assert found.measured_on == f"{MODEL} at http://127.0.0.1:1/v1 (target t of run run-0)"
+    assert found.to_json()["measured_on"] == found.measured_on
+    # three blocks carry no bound at 5 %, whatever the claim asks for: it takes five
+    few = judge(
+        claim("C1", min_n=1, scope={"block": "10s"}), evidence(in_blocks(rows, [0.08] * 3, 128))
+    )
+    assert few.reason == "3 blocks were measured where 5 are asked for"
+    pairs = judge(claim("C12", min_n=1), tiers(rows, 0.010, 0.030, blocks=4))
+    assert pairs.standing is Standing.INCONCLUSIVE
+    assert pairs.reason.startswith("4 pairs where 5 are asked for")
+
+
+def test_among_several_a_refutation_says_whether_it_stands(rows: ModuleType) -> None:
+    """C12 by six pairs is p = 1/64: at 5 % refuted, among four claims (1.25 %) not. C14 is refuted
+    by thirty blocks whatever its company; it is put aside, and a third of 5 % is enough for C12."""
+    twelve = tiers(rows, 0.010, 0.015)
+    speeds = [rows.row(10.0 * b + j, [10.0 * b + j + 0.08 + 0.02 * k for k in range(11)], n_in=128)
+              for b in range(30) for j in range(6)]  # fmt: skip
+    run = replace(measured(rows, speeds, 300.0, target="main"), run_id="own")
+    both = replace(twelve, measured=(*twelve.measured, run))
+    c12 = claim("C12", placeholder=False)
+    slow = claim("C14", value="200tok/s", min_n=30, placeholder=False,
+                 scope={"block": "10s", "target": "main"})  # fmt: skip
+    fast = claim("C1", scope={"block": "10s", "target": "main"})
+    open_ = claim("C2", scope={"target": "main"})
+    told = {f.claim.id: f for f in judge_claims([c12, slow, fast, open_], both)}
+    assert [f.standing.value for f in told.values()] == [
+        "refuted", "refuted", "supported", "inconclusive"
+    ]  # fmt: skip
+    row = "among the 4 claims judged by measurement here (Holm)"
+    assert (row, "refuted all the same", None) in told["C14"].figures
+    assert (row, "refuted all the same", None) in told["C12"].figures  # 1/64 <= .05 / 3
+    family = family_of(list(told.values()))
+    assert family.by_chance == pytest.approx(0.05 + 0.05 + 0.05 + 0.01)
+    # without the sure one all four thirds are needed, and 1/64 is above .05 / 4
+    kept = claim("C14", value="20tok/s", min_n=30, placeholder=False,
+                 scope={"block": "10s", "target": "main"})  # fmt: skip
+    lone = {f.claim.id: f for f in judge_claims([c12, kept, fast, open_], both)}["C12"]
+    assert lone.standing is Standing.REFUTED
+    assert lone.reason.endswith("among the 4 judged here together (Holm) it is not surely so")
+    (alone,) = judge_claims([c12], both)
+    assert "Holm" not in alone.reason
+    assert family_of([alone]).sentence == ""
+
+
 def test_c14_speed_of_a_user(rows: ModuleType) -> None:
     c14 = claim("C14", min_n=30, scope={"block": "10s"})
     table = []
@@ -317,6 +428,21 @@ def test_c2_is_refuted_by_five_in_a_thousand_and_supported_by_ten_days(rows: Mod
     for n, standing in ((4603, Standing.SUPPORTED), (4602, Standing.INCONCLUSIVE)):
         wide = claim("C2", scope={"window": "1s"})
         assert judge(wide, evidence(probe(rows, n, set()))).standing is standing
+
+
+def test_c2_one_outage_and_two_definitions(rows: ModuleType) -> None:
+    """1,000 failures in a row are one outage: worth the three windows of five minutes it lasted."""
+    found = judge(claim("C2"), evidence(probe(rows, 1000, set(range(1000)))))
+    assert found.standing is Standing.REFUTED
+    p = next(v for name, _, v in found.figures if name.startswith("chance"))
+    assert p == pytest.approx(0.001**3)
+    # one request in a hundred fails, in no window more than one of twenty: R breaks 99.5 %, W holds
+    steady = evidence(probe(rows, 20_000, set(range(25, 20_000, 100)), 0.1))
+    wide = claim("C2", min_n=1000, alpha=0.05, value="98%", scope={"window": "2s"})
+    assert judge(wide, steady).standing is Standing.SUPPORTED
+    strict = judge(claim("C2", min_n=1000, value="99.5%", scope={"window": "2s"}), steady)
+    assert strict.standing is Standing.INCONCLUSIVE
+    assert strict.reason.endswith("of 2s 1,000 were up: broken by requests, kept by windows")
 
 
 # -- C3, C8: bills ------------------------------------------------------------------------------
@@ -372,13 +498,51 @@ def test_c3_cached_tokens_are_billed_at_their_price(rows: ModuleType) -> None:
     assert judge(claim("C3"), evidence(run, facts=other)).standing is Standing.REFUTED
 
 
-def test_c3_own_counts_decide_by_sign(rows: ModuleType) -> None:
+def test_c3_own_counts_decide_by_sign_where_they_change_the_bill(rows: ModuleType) -> None:
     assert sign_test(0, 5) == pytest.approx(2 / 32)
     assert sign_test(9, 1) == pytest.approx(stats.binomtest(1, 10).pvalue)
-    run = billed(rows, 1000, n_recount=199)
-    found = judge(claim("C3"), evidence(run, facts={"bills": [{"run": "run-0", "usd": 1.08}]}))
-    assert found.standing is Standing.REFUTED
-    assert "counts other tokens" in found.reason
+    facts = {"bills": [{"run": "run-0", "usd": 1.08}]}
+    # 10 of 200 tokens an answer: 5 % of the $0.18 that output costs is 0.9 cents
+    apart = judge(claim("C3"), evidence(billed(rows, 1000, n_recount=190), facts=facts))
+    assert apart.standing is Standing.REFUTED
+    assert "counts other tokens" in apart.reason
+    # the token that ends an answer has no text to be counted by: 0.09 cents in all
+    ends = judge(claim("C3"), evidence(billed(rows, 1000, n_recount=199), facts=facts))
+    assert ends.standing is Standing.SUPPORTED
+    alone = judge(claim("C3"), evidence(billed(rows, 1000), facts=facts))
+    assert alone.reason.endswith("nobody but the server counted the tokens")
+
+
+def test_c3_what_nobody_has_on_record_may_have_been_billed(rows: ModuleType) -> None:
+    """1,000 answers worth $1.08, and ten that a user left: a higher bill may be theirs."""
+    left = [rows.row(20.0 + t, error="cancelled", n_in=None, end=21.0 + t) for t in range(10)]
+    told = [rows.row(0.01 * t, [0.01 * t + 0.1], n_in=1000, n_out=200) for t in range(1000)]
+    run = measured(rows, told + left, 40.0)
+
+    def of(usd: float, **fields: Any):  # type: ignore[no-untyped-def]
+        return judge(
+            claim("C3"), evidence(run, facts={"bills": [{"run": "0", "usd": usd}]}, **fields)
+        )
+
+    assert of(1.08).standing is Standing.SUPPORTED
+    more = of(1.09)
+    assert more.standing is Standing.INCONCLUSIVE
+    assert "10 requests ended without telling their usage, and may have been billed" in more.reason
+    assert of(1.07).standing is Standing.REFUTED
+    lost = evidence(billed(rows, 1000), facts={"bills": [{"run": "0", "usd": 1.2}]})
+    assert judge(claim("C3"), lost).standing is Standing.REFUTED
+    killed = replace(lost, unrecorded=frozenset({"run-0"}))
+    assert "a client was lost with requests" in judge(claim("C3"), killed).reason
+
+
+def test_c3_embeddings_have_no_output_to_tell(rows: ModuleType) -> None:
+    table = [
+        rows.row(0.01 * t, end=0.01 * t + 0.1, n_in=1000, n_out=None, api="embeddings")
+        for t in range(1000)
+    ]
+    run = replace(measured(rows, table, 10.0), model="nomic-embed-text-v1.5")
+    found = judge(claim("C3"), evidence(run, facts={"bills": [{"run": "0", "usd": 0.008}]}))
+    assert (found.standing, found.n) == (Standing.SUPPORTED, 1000)
 
 
 def test_c8_up_to_is_the_best_model_and_batches_are_in_time() -> None:
@@ -402,6 +566,10 @@ def test_c8_up_to_is_the_best_model_and_batches_are_in_time() -> None:
     row = judge(claim("C8"), evidence(facts={"batches": [running]}))
     assert "done within 1d" in {name for name, _, _ in row.figures}
     assert row.n == 59
+    # the quick ones must not stand for those that still run: 59 of 89 are done at the least
+    young = judge(claim("C8"), evidence(facts={"batches": [best | {"running": ["1h"] * 30}]}))
+    assert young.standing is Standing.INCONCLUSIVE
+    assert young.low == pytest.approx(stats.beta.ppf(0.05, 59, 31))
 
 
 def test_kaplan_meier_by_hand() -> None:
@@ -426,12 +594,18 @@ def test_c4_break_even_and_the_referenced_price() -> None:
 
 def test_c4_a_measured_speed_replaces_the_reference(rows: ModuleType) -> None:
     for audio_s, standing in ((10.0, Standing.INCONSISTENT), (0.5, Standing.INCONCLUSIVE)):
-        # a clip each second: 10 x real time is 600 min/h, 150 times 4; .5 x is 30, 7.5 times,
-        # which shows nothing: it may be all that was asked
+        # a clip each second: 10 x real time is 600 min/h, .5 x is 30, which shows nothing: it may
+        # be all that was asked. On which GPU nobody says: the dearest, an H100, pays from 25 min/h
         table = [rows.row(float(t), [t + 0.5], audio_s=audio_s) for t in range(20)]
-        found = judge(claim("C4"), evidence(measured(rows, table, 20.0, target="audio")))
+        run = evidence(measured(rows, table, 20.0, target="audio"))
+        found = judge(claim("C4"), run)
         assert found.standing is standing
-        assert found.value == pytest.approx(60 * audio_s / 4)
+        assert found.value == pytest.approx(60 * audio_s / 25)
+        assert "run-0" in found.measured_on
+        named = judge(claim("C4", scope={"gpu": "a10g"}), run)
+        assert named.value == pytest.approx(60 * audio_s / 4)
+    none = judge(claim("C4", scope={"gpu": "b200"}), run)
+    assert none.standing is Standing.NOT_TESTABLE
 
 
 def test_c5_required_utilisation(rows: ModuleType) -> None:
@@ -534,6 +708,23 @@ def test_c7_a_model_that_is_free_never_pays(tmp_path) -> None:  # type: ignore[n
     found = judge(claim("C7"), Evidence(load_prices(path), TODAY))
     assert found.standing is Standing.INCONSISTENT
     assert "70B" not in found.lines[1]
+
+
+def test_c7_what_a_sheet_may_hold_beside_token_and_hour(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """$5 an hour, a third less if committed, over $3 a Mtok of a fine-tuned copy: 1.11 Mtok/h. With
+    a fee a request short ones cost any price a token, and arithmetic alone decides nothing."""
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "schema: harness/prices/v1\nname: own\nas_of: 2026-11-23\nsource: by hand\nserverless:\n"
+        "  m: {input: 1USD/Mtok, output: 2USD/Mtok, fine_tuned: {output: 3USD/Mtok}}\n"
+        "on_demand:\n  h100: {price: 5USD/gpu_h, commitment_discount: 33%}\n"
+    )
+    (cell,) = cells_of(load_prices(path))
+    assert cell.t1 == pytest.approx(5 * 0.67 / 3 * 1e6)
+    assert judge(claim("C7"), Evidence(load_prices(path), TODAY)).standing is Standing.INCONSISTENT
+    path.write_text(path.read_text().replace("m: {", "m: {request: 0.001USD/request, "))
+    fee = judge(claim("C7"), Evidence(load_prices(path), TODAY))
+    assert fee.standing is Standing.NOT_TESTABLE
 
 
 def test_c7_t1_of_one_gpu_to_the_digit() -> None:
@@ -647,6 +838,24 @@ def test_c10_a_block_lost_to_failures_moves_no_pair_and_hides_nothing(rows: Modu
     assert row.high < 1  # paired by place, all five are steadier; by order they would not be
     assert row.standing is Standing.INCONCLUSIVE
     assert ("blocks left out, failures of the claim's side", "1", 1.0) in row.figures
+
+
+def test_c10_a_window_that_is_not_valid_moves_no_pair(rows: ModuleType) -> None:
+    """Latency doubles from run to run on both targets; the second window of one is void. By place
+    the others pair up, in order its successors would stand beside the wrong ones."""
+    found = []
+    for b in range(6):
+        for target, scale in (("fast", 1.0), ("standard", 3.0)):
+            own = 0.01 * scale * 2**b
+            table = [rows.row(float(j), [j + 0.1, j + 0.1 + own]) for j in range(10)]
+            meta = {"index": len(found), "target": target, "label": f"{target}-{b}", "repeat": b}
+            found.append(replace(measured(rows, table, 10.0, **meta), run_id="one"))
+    void = found[2].summary
+    checks = tuple(replace(c, status="invalid", sentence="late") for c in void.checks)
+    found[2] = replace(found[2], summary=replace(void, validity=Outcome.INVALID, checks=checks))
+    row = judge(claim("C12", min_n=5), evidence(*found))
+    assert row.n == 5
+    assert (row.low, row.high) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
 
 
 def tiers(rows: ModuleType, fast: float, slow: float, blocks: int = 6, failed: int = 0) -> Evidence:

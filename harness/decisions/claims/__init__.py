@@ -11,6 +11,7 @@ from harness.decisions.claims.caching import prefix_caching
 from harness.decisions.claims.cold import cold_start
 from harness.decisions.claims.crossover import cells_of, crossover
 from harness.decisions.claims.evidence import Capacity, Crossing, Evidence, Measured
+from harness.decisions.claims.family import Family, among_all, family_of
 from harness.decisions.claims.finding import Finding, Standing, exit_code_of
 from harness.decisions.claims.prices import audio_price, break_even_speed, gpu_prices
 from harness.decisions.claims.scaling import linear_scaling, rate_limit
@@ -28,8 +29,13 @@ TESTS: dict[str, Callable[[Claim, Evidence], Finding]] = {
 
 
 def judge_claims(claims: Sequence[Claim], evidence: Evidence) -> list[Finding]:
-    """Every claim by its test, in order."""
-    return [_without_a_value(TESTS[claim.test](claim, evidence)) for claim in claims]
+    """Every claim by its test, in order; where several are judged by a sample, what is refuted
+    says whether it is among all of them."""
+
+    def judge(claim: Claim) -> Finding:
+        return _without_a_value(TESTS[claim.test](claim, evidence))
+
+    return among_all([judge(claim) for claim in claims], judge)
 
 
 def _without_a_value(found: Finding) -> Finding:
@@ -46,6 +52,6 @@ def _without_a_value(found: Finding) -> Finding:
 
 
 __all__ = [
-    "TESTS", "Capacity", "Crossing", "Evidence", "Finding", "Measured", "Standing", "cells_of",
-    "exit_code_of", "judge_claims",
+    "TESTS", "Capacity", "Crossing", "Evidence", "Family", "Finding", "Measured", "Standing",
+    "cells_of", "exit_code_of", "family_of", "judge_claims",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 from harness.analysis import UptimeWindow
 from harness.analysis.autocorrelation import design_effect
 from harness.analysis.availability import is_bad
+from harness.analysis.frame import BoolArray
 from harness.analysis.intervals import clopper_pearson
 from harness.analysis.shares import share_pair
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
@@ -26,8 +27,11 @@ from harness.units import format_seconds, write_seconds, write_share
 
 
 def uptime(claim: Claim, evidence: Evidence) -> Finding:
-    """claim.number: the share claimed. Requests refute; windows of claim.scope.window support."""
-    measured = evidence.of(claim)
+    """claim.number: the share claimed. Requests refute; windows of claim.scope.window support.
+
+    Attempts that were cut short and measured again count with what they saw.
+    """
+    measured = (*evidence.of(claim), *evidence.cut_short_of(claim))
     if not measured:
         return missing(claim, evidence.absence(claim))
     share, figures = claim.number, Figures()
@@ -39,14 +43,16 @@ def uptime(claim: Claim, evidence: Evidence) -> Finding:
     if not len(bad):
         return missing(claim, "no valid request in the runs given")
     k, n = int(bad.sum()), len(bad)
-    deff = design_effect(bad)
+    windows = _windows(measured, claim.scope.window)
+    # all bad tells of one outage: as many proofs as windows, not as requests
+    deff = n / max(1, len(windows)) if k == n else design_effect(bad)
     p = exceed_p(k / deff, n / deff, 1 - share)
     figures.add("requests failed", f"{k:,} of {n:,}, worth {n / deff:,.0f} independent ones", k / n)
     figures.add(f"chance of as many at {write_share(share)}", f"p = {p:.2g}", p)
-    windows = _windows(measured, claim.scope.window)
     up = np.array([w.num_bad <= 0.05 * w.num_valid + 1e-9 for w in windows], dtype=np.bool_)
     length = write_seconds(claim.scope.window)
     low = high = value = None
+    scale = 1.0
     if len(up):
         pair = share_pair("uptime", up, scope="all", population="windows")
         value, n_eff = pair.shown.value, pair.shown.n_eff
@@ -55,26 +61,43 @@ def uptime(claim: Claim, evidence: Evidence) -> Finding:
         low, high = ends.low, ends.high
         figures.add(f"windows of {length} up", f"{int(up.sum()):,} of {len(up):,}", value)
     # of a share that is up: high bounds what it can be
-    if p < claim.alpha:
+    is_shown = low is not None and low >= share and len(up) >= claim.min_n
+    if p <= claim.alpha + 1e-12:
         told = (
-            f"{k:,} of {n:,} requests failed; at {write_share(share)} as many come by p = {p:.2g}"
+            f"{k:,} of {n:,} requests failed (worth {n / deff:,.0f} independent ones); at"
+            f" {write_share(share)} as many come by p = {p:.2g}{_by_windows(up, length)}"
         )
-        return _done(claim, Standing.REFUTED, told, figures, value, low, high, len(up))
+        standing = Standing.REFUTED
+        if is_shown:  # few failures everywhere: the definitions disagree, and the claim names none
+            standing = Standing.INCONCLUSIVE
+            told += ": broken by requests, kept by windows"
+        return _done(claim, standing, told, figures, value, low, high, len(up))
     num_down = int((~up).sum())
     if share >= 1:
         told = f"{len(up):,} windows of {length} cannot show it, nor can any number: only refute"
         return _done(claim, Standing.INCONCLUSIVE, told, figures, value, low, high, len(up))
     needed = max(claim.min_n, windows_needed(share, num_down, 1 - claim.alpha))
     time = format_seconds(needed * claim.scope.window)
-    if low is not None and low >= share and len(up) >= claim.min_n:
+    if is_shown:
         told = f"at least {amount(low, 'ratio')} of {len(up):,} windows of {length} were up"
         return _done(claim, Standing.SUPPORTED, told, figures, value, low, high, len(up))
+    if len(up) >= needed:
+        told = (
+            f"{len(up):,} windows of {length} cannot show it: outages cluster, so they count as"
+            f" {len(up) / scale:,.0f} with {num_down / scale:,.1f} down"
+        )
+        return _done(claim, Standing.INCONCLUSIVE, told, figures, value, low, high, len(up))
     down = "none" if not num_down else f"no more than {num_down:,}"
     told = (
         f"{len(up):,} windows of {length} cannot show it: it takes {needed:,} ({time}) with"
         f" {down} down"
     )
     return _done(claim, Standing.INCONCLUSIVE, told, figures, value, low, high, len(up))
+
+
+def _by_windows(up: BoolArray, length: str) -> str:
+    """What the other count says: of requests and windows one may be broken and the other kept."""
+    return f"; of {len(up):,} windows of {length} {int(up.sum()):,} were up" if len(up) else ""
 
 
 def _windows(measured: tuple[Measured, ...], length_s: float) -> list[UptimeWindow]:
@@ -88,7 +111,7 @@ def _windows(measured: tuple[Measured, ...], length_s: float) -> list[UptimeWind
             window=write_seconds(length_s), objective="99%",  # type: ignore[arg-type]
             throttled=own_limit.throttled if own_limit else "apart",
         )  # fmt: skip
-        own = join_windows(uptime_windows(m.frame, limit), length_s, length_s) or ()
+        own = join_windows(uptime_windows(m.frame, limit, m.due_s), length_s, length_s) or ()
         found += [w for w in own if w.num_valid]
     return found
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.frame import BoolArray, Frame, elapsed_s
+from harness.analysis.frame import BoolArray, Frame
 from harness.analysis.paired import SubsetMeans
 from harness.analysis.quantiles import type7
 from harness.analysis.time_blocks import LEAST_IN_BLOCK, block_index
+from harness.decisions.claims.counted import left_share, ttft, unless_left_out
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, missing
 from harness.decisions.claims.paired import Pairs, bounds, paired, times
@@ -25,7 +26,8 @@ def prefix_caching(claim: Claim, evidence: Evidence) -> Finding:
     refutes. The bill follows from the cached tokens that the server told, at the sheet's prices.
     """
     hit, miss = claim.scope.hit, claim.scope.miss
-    runs = [m for m in evidence.of(claim) if {hit, miss} <= set(m.summary.meta.classes)]
+    own = evidence.of(claim, "ttft")
+    runs = [m for m in own if {hit, miss} <= set(m.summary.meta.classes)]
     if not runs:
         return missing(claim, f"no run has the classes '{hit}' and '{miss}'")
     figures = Figures()
@@ -50,11 +52,14 @@ def prefix_caching(claim: Claim, evidence: Evidence) -> Finding:
     figures.add("TTFT, cached over not", told, math.exp(means.mean))
     money = _bill_ratio(runs, evidence, hit)
     reason = f"TTFT with a cached prompt is {told} of that without, {means.k} pairs of blocks"
+    frames = [m.frame for m in runs]
+    share = left_share(frames, [ttft(frame) for frame in frames])
+    standing, reason = unless_left_out(claim, standing, reason, share, figures)
     if money is not None:
-        share, ratio = money
-        figures.add("prompt tokens told as cached", write_share(round(share, 4)), share)
+        cached, ratio = money
+        figures.add("prompt tokens told as cached", write_share(round(cached, 4)), cached)
         figures.add("input bill, cached over not", significant(ratio), ratio)
-        reason += f"; its input bill {significant(ratio)} (cached share {100 * share:.3g}%)"
+        reason += f"; its input bill {significant(ratio)} (cached share {100 * cached:.3g}%)"
         if ratio > math.exp(limit) + 1e-9:
             standing = Standing.REFUTED
     else:
@@ -77,13 +82,13 @@ def _mean_in(runs: Sequence[Measured], name: str) -> float:
 def _hit_pairs(frame: Frame, claim: Claim) -> Pairs:
     """Median TTFT of hits and of misses in each block that holds five of both; failures =
     infinity."""
-    ttft = np.where(frame.is_failed, np.inf, elapsed_s(frame.first_token_s, frame.intended_s))
+    counted = ttft(frame)
     index = block_index(frame, claim.scope.block)
-    chosen = frame.is_valid & frame.is_last & ~np.isnan(ttft)
+    chosen = counted.is_told & frame.is_last
     found = []
     for block in np.unique(index[index >= 0]):
         sides = [
-            np.sort(ttft[chosen & frame.scope(name) & (index == block)])
+            np.sort(counted.values[chosen & frame.scope(name) & (index == block)])
             for name in (claim.scope.hit, claim.scope.miss)
         ]
         if min(map(len, sides)) >= LEAST_IN_BLOCK:

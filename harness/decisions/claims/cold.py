@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.frame import elapsed_s
 from harness.analysis.multiplicity import holm
 from harness.analysis.paired import SubsetMeans
+from harness.decisions.claims.counted import OURS, ttft
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, missing
 from harness.decisions.claims.paired import bounds
@@ -24,9 +24,9 @@ def cold_start(claim: Claim, evidence: Evidence) -> Finding:
     `<=`: no cold start beyond the value, supported where every silence shows it, refuted where one
     contradicts it after Holm. `>`: there is one, the other way round.
     """
-    measured = evidence.of(claim)
+    measured = evidence.of(claim, "ttft")
     if not measured:
-        return missing(claim, evidence.absence(claim))
+        return missing(claim, evidence.absence(claim, "ttft"))
     runs = [m for m in measured if m.summary.meta.idle_s]
     if not runs:
         return missing(claim, "no run with silences (load kind idle_burst) was given")
@@ -91,14 +91,14 @@ def _silences(runs: Sequence[Measured]) -> list[float]:
 
 
 def cold_pairs(m: Measured, silence_s: float) -> list[float]:
-    """One d a burst after that silence, in order; inf where its first request failed, NaN where
-    another did."""
+    """One d a burst after that silence, in order; inf where its first request failed, NaN where it
+    was refused (429, 4xx) or another failed."""
     frame = m.frame
     first = np.flatnonzero(frame.is_first)
     before = np.diff(frame.intended_s[first], prepend=-np.inf)
     known = np.unique(np.asarray(m.summary.meta.idle_s))
     index = np.searchsorted(known, before + 1e-6, side="right") - 1
-    ttft = np.where(frame.is_failed, np.inf, elapsed_s(frame.first_token_s, frame.intended_s))
+    values_of, is_ours = ttft(frame).values, frame.is_class(*OURS)
     begins = [i for i in range(len(first)) if index[i] >= 0]
     found = []
     for place, i in enumerate(begins):
@@ -106,9 +106,10 @@ def cold_pairs(m: Measured, silence_s: float) -> list[float]:
         rows = first[i:end]
         if known[index[i]] != silence_s or not frame.is_measured[rows[0]] or len(rows) < 2:
             continue
-        values = ttft[rows]
+        values = values_of[rows]
         if not np.isfinite(values).all() or (values <= 0).any():
-            found.append(math.nan if np.isfinite(values[0]) else math.inf)
+            hides = not np.isfinite(values[0]) and not is_ours[rows[0]]
+            found.append(math.inf if hides else math.nan)
             continue
         logs = np.log(values)
         found.append(float(logs[0] - logs[1:].mean()))

@@ -29,16 +29,28 @@ class Cell:
 
 def cells_of(sheet: PriceSheet) -> tuple[Cell, ...]:
     """Every token-priced row with every GPU: the least T1 that its prices allow (the dearest token,
-    the cheapest end of the GPU's range)."""
+    fine-tuned copies included, and the cheapest end of the GPU's range, commitment included)."""
     found = []
     for model, row in sheet.serverless.items():
-        prices = [p.high for p in (row.input, row.output) if p is not None]
+        prices = [
+            price.high
+            for kind in (row, row.fine_tuned) if kind is not None
+            for price in (kind.input, kind.output) if price is not None
+        ]  # fmt: skip
         if not prices or max(prices) <= 0:
             continue
         for gpu, unit in sheet.on_demand.items():
-            t1 = unit.price.low / max(prices) * 1e6
-            found.append(Cell(model, gpu, t1, max(prices), unit.price.low))
+            usd_per_h = unit.price.low * (1 - unit.commitment_discount)
+            t1 = usd_per_h / max(prices) * 1e6
+            found.append(Cell(model, gpu, t1, max(prices), usd_per_h))
     return tuple(found)
+
+
+def has_fees(sheet: PriceSheet) -> bool:
+    """Whether requests cost anything beside their tokens: short ones may then cost any price a
+    token, and no traffic is too small to cross at."""
+    kinds = [k for row in sheet.serverless.values() for k in (row, row.fine_tuned) if k is not None]
+    return any(k.request is not None and k.request.high > 0 for k in kinds)
 
 
 def crossover(claim: Claim, evidence: Evidence) -> Finding:
@@ -56,7 +68,7 @@ def crossover(claim: Claim, evidence: Evidence) -> Finding:
         t1 = _t1_of(evidence.sheet, d)
         if t1 is not None:
             figures.add(d.name, f"{_rate(t1)}, {_times(t1 / value)} the claim", t1)
-    if value < least.t1:
+    if value < least.t1 and not has_fees(evidence.sheet):
         lines = _why(claim, evidence.sheet, value, least)
         reason = (
             f"no cell of the sheet crosses below {_rate(least.t1)}, {_times(least.t1 / value)} the"

@@ -9,6 +9,9 @@ from typing import Any
 from harness.errors import ExitCode, strongest
 from harness.scenario.claims import Claim
 
+# tests that a price sheet, a bill or a plan decides
+ARITHMETIC = ("audio_price", "bill", "crossover", "gpu_prices")
+
 
 class Standing(StrEnum):
     """supported: a one-sided bound lies on the claimed side.  refuted: the opposite bound does.
@@ -44,13 +47,25 @@ class Finding:
     def is_expected(self) -> bool:
         return self.claim.expect == self.standing.value
 
+    @property
+    def measured_on(self) -> str:
+        """Which server, target and runs; empty where nothing was measured."""
+        return next((text for name, text, _ in self.figures if name == "measured on"), "")
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether chance has a part in it: judged by a sample, not by arithmetic."""
+        is_open = self.standing is Standing.NOT_TESTABLE
+        return self.claim.test not in ARITHMETIC and not is_open
+
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.claim.id, "text": self.claim.text, "test": self.claim.test,
             "standing": self.standing.value, "expected": self.claim.expect,
             "reason": self.reason, "lines": list(self.lines),
             "value": _finite(self.value), "low": _finite(self.low), "high": _finite(self.high),
-            "n": self.n, "alpha": self.claim.alpha, "source": self.claim.source,
+            "n": self.n, "alpha": self.claim.alpha, "measured_on": self.measured_on,
+            "source": self.claim.source,
             "run": self.claim.run if self.standing is Standing.NOT_TESTABLE else "",
             "figures": [
                 {"name": name, "text": text, "value": _finite(number)}

@@ -28,9 +28,11 @@ def paired(
     claim: Claim, standing: Standing, reason: str, figures: Figures, means: SubsetMeans,
     low: float | None, high: float | None,
 ) -> Finding:  # fmt: skip
-    if means.k < claim.min_n:
+    # k pairs have 2^k flips: no p is below 2^-k
+    needed = max(claim.min_n, math.ceil(-math.log2(claim.alpha) - 1e-9))
+    if means.k < needed:
         standing = Standing.INCONCLUSIVE
-        reason = f"{means.k} pairs where {claim.min_n} are asked for; {reason}"
+        reason = f"{means.k} pairs where {needed} are asked for; {reason}"
     least, most = (None if e is None else math.exp(e) for e in (low, high))
     return Finding(
         claim, standing, reason, (), figures.done(), math.exp(means.mean), least, most, means.k

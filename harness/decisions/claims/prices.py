@@ -24,23 +24,29 @@ def audio_price(claim: Claim, evidence: Evidence) -> Finding:
     """Inconsistent where a GPU of the same sheet transcribes over ten times what it must to pay.
 
     Speed: measured (audio/s from a run), else the least speed at which a referenced seller of the
-    same minutes would not lose money on that GPU.
+    same minutes would not lose money on that GPU. On which GPU a run was measured only the claim
+    can say (scope.gpu); where it does not, the dearest must have been enough.
     """
     price, figures = claim.number, Figures()
     gpus = evidence.sheet.on_demand
     if not gpus:
         return missing(claim, "the sheet has no GPU price")
+    if claim.scope.gpu is not None and claim.scope.gpu not in gpus:
+        return missing(claim, f"the sheet has no GPU '{claim.scope.gpu}'")
     even = {name: gpu.price.low / price for name, gpu in gpus.items()}
     for name, minutes in even.items():
         figures.add(f"break-even on one {name}", f"{significant(minutes)} audio-min/h", minutes)
-    speed = [s for m in evidence.of(claim) if (s := _audio_speed(m.frame)) is not None]
-    cheapest = min(gpus, key=lambda name: even[name])
+    measured = [m for m in evidence.of(claim) if _audio_speed(m.frame) is not None]
+    speed = [s for m in measured if (s := _audio_speed(m.frame)) is not None]
+    by_minutes = sorted(gpus, key=lambda name: even[name])
+    held = claim.scope.gpu or by_minutes[-1 if speed else 0]
     lines = [
-        f"At ${price:g} a minute, one {cheapest} pays from {significant(even[cheapest])} minutes"
-        f" of audio an hour on: {significant(100 * even[cheapest] / 60)}% of real time."
+        f"At ${price:g} a minute, one {held} pays from {significant(even[held])} minutes"
+        f" of audio an hour on: {significant(100 * even[held] / 60)}% of real time."
     ]
     if speed:
         minutes = 60 * max(speed)  # each is what it can do at least
+        figures.add("measured on", targets_of(measured))
         figures.add("measured speed", f"{significant(max(speed))} x real time", max(speed))
         lines.append(f"Measured: {significant(minutes)} minutes of audio an hour.")
     else:
@@ -49,14 +55,14 @@ def audio_price(claim: Claim, evidence: Evidence) -> Finding:
             return missing(claim, "no speed was measured and no other price is referenced")
         other = min(known, key=lambda r: r.audio.point if r.audio else math.inf)
         assert other.audio is not None
-        minutes = gpus[cheapest].price.low / other.audio.point
+        minutes = gpus[held].price.low / other.audio.point
         times = price / other.audio.point
         figures.add(f"asked by {other.name}, {other.as_of}", f"${other.audio.point:g}/min")
         lines.append(
             f"{other.name} asks ${other.audio.point:g} a minute ({other.as_of}), {times:,.0f} times"
             f" less: not to lose on that GPU it transcribes {significant(minutes)} minutes an hour."
         )
-    ratio = minutes / even[cheapest]
+    ratio = minutes / even[held]
     lines.append(
         f"That is {ratio:,.0f} times the break-even; above {FAR:g} times, the price a minute and"
         " the price a GPU-hour of one sheet cannot both be meant."
@@ -65,7 +71,7 @@ def audio_price(claim: Claim, evidence: Evidence) -> Finding:
     # a slow speed shows nothing: the GPU may not have been asked for more
     standing = Standing.INCONSISTENT if ratio > FAR else Standing.INCONCLUSIVE
     reason = (
-        f"one {cheapest} of the same sheet transcribes {ratio:,.0f} times the minutes from which it"
+        f"one {held} of the same sheet transcribes {ratio:,.0f} times the minutes from which it"
         f" pays at ${price:g} a minute"
     )
     return Finding(claim, standing, reason, tuple(lines), figures.done(), ratio)
@@ -96,7 +102,8 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     measured = evidence.of(claim)
     if not measured:
         return missing(claim, f"no throughput was measured; it takes {needed:,.0f} tok/s to pay")
-    rates = [_input_rate(m.frame, claim.alpha) for m in measured]
+    # the best of several is chosen by its luck too: each at its share of the error
+    rates = [_input_rate(m.frame, claim.alpha / len(measured)) for m in measured]
     best, (value, ends) = max(zip(measured, rates, strict=True), key=lambda pair: pair[1][0])
     if value <= 0 or ends.low is None or ends.high is None or ends.low <= 0:
         return missing(claim, "the run is too short for an interval of its throughput")
@@ -104,7 +111,8 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     figures.add("measured on", targets_of([best]))
     figures.add("input tokens/s", f"{value:,.0f} ({ends.low:,.0f} to {ends.high:,.0f})", value)
     told = (
-        f"the GPU must be busy {significant(100 * needed / value)}% of the time to pay"
+        f"one {claim.scope.gpu}, if that is what it ran on, must be busy"
+        f" {significant(100 * needed / value)}% of the time to pay"
         f" ({significant(100 * low)} to {significant(100 * high)}%)"
     )
     figures.add("u_required", f"{significant(needed / value)}", needed / value)
@@ -112,6 +120,8 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
     if standing is Standing.SUPPORTED and not _is_at_limit(best):
         standing = Standing.INCONCLUSIVE
         told += "; but it kept up with the rate that was sent, so it may do more: raise the load"
+    elif standing is Standing.SUPPORTED and best.summary.meta.concurrency is not None:
+        told += f"; at {best.summary.meta.concurrency} users, and more of them may do more"
     return Finding(claim, standing, told, (), figures.done(), needed / value, low, high)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.analysis.autocorrelation import design_effect
-from harness.analysis.frame import FloatArray, Frame
+from harness.analysis.frame import BoolArray, FloatArray, Frame
 from harness.analysis.intervals import clopper_pearson
 from harness.decisions.claims.evidence import Capacity, Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, missing
@@ -109,8 +110,9 @@ def _drawn(e: Estimate, rng: np.random.Generator) -> FloatArray:
 def rate_limit(claim: Claim, evidence: Evidence) -> Finding:
     """A limit of `value` requests/s: up to .95 of it 429 is rare, and the first comes beyond.
 
-    steady: windows offered between .85 and .95 of the limit; the share of 429 by Clopper-Pearson.
-    ramp: the rate over the minute before the first 429 of a window that rises through the limit.
+    steady: windows offered between .85 and .95 of the limit support or refute by their share of
+    429, Clopper-Pearson. Of any other window, such as a ramp, the requests offered below .95 of the
+    limit, counted over the minute before each, can refute by theirs.
     """
     measured = evidence.of(claim)
     if not measured:
@@ -121,35 +123,77 @@ def rate_limit(claim: Claim, evidence: Evidence) -> Finding:
     for rate in changes:
         figures.add("offered before the first 429", f"{significant(60 * rate)}/min", rate)
     steady = [m for m in measured if 0.85 * limit <= _offered(m) <= 0.95 * limit + 1e-9]
-    early = [c for c in changes if c < 0.95 * limit]
-    throttled = np.concatenate(
-        [m.frame.is_class("throttled")[m.frame.is_measured & m.frame.is_valid] for m in steady]
-        or [np.zeros(0, dtype=np.bool_)]
-    )
-    k, n = int(throttled.sum()), len(throttled)
+    others = [m for m in measured if not any(m is one for one in steady)]
     margin, rpm = claim.scope.margin, f"{60 * limit:g}/min"
-    if n < claim.min_n:
-        if early and not n:
-            reason = f"429 came at {significant(60 * min(early))}/min, below the limit of {rpm}"
-            return Finding(claim, Standing.REFUTED, reason, (), figures.done(), min(early))
-        told = f"{n:,} requests at .85 to .95 of {rpm} where {claim.min_n:,} are asked for"
-        if not n:
+    early = _throttled(others, claim, lambda m: below(m.frame, 0.95 * limit))
+    if early.k and early.low > margin:
+        figures.add("429 below .95 of the limit", early.text, early.k / early.n)
+        reason = f"429 came below {rpm}: {early.text} of what was offered below .95 of it"
+        return _limit_finding(claim, Standing.REFUTED, reason, figures, early)
+    seen = _throttled(steady, claim, lambda m: m.frame.is_measured & m.frame.is_valid)
+    if seen.n < claim.min_n:
+        told = f"{seen.n:,} requests at .85 to .95 of {rpm} where {claim.min_n:,} are asked for"
+        if not seen.n:
             return missing(claim, told)
-        return Finding(claim, Standing.INCONCLUSIVE, told, (), figures.done(), k / n, n=n)
-    ends = clopper_pearson(k, n, 1 - claim.alpha, design_effect(throttled))
-    assert ends.low is not None
-    assert ends.high is not None
-    low, high = (amount(end, "ratio") for end in (ends.low, ends.high))
-    share = f"{k:,} of {n:,} (at least {low}, at most {high})"
-    figures.add("429 at .85 to .95 of the limit", share, k / n)
-    reason = f"429 just below {rpm}: {share}, {write_share(margin)} are allowed"
-    if ends.low > margin:
+        return _limit_finding(claim, Standing.INCONCLUSIVE, told, figures, seen)
+    figures.add("429 at .85 to .95 of the limit", seen.text, seen.k / seen.n)
+    reason = f"429 just below {rpm}: {seen.text}, {write_share(margin)} are allowed"
+    if seen.low > margin:
         standing = Standing.REFUTED
-    elif ends.high <= margin:
+    elif seen.high <= margin:
         standing = Standing.SUPPORTED
     else:
         standing = Standing.INCONCLUSIVE
-    return Finding(claim, standing, reason, (), figures.done(), k / n, ends.low, ends.high, n)
+    return _limit_finding(claim, standing, reason, figures, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Throttled:
+    """k of n requests were answered 429; one-sided bounds of their share."""
+
+    k: int
+    n: int
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def text(self) -> str:
+        low, high = (amount(end, "ratio") for end in (self.low, self.high))
+        return f"{self.k:,} of {self.n:,} (at least {low}, at most {high})"
+
+
+def _throttled(
+    measured: Sequence[Measured], claim: Claim, choose: Callable[[Measured], BoolArray]
+) -> _Throttled:
+    parts = [m.frame.is_class("throttled")[choose(m)] for m in measured]
+    hit = np.concatenate(parts) if parts else np.zeros(0, dtype=np.bool_)
+    k, n = int(hit.sum()), len(hit)
+    if not n:
+        return _Throttled(0, 0)
+    # all of them answered 429 count as one, since how long that lasts is not known
+    deff = float(n) if k == n else design_effect(hit)
+    ends = clopper_pearson(k, n, 1 - claim.alpha, deff)
+    return _Throttled(k, n, ends.low or 0.0, 1.0 if ends.high is None else ends.high)
+
+
+def _limit_finding(
+    claim: Claim, standing: Standing, reason: str, figures: Figures, seen: _Throttled
+) -> Finding:
+    share = seen.k / seen.n if seen.n else None
+    return Finding(claim, standing, reason, (), figures.done(), share, seen.low, seen.high, seen.n)
+
+
+def below(frame: Frame, rate: float, span_s: float = 60.0) -> BoolArray:
+    """[n] first attempts of the window before which less than `rate` requests/s were sent, over the
+    span_s before each or since the load began, at least a second of it."""
+    first = frame.is_first & ~frame.is_class("stale", "client_fault")
+    at = frame.intended_s[first]
+    found = np.zeros(len(frame), dtype=np.bool_)
+    if len(at):
+        num = np.arange(1, len(at) + 1) - np.searchsorted(at, at - span_s, side="right")
+        length = np.clip(at - at[0], 1.0, span_s)
+        found[first] = num / length < rate
+    return found & frame.is_measured & frame.is_valid
 
 
 def _offered(m: Measured) -> float:

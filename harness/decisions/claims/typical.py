@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.frame import FloatArray, elapsed_s
+from harness.analysis.frame import FloatArray
 from harness.analysis.time_blocks import BlockMedian, block_medians, median_of_blocks
-from harness.analysis.tokens import token_times
+from harness.decisions.claims.counted import Counted, left_share, tpot, ttft, unless_left_out
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
 from harness.decisions.claims.finding import Figures, Finding, Standing, by_bounds, missing
 from harness.decisions.wording import amount
@@ -24,19 +24,24 @@ from harness.units import write_seconds
 def ttft_by_prompt(claim: Claim, evidence: Evidence) -> Finding:
     """Supported where every bucket that was measured is, refuted where every one is; a mixture is
     inconclusive and says up to which length it holds."""
-    measured = evidence.of(claim)
+    measured = evidence.of(claim, "ttft")
     if not measured:
-        return missing(claim, evidence.absence(claim))
+        return missing(claim, evidence.absence(claim, "ttft"))
     limit, figures = claim.number, Figures()
     figures.add("measured on", targets_of(measured))
     rtt = [m.summary.meta.rtt_s for m in measured if m.summary.meta.rtt_s is not None]
     if rtt:
         rtt_s = float(np.median(rtt))
         figures.add("round trip, inside every TTFT", amount(rtt_s, "s"), rtt_s)
+    counted = [ttft(m.frame, limit) for m in measured]
     standings: dict[int, Standing] = {}
     seen: list[BlockMedian] = []
     for tokens in claim.scope.prompts:
-        medians = [v for m in measured for v in _ttft_medians(m, tokens, claim)]
+        medians = [
+            v
+            for m, c in zip(measured, counted, strict=True)
+            for v in _ttft_medians(m, c, tokens, claim)
+        ]
         found = median_of_blocks(medians, claim.alpha)
         if not found.k:
             continue
@@ -48,11 +53,18 @@ def ttft_by_prompt(claim: Claim, evidence: Evidence) -> Finding:
         standings[tokens] = standing
         told = f"{_ends(found, 's')}, {found.k} blocks: {standing.value}"
         figures.add(f"TTFT p50 of prompts about {tokens:,} tokens", told, found.value)
+    share = left_share([m.frame for m in measured], counted)
     if not standings:
         blocks = write_seconds(claim.scope.block)
-        return missing(claim, f"no block of {blocks} holds five requests of one prompt length")
+        told = f"no block of {blocks} holds five requests of one prompt length"
+        return missing(claim, told + _refused(share))
     standing, reason = _joined(claim, standings, seen)
+    standing, reason = unless_left_out(claim, standing, reason, share, figures)
     return _with(claim, standing, reason, figures, seen[0])
+
+
+def _refused(share: float) -> str:
+    return f" ({100 * share:.3g}% of the requests say nothing: 429, 4xx)" if share else ""
 
 
 def _joined(
@@ -60,12 +72,12 @@ def _joined(
 ) -> tuple[Standing, str]:
     kinds, limit = set(standings.values()), amount(claim.number, "s")
     few = min(found.k for found in seen)
-    if kinds == {Standing.SUPPORTED}:
-        return Standing.SUPPORTED, f"the median TTFT is surely below {limit} at every length tried"
-    if kinds == {Standing.REFUTED}:
-        return Standing.REFUTED, f"the median TTFT is surely above {limit} at every length tried"
-    if few < claim.min_n:
-        told = f"{few} blocks were measured where {claim.min_n} are asked for"
+    for kind, word in ((Standing.SUPPORTED, "below"), (Standing.REFUTED, "above")):
+        if kinds == {kind}:
+            told = f"the median TTFT is surely {word} {limit} at {_lengths(claim, standings)}"
+            return kind, told
+    if few < (needed := blocks_needed(claim)):
+        told = f"{few} blocks were measured where {needed} are asked for"
         return Standing.INCONCLUSIVE, told
     words = (
         f"{kind.value} at {', '.join(f'{t:,}' for t, s in standings.items() if s is kind)} tokens"
@@ -75,12 +87,24 @@ def _joined(
     return Standing.INCONCLUSIVE, f"it depends on the prompt: {'; '.join(words)}"
 
 
-def _ttft_medians(m: Measured, tokens: int, claim: Claim) -> list[float]:
+def _lengths(claim: Claim, tried: dict[int, Standing]) -> str:
+    """Which prompts that was seen of, and which nobody sent."""
+    told = f"{', '.join(f'{tokens:,}' for tokens in tried)} prompt tokens"
+    rest = [f"{tokens:,}" for tokens in claim.scope.prompts if tokens not in tried]
+    return told + (f"; {', '.join(rest)} were not tried" if rest else ", every length asked for")
+
+
+def blocks_needed(claim: Claim) -> int:
+    """The least number of blocks that carries a one-sided bound of their median, or that the claim
+    asks for."""
+    return max(claim.min_n, math.ceil(math.log(claim.alpha) / math.log(0.5) - 1e-9))
+
+
+def _ttft_medians(m: Measured, counted: Counted, tokens: int, claim: Claim) -> list[float]:
     frame = m.frame
-    values = np.where(frame.is_failed, np.inf, elapsed_s(frame.first_token_s, frame.intended_s))
     n_in = np.where(np.isnan(frame.n_in), frame.asked_in, frame.n_in)
-    chosen = frame.is_valid & frame.is_last & (_bucket(n_in, claim.scope.prompts) == tokens)
-    return block_medians(frame, values, chosen, claim.scope.block)
+    chosen = counted.is_told & frame.is_last & (_bucket(n_in, claim.scope.prompts) == tokens)
+    return block_medians(frame, counted.values, chosen, claim.scope.block)
 
 
 def _bucket(n_in: FloatArray, prompts: Sequence[int]) -> FloatArray:
@@ -97,29 +121,32 @@ def _bucket(n_in: FloatArray, prompts: Sequence[int]) -> FloatArray:
 
 def output_speed(claim: Claim, evidence: Evidence) -> Finding:
     """Output tokens/s per user, 1 / tpot: at least the value, or at most it, as claimed."""
-    measured = evidence.of(claim)
+    measured = evidence.of(claim, "tpot")
     if not measured:
-        return missing(claim, evidence.absence(claim))
+        return missing(claim, evidence.absence(claim, "tpot"))
     medians: list[float] = []
-    for m in measured:
-        tpot_s = token_times(m.frame).tpot_s
+    counted = [tpot(m.frame) for m in measured]
+    for m, c in zip(measured, counted, strict=True):
         with np.errstate(divide="ignore"):
-            speed = np.where(m.frame.is_failed, 0.0, 1 / tpot_s)
-        chosen = m.frame.is_valid & m.frame.is_last
-        medians += block_medians(m.frame, speed, chosen, claim.scope.block)
-    found = median_of_blocks(medians, claim.alpha)
+            speed = 1 / c.values
+        medians += block_medians(m.frame, speed, c.is_told & m.frame.is_last, claim.scope.block)
+    found, share = median_of_blocks(medians, claim.alpha), left_share(
+        [m.frame for m in measured], counted
+    )  # fmt: skip
     if not found.k:
-        return missing(claim, f"no block of {write_seconds(claim.scope.block)} holds five requests")
+        told = f"no block of {write_seconds(claim.scope.block)} holds five requests"
+        return missing(claim, told + _refused(share))
     figures = Figures()
     figures.add("measured on", targets_of(measured))
     figures.add("output tokens/s per user, median of blocks", _ends(found, "tok/s"), found.value)
     figures.add("blocks", f"{found.k} of {write_seconds(claim.scope.block)}", float(found.k))
-    if found.k < claim.min_n:
-        told = f"{found.k} blocks were measured where {claim.min_n} are asked for"
+    if found.k < (needed := blocks_needed(claim)):
+        told = f"{found.k} blocks were measured where {needed} are asked for"
         return _with(claim, Standing.INCONCLUSIVE, told, figures, found)
     is_max = claim.operator in ("<", "<=")
     standing = by_bounds(claim, found.low, found.high, claim.number, is_max=is_max)
     told = f"median over blocks {_ends(found, 'tok/s')}, claimed {amount(claim.number, 'tok/s')}"
+    standing, told = unless_left_out(claim, standing, told, share, figures)
     return _with(claim, standing, told, figures, found)
 
 
