@@ -77,9 +77,10 @@ def _budget(budget: Budget) -> list[tuple[str, str, str]]:
     objective = write_share(budget.objective)
     return [
         (
-            f"error budget of {objective}, spent",
+            f"error budget of {objective}, spent ({budget.num_down:,} of"
+            f" {brief(budget.allowed_windows)} windows)",
             f"{significant(100 * budget.spent_ratio)}%",
-            f"{budget.num_down:,} of {brief(budget.allowed_windows)} windows",
+            "",
         ),
         (f"{objective} allows in 30 days", _time(budget.month_s), ""),
         ("down in 30 days, as measured", _time(value), between(_time(low), _time(high))),

@@ -30,6 +30,7 @@ from reports.view import (
 
 Part = Mapping[str, Any]
 MOST_ROWS = 48  # hours of the table; the sheet has all
+MOST_MS = 10_000  # of an axis: beyond it is told in seconds
 _HOURS: tuple[tuple[str, Align], ...] = (
     ("hour", "right"), ("mean req/s", "right"), ("peak req/s", "right"), ("needed", "right"),
     ("if each sustains the upper end", "right"), ("autoscaled", "right"),
@@ -67,7 +68,9 @@ def replicas_section(part: Part | None) -> Section | None:
     blocks: list[Block | None] = [
         _day(part), _headroom(part), *folded(_hour_table(part)), _ground(part)
     ]  # fmt: skip
-    return Section("replicas", "Replicas", part["reason"], tuple(b for b in blocks if b))
+    reason = part["reason"]
+    lead = f"{reason[0].upper()}{reason[1:]}." if reason else ""
+    return Section("replicas", "Replicas", lead, tuple(b for b in blocks if b))
 
 
 def _day(part: Part) -> Chart | None:
@@ -149,14 +152,17 @@ def _headroom(part: Part) -> Chart | None:
     caption = f"{told[0].upper()}{told[1:]}." + (
         f" First limit reached: {breaks}." if breaks else ""
     )
+    is_long = any(b >= MOST_MS for _, b in reached)
+    unit, factor = ("seconds", 1e-3) if is_long else ("milliseconds", 1.0)
     panels = [
         Panel("% good requests", (Line("good", x, good, low, high, has_marks=True),),
               limits=(Limit(asked * 100, f"asked for {asked * 100:.4g}%"),)),
     ]  # fmt: skip
     if len(reached) > 1:
         xs, ys = (tuple(column) for column in zip(*reached, strict=True))
-        tail = Line("TTFT p95", xs, ys, has_marks=True)
-        panels.append(Panel("milliseconds", (tail,), "log", limits=limits))
+        tail = Line("TTFT p95", xs, tuple(y * factor for y in ys), has_marks=True)
+        scaled = tuple(one._replace(value=one.value * factor) for one in limits)
+        panels.append(Panel(unit, (tail,), "log", limits=scaled))
     return Chart(
         "chart-headroom", "Headroom of one replica", caption,
         "Simulated, one replica, by the calibrated twin; load is a share of the sustained rate."

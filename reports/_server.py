@@ -14,6 +14,7 @@ from reports.view import Align, Cell, Chart, Line, Panel, Row, Table
 LEFT: Align = "left"
 RIGHT: Align = "right"
 _MOST_MARKS = 60
+MOST_APART = 0.01  # of counts that must agree
 _AGREEMENT = {"ok": "agree", "notice": "differ", "shown": ""}
 
 
@@ -35,12 +36,14 @@ def comparison_table(summary: PointSummary, suffix: str) -> Table | None:
 
 
 def _comparison_row(c: Comparison, suffix: str) -> Row:
-    difference = "" if c.difference is None else _signed(c.difference)
+    # of what agrees in other units (a batch of texts), the ratio of the two counts says nothing
+    is_like = c.difference is not None and not (c.status == "ok" and abs(c.difference) > MOST_APART)
+    difference = _signed(c.difference) if c.difference is not None and is_like else ""
     cells = (
         Cell(f"{c.title} ({c.note})" if c.note else c.title),
         _figure(c.client, c.unit),
         _figure(c.server, c.unit),
-        Cell(difference, c.difference),
+        Cell(difference, c.difference if difference else None),
         Cell(_AGREEMENT[c.status], outcome={"shown": ""}.get(c.status, c.status)),
     )
     return Row(cells, f"client-server-{c.id}{suffix}")

@@ -233,6 +233,8 @@ def token_sentence(costs: Sequence[PointCost]) -> Headline | None:
                 )
             )  # fmt: skip
             span = "no 95% interval" if math.isinf(low) else f"95% CI {usd_span(low, high)}"
+            if math.isfinite(low) and usd(low) == usd(high):
+                span = "in every draw" if side == "on_demand" else "by the sheet"
             where = f" at {best.name}" if len(costs) > 1 else ""
             told.append((usd(value), f"({span}) {how}{where}"))
     if not told:

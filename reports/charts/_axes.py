@@ -19,6 +19,8 @@ NINES: tuple[tuple[float, str], ...] = (
     (0.001, "p99.9"), (0.0001, "p99.99"),
 )  # fmt: skip
 
+ROUND = [1, 2, 2.5, 5, 10]  # steps between ticks
+
 
 def dress(axes: Axes) -> None:
     """Spines; grid and ticks are drawn once the scales are known."""
@@ -44,7 +46,7 @@ def scale_y(axes: Axes, scale: Scale, values: list[float]) -> None:
         top = max(finite, default=1.0)
         axes.set_ylim(0, top * 1.08 if top > 0 else 1.0)
         are_counts = all(v == round(v) for v in finite)
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=top >= 5 or are_counts))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND, integer=top >= 5 or are_counts))
     axes.yaxis.set_major_formatter(FuncFormatter(numbers(axes.get_yticks())))
 
 

@@ -16,7 +16,8 @@ from reports.svg import LIMIT
 from reports.view import Limit
 
 INSET = 0.01  # of the axes' width, from their end to words
-ABOVE_PT, UNDER_PT = 2.0, -2.5  # from the line to words
+ABOVE_PT, UNDER_PT = 2.0, -5.0  # from the line to words, which are larger on a phone
+BETWEEN = (0.5, 0.35, 0.65, 0.2, 0.8)  # of the line, where neither end is free
 
 
 class _Named(NamedTuple):
@@ -38,11 +39,12 @@ def draw_limits(axes: Axes, board: Board, limits: Sequence[Limit]) -> None:
         begin, height = board.at(left, value)
         end = board.at(right if until is None else until, value)[0]
         inset = INSET * board.area.width
-        sides = [Spot(begin + inset, height, "left"), Spot(end - inset, height, "right"),
-                 Spot((begin + end) / 2, height, "center")]  # fmt: skip
+        sides = [Spot(begin + inset, height, "left"), Spot(end - inset, height, "right")]
+        sides += [Spot(begin + at * (end - begin), height, "center") for at in BETWEEN]
         spots = [s._replace(dy_pt=ABOVE_PT) for s in sides[:2]]
         spots += [s._replace(va="top", dy_pt=UNDER_PT) for s in sides[:2]]
-        spots += [sides[2]._replace(dy_pt=ABOVE_PT), sides[2]._replace(va="top", dy_pt=UNDER_PT)]
+        for middle in sides[2:]:
+            spots += [middle._replace(dy_pt=ABOVE_PT), middle._replace(va="top", dy_pt=UNDER_PT)]
         board.put(words, spots, LIMIT)
 
 

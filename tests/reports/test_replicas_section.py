@@ -93,7 +93,7 @@ def test_a_guess_leads_with_its_reason_and_no_plan_has_no_section() -> None:
     beyond["capacity"]["extrapolated"] = ["prompts of 9,000 tokens, 4,000 were swept"]
     section = replicas_section(beyond)
     assert section is not None
-    assert section.lead == "extrapolated: prompts"
+    assert section.lead == "Extrapolated: prompts."
     texts = [c.text for row in blocks(beyond)["replica-ground"].rows for c in row.cells]
     assert "prompts of 9,000 tokens, 4,000 were swept" in texts
     assert replica_sentence(beyond)[0].outcome == "inconclusive"

@@ -67,7 +67,7 @@ def test_the_strip_says_in_words_what_it_shades() -> None:
     assert told["W: share of windows that were up"] == "91.7%"
     assert told["R: good requests over the period"] == "91.7%"
     assert told["A: mean of the windows' good shares"] == "91.7%"
-    assert told["error budget of 99%, spent"] == "833%"
+    assert told["error budget of 99%, spent (10 of 1.2 windows)"] == "833%"
     assert told["99% allows in 30 days"] == "7.20 h"
     assert "they refute 99.9% and 99.99%; they cannot tell 99%" in figures.note
     assert isinstance(alerts, Table)
