@@ -157,9 +157,9 @@ def _add_model_options(model: argparse._ArgumentGroup, default: EngineConfig) ->
     )
     model.add_argument(
         "--pooling",
-        choices=["last", "mean"],
-        default=default.pooling,
-        help="/v1/embeddings: of a prompt's last token (the default), or the mean of all",
+        choices=["last", "mean", "cls"],
+        help="/v1/embeddings: of a prompt's last token, the mean of all, or its first token;"
+        " default: as the model directory's modules.json says, else last",
     )
     model.add_argument("--layers", type=int, metavar="N", help="of a named shape: use N layers")
     model.add_argument("--seed", type=int, default=default.seed, help="of random weights and draws")

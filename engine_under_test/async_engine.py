@@ -187,16 +187,19 @@ class AsyncEngine:
         """Sequences submitted and not yet finished."""
         return len(self._live)
 
-    def submit(self, requests: Sequence[Request]) -> Stream:
+    def submit(self, requests: Sequence[Request], stream: Stream | None = None) -> Stream:
         """Queue the sequences of one HTTP request. Their admission starts now.
 
-        A refusal (RequestRefused, QueueFull) arrives from the stream's first next().
+        stream: of an HTTP request that was let in before; these are more of its sequences.
+        A refusal (RequestRefused, QueueFull) arrives from the stream's next next().
         """
         if self._has_failed or not self._driver.is_running:
             raise EngineDead("the engine has stopped", do="restart it; its log says why")
-        stream = Stream()
+        follows = stream is not None
+        stream = stream or Stream()
         now = time.monotonic_ns()
         for request in requests:
+            request.follows = follows
             request.timings.admitted_ns = now
             self._live[request.request_id] = _Live(request, stream)
         self._driver.put(Add(requests))

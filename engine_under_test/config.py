@@ -27,7 +27,8 @@ class EngineConfig:
     long_prefill_threshold: most tokens of one sequence in one step; None: no limit but the budget.
     seed: of random weights, and of the seeds drawn for requests that bring none.
     spec: speculation; None: off.
-    pooling: what an embedding is made of: the last token's hidden state, or the mean of all.
+    pooling: what an embedding is made of: the hidden state of the last or first (cls) token, or the
+    mean of all; None: what the model directory says, else the last.
     device auto: a GPU where there is one.  attention auto: Triton's kernels on a GPU, else SDPA.
     """
 
@@ -53,7 +54,7 @@ class EngineConfig:
     max_waiting: int = 1024
     num_threads: int = 1
     spec: SpecConfig | None = None
-    pooling: Pooling = "last"
+    pooling: Pooling | None = None
     max_loras: int = 4  # different adapters in one step
     max_lora_rank: int = 16
 
@@ -66,8 +67,10 @@ class EngineConfig:
             raise ConfigError("num_layers changes a named shape only, not weights from disk")
         if self.dtype != "auto" and self.dtype not in DTYPE_BYTES:
             raise ConfigError(f"dtype {self.dtype!r} is unknown", do=f"use {[*DTYPE_BYTES]}")
-        if self.pooling not in get_args(Pooling):
-            raise ConfigError(f"pooling {self.pooling!r} is unknown", do="use 'last' or 'mean'")
+        if self.pooling not in (None, *get_args(Pooling)):
+            raise ConfigError(
+                f"pooling {self.pooling!r} is unknown", do="use 'last', 'mean' or 'cls'"
+            )
         counts = ("block_size", "max_num_seqs", "max_num_batched_tokens", "max_waiting")
         for name in (*counts, "num_threads", "max_loras", "max_lora_rank"):
             if getattr(self, name) < 1:

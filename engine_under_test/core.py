@@ -99,10 +99,10 @@ class EngineCore:
 
         Raises RequestRefused when it is empty, names unknown token ids, is too long for the
         context window or for the whole cache, or its id is in use; QueueFull when max_waiting
-        requests wait.
+        requests wait and it does not follow others of a request that was let in.
         """
         self._refuse_impossible(request)
-        if self._scheduler.num_waiting >= self.config.max_waiting:
+        if not request.follows and self._scheduler.num_waiting >= self.config.max_waiting:
             raise QueueFull(
                 f"{self.config.max_waiting} requests wait already", do="try again later"
             )

@@ -144,10 +144,10 @@ class KVCacheManager:
     def match_prefix(self, r: Request) -> int:
         """Tokens of r found in the cache: whole blocks, at most num_tokens - 1. Holds nothing.
 
-        None for a prompt that is yet to be scored, or whose mean is wanted: only what is computed
-        has logits and hidden states.
+        None for a prompt that is yet to be scored, or whose mean or first token is wanted: only
+        what is computed has logits and hidden states.
         """
-        if r.pooling == "mean":
+        if r.pooling in ("mean", "cls"):
             return 0
         if r.params.prompt_logprobs is not None and r.num_scored < r.num_prompt - 1:
             return 0

@@ -173,6 +173,7 @@ def _refuse_unknown_features(d: dict[str, Any]) -> None:
         "use_sliding_window": (False, None),
         "quantization_config": (None,),
         "partial_rotary_factor": (1.0, None),
+        "is_causal": (True, None),
     }
     for key, values in neutral.items():
         if key in d and d[key] not in values:

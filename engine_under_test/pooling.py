@@ -1,8 +1,9 @@
-"""One vector of a prompt: the hidden state of its last token, or the mean of all of them.
+"""One vector of a prompt: the hidden state of its last or first token, or the mean of all of them.
 
 Hidden states are those behind the last norm. A mean grows chunk by chunk in the row of its request,
-on the device and in the order of steps, so that a step with such a prompt may be launched before
-the one before it is booked. Normalising is left to whoever shows the vector.
+and a first token waits there for the last chunk, on the device and in the order of steps, so that a
+step with such a prompt may be launched before the one before it is booked. Normalising is left to
+whoever shows the vector.
 """
 
 from __future__ import annotations
@@ -79,24 +80,34 @@ class Pooler:
     ) -> None:
         self._norm = norm
         self._dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        self._sums = torch.zeros(num_rows, width, dtype=self._dtype, device=device)
+        self._kept = torch.zeros(num_rows, width, dtype=self._dtype, device=device)
 
     def pool(self, parts: Sequence[PooledPart], hidden: torch.Tensor) -> Vectors:
         """Take in what a step computed. hidden: [T, D] of the whole batch, before the norm."""
         ids: list[str] = []
-        values = [self._sums[:0]]
+        values = [self._kept[:0]]
         if ends := [p for p in parts if p.is_last and p.pooling == "last"]:
             index = to_device(np.array([p.end - 1 for p in ends], dtype=np.int64), hidden.device)
             ids += [p.request_id for p in ends]
             values.append(self._norm(hidden.index_select(0, index)).to(self._dtype))
         for p in parts:
-            if p.pooling == "mean":
-                total = self._norm(hidden[p.start : p.end]).to(self._dtype).sum(0, keepdim=True)
-                if not p.is_first:
-                    total += self._sums[p.row]
-                if p.is_last:
-                    ids.append(p.request_id)
-                    values.append(total / p.num_tokens)
-                else:
-                    self._sums[p.row] = total[0]
+            if p.pooling == "last":
+                continue
+            found = self._mean(p, hidden) if p.pooling == "mean" else self._first(p, hidden)
+            if p.is_last:
+                ids.append(p.request_id)
+                values.append(found / p.num_tokens if p.pooling == "mean" else found)
+            else:
+                self._kept[p.row] = found[0]
         return Vectors(ids, torch.cat(values))
+
+    def _mean(self, p: PooledPart, hidden: torch.Tensor) -> torch.Tensor:
+        """[1, D] the sum up to here."""
+        total = self._norm(hidden[p.start : p.end]).to(self._dtype).sum(0, keepdim=True)
+        return total if p.is_first else total + self._kept[p.row]
+
+    def _first(self, p: PooledPart, hidden: torch.Tensor) -> torch.Tensor:
+        """[1, D] the first token's state, of this part or an earlier one."""
+        if not p.is_first:
+            return self._kept[p.row : p.row + 1]
+        return self._norm(hidden[p.start : p.start + 1]).to(self._dtype)

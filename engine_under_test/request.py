@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .errors import RequestRefused
 
-Pooling = Literal["last", "mean"]
+Pooling = Literal["last", "mean", "cls"]
 FloatArray = npt.NDArray[np.floating]
 PLACEHOLDER = -1  # stands for a token that the device has drawn and the host does not know yet
 
@@ -150,6 +150,7 @@ class Request:
     adapter: Adapter | None = None  # None: the base model
     grammar: Grammar | None = None  # its answer is constrained: see structured.py
     pooling: Pooling | None = None  # its answer is a vector, its params NO_TOKENS: see pooling.py
+    follows: bool = False  # its HTTP request was let in before: no full queue refuses it
     arrival: int = 0  # set by the scheduler: order of admission
     end_ids: frozenset[int] = frozenset()  # set by the scheduler: tokens that end it
     max_num_tokens: int = 0  # set by the scheduler: prompt and answer together

@@ -102,17 +102,29 @@ def _inside(model_dir: Path, name: str) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises ModelError naming it."""
+    content = _content(path)
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} is not a JSON object", where=str(path))
+    return content
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """The list in a JSON file. Raises ModelError naming it."""
+    content = _content(path)
+    if not isinstance(content, list):
+        raise ModelError(f"{path.name} is not a JSON list", where=str(path))
+    return content
+
+
+def _content(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except FileNotFoundError:
         raise ModelError(f"{path.name} is missing", where=str(path.parent)) from None
     except (ValueError, OSError) as error:
         raise ModelError(
             f"{path.name} is not readable JSON", where=str(path), why=str(error)
-        ) from (error)
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} is not a JSON object", where=str(path))
-    return content
+        ) from error
 
 
 def _sha256(file: Path) -> str:

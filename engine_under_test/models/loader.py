@@ -162,7 +162,7 @@ def _fill(model: Llama, tensors: Tensors, where: Path) -> None:
             name == "lm_head.weight" and model.config.is_tied
         ):
             continue  # derived from the configuration, or a second copy
-        slot = slots.pop(name, None)
+        slot = slots.pop(_slot_name(name), None)
         if slot is None:
             faults.append(f"{name} in {file.name} is unexpected (or there twice)")
         elif tuple(tensor.shape) != slot.shape:
@@ -195,7 +195,7 @@ def _merged(base: _Checkpoint, path: Path) -> _Checkpoint:
 
     def tensors() -> Iterator[tuple[str, Path, torch.Tensor]]:
         for name, file, tensor in base.tensors:
-            factors = changes.get(name)
+            factors = changes.get(_slot_name(name))
             is_as_told = factors is not None and tensor.shape == (
                 len(factors.b), factors.a.shape[1]
             )  # fmt: skip
@@ -208,6 +208,11 @@ def _merged(base: _Checkpoint, path: Path) -> _Checkpoint:
         return hashlib.sha256(parts.encode()).hexdigest()
 
     return base._replace(tensors=tensors(), digest=digest)
+
+
+def _slot_name(name: str) -> str:
+    """Of a tensor; a directory of a bare decoder, as for embeddings, leaves the first part out."""
+    return name if name.startswith(("model.", "lm_head.")) else f"model.{name}"
 
 
 def _has_amx_bf16() -> bool:

@@ -244,7 +244,9 @@ class App:
         requests = await requests_of(body, state.model, state.tokenizer, adapter, received_ns)
         name = state.model.name if adapter is None else adapter.name
         fault = self._draw_fault(exchange)
-        await EmbeddingAnswer(exchange, state.engine, requests, body, name, fault).serve()
+        await EmbeddingAnswer(
+            exchange, state.engine, requests, body, state.model, name, fault
+        ).serve()
 
     # --- the rest -----------------------------------------------------------------------------
 

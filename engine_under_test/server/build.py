@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..async_engine import AsyncEngine
@@ -21,6 +21,7 @@ from ..metrics import EngineMetrics
 from ..model_config import Quantization
 from ..models import SHAPES
 from ..models.packaged import PACKAGED, packaged_file
+from ..models.sentence import vector_rule
 from ..models.shapes import FP8_SHAPES
 from ..step_loop import Core
 from ..structured import GrammarCompiler
@@ -90,6 +91,8 @@ def find_model(name: str) -> ModelSource:
 def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> ServerState:
     """Load everything and generate once. Raises EngineError (ConfigError, ModelError)."""
     faults = _read_faults(options.fault_plan)
+    vectors = vector_rule(source.directory, config.pooling)
+    config = replace(config, pooling=vectors.pooling)
     tokenizer = _read_tokenizer(source.directory)
     load = Loading(source.directory, config, options.touches_cache, faults)
     engine: Core | ProcessDriver
@@ -115,6 +118,7 @@ def build(source: ModelSource, config: EngineConfig, options: ServerOptions) -> 
         weights_digest=core.weights_digest,
         created_s=int(time.time()),
         fault_header=fault_header,
+        vectors=vectors,
     )
     if config.spec is not None and config.spec.synthetic_rates:
         log.warning("drafts are accepted by a coin: the text means nothing")

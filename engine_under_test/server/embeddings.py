@@ -1,8 +1,9 @@
 """/v1/embeddings: a vector for each input, as text or token ids, one or many.
 
 Inputs are prompts of which nothing is generated: each is a request of its own, in the batch with
-everybody else's. A vector is rendered as it arrives, and an answer of megabytes is never rendered
-in one go: other clients' streams go on meanwhile.
+everybody else's, and no more of them are there at a time than keep it busy (portions.py). A vector
+is rendered as it arrives, and an answer of megabytes is never rendered in one go: other clients'
+streams go on meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from .completions import Prompt, prompts
 from .errors import ApiError, bad_request
 from .exchange import Exchange
 from .following import following
-from .models import MAX_INPUT_TOK, ServedModel
+from .models import MAX_INPUT_TOK, MAX_INPUTS, ServedModel
+from .portions import Portions
 from .protocol import Prompts
 from .requests import beside, check_ids
 
@@ -73,7 +75,7 @@ async def requests_of(
             priority=body.priority,
             cache_salt=body.cache_salt,
             adapter=adapter,
-            pooling=model.engine_config.pooling,
+            pooling=model.vectors.pooling,
             timings=Timings(received_ns=received_ns),
         )
         for n, ids in enumerate(await _token_ids(body, model, tokenizer))
@@ -87,9 +89,9 @@ async def _token_ids(
     given = prompts(body.input)
     if not given:
         raise bad_request(f"'{FIELD}' is empty", FIELD)
-    if len(given) > model.max_inputs:
+    if len(given) > MAX_INPUTS:
         raise bad_request(
-            f"'{FIELD}' has {len(given)} items; a request may have {model.max_inputs}", FIELD
+            f"'{FIELD}' has {len(given)} items; a request may have {MAX_INPUTS}", FIELD
         )
     num_chars = least = 0
     for n, item in enumerate(given):
@@ -146,7 +148,7 @@ def _check_total(num: int, least: str) -> None:
 class EmbeddingAnswer:
     """Serves the inputs of one request over one exchange. Use once.
 
-    name: the model's, in the answer.
+    model: of the engine.  name: that of the model or adapter, in the answer.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class EmbeddingAnswer:
         engine: AsyncEngine,
         requests: list[Request],
         body: EmbeddingBody,
+        model: ServedModel,
         name: str,
         fault: RequestFault | None = None,
     ) -> None:
@@ -162,6 +165,7 @@ class EmbeddingAnswer:
         self._engine = engine
         self._requests = requests
         self._body = body
+        self._model = model
         self._name = name
         self._fault = fault
         self._indices = {r.request_id: n for n, r in enumerate(requests)}
@@ -169,10 +173,17 @@ class EmbeddingAnswer:
 
     async def serve(self) -> None:
         """Answers. Raises ApiError only while nothing has been sent, and ClientGone."""
-        num_left = len(self._requests)
-        async with following(self._exchange, self._engine, self._requests, FIELD) as stream:
+        num_left, engine = len(self._requests), self._engine
+        portions = Portions(self._requests, self._model.engine_config)
+        first = len(portions.take())
+        async with following(self._exchange, engine, self._requests, FIELD, first) as stream:
             while num_left:
-                for output, _ in await stream.next():
+                arrived = await stream.next()
+                for output, _ in arrived:
+                    portions.done(self._requests[self._indices[output.request_id]])
+                if more := portions.take():
+                    engine.submit(more, stream)  # before rendering: the engine need not wait
+                for output, _ in arrived:
                     self._take(output)
                     num_left -= 1
                     await asyncio.sleep(0)  # rendering one takes as long as others may wait
@@ -190,7 +201,10 @@ class EmbeddingAnswer:
             error = output.error or "the engine could not finish this request"
             raise ApiError(500, error, code="engine_error")
         index = self._indices[output.request_id]
-        vector = rendered(output.embedding, self._body.dimensions, self._body.encoding_format)
+        vector = rendered(
+            output.embedding, self._body.dimensions, self._body.encoding_format,
+            is_normalized=self._model.vectors.is_normalized,
+        )  # fmt: skip
         self._parts[index] = (
             b'{"object":"embedding","index":%d,"embedding":' % index + vector + b"}"
         )
@@ -209,9 +223,15 @@ class EmbeddingAnswer:
 
 
 def rendered(
-    embedding: FloatArray, dimensions: int | None, encoding: Literal["float", "base64"]
+    embedding: FloatArray,
+    dimensions: int | None,
+    encoding: Literal["float", "base64"],
+    *,
+    is_normalized: bool = True,
 ) -> bytes:
     """JSON of the leading dimensions, normalised to length 1 in float64, as float32 either way.
+
+    is_normalized: False for a model whose vectors have the length that they come with.
 
     base64: little-endian.  Raises ApiError for a vector that is not finite.
     """
@@ -219,7 +239,7 @@ def rendered(
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length):
         raise ApiError(500, "the model's hidden states are not finite", code="engine_error")
-    single = (vector / (length or 1.0)).astype("<f4")
+    single = (vector / (length or 1.0) if is_normalized else vector).astype("<f4")
     if encoding == "base64":
         return b'"' + base64.b64encode(single.tobytes()) + b'"'
     return pydantic_core.to_json(single.tolist())

@@ -19,16 +19,22 @@ from .sse import DONE, error_event
 
 @asynccontextmanager
 async def following(
-    exchange: Exchange, engine: AsyncEngine, requests: Sequence[Request], prompt_field: str
+    exchange: Exchange,
+    engine: AsyncEngine,
+    requests: Sequence[Request],
+    prompt_field: str,
+    num_first: int | None = None,
 ) -> AsyncIterator[Stream]:
     """Admits the requests; what still runs of them when the block ends is dropped.
+
+    num_first: only so many of them, the caller submits the others; None: all.
 
     Raises ApiError where nothing has been sent yet, else the failure is the stream's last event.
     ClientGone passes through.
     """
     leaving = None
     try:
-        stream = engine.submit(requests)
+        stream = engine.submit(requests[:num_first])
         leaving = watch(exchange, stream.close)
         yield stream
     except (EngineError, ApiError) as error:

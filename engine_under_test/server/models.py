@@ -10,9 +10,11 @@ from typing import Any
 from ..config import EngineConfig
 from ..model_config import ModelConfig
 from ..models import SHAPES
+from ..models.sentence import VectorRule
 from .call_grammar import MAX_CALLS
 
 MAX_INPUTS, MAX_INPUT_TOK = 2048, 300_000  # of one request for embeddings, as at OpenAI
+AS_A_CHAT_MODEL = VectorRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,12 @@ class ServedModel:
     weights_digest: str
     created_s: int
     fault_header: str = ""
+    vectors: VectorRule = AS_A_CHAT_MODEL
 
     @property
     def label(self) -> str:
         """What a report must say where the text is not that of a published model; else empty."""
         return "; ".join(filter(None, (self._weights_label, self._synthetic_label)))
-
-    @property
-    def max_inputs(self) -> int:
-        """Of one request for embeddings: each is a sequence, and all have to be let in together."""
-        return min(MAX_INPUTS, self.engine_config.max_waiting)
 
     @property
     def is_synthetic(self) -> bool:
@@ -89,9 +87,10 @@ class ServedModel:
                     "max_tool_calls": MAX_CALLS,  # of an answer that must be calls
                 },
                 "embeddings": {
-                    "pooling": self.engine_config.pooling,
+                    "pooling": self.vectors.pooling,
+                    "is_normalized": self.vectors.is_normalized,
                     "dimensions": self.model_config.hidden_size,
-                    "max_inputs": self.max_inputs,
+                    "max_inputs": MAX_INPUTS,
                     "max_input_tokens": MAX_INPUT_TOK,  # together
                 },
                 "flags": _plain(asdict(self.engine_config)),

@@ -36,7 +36,7 @@ from engine_under_test.request import (
 from .test_batching_is_invisible import SPECS, VOCAB, alone, engine, random_engine, random_requests
 
 TIGHT = 1e-12
-POOLINGS: tuple[Pooling, ...] = ("last", "mean")
+POOLINGS: tuple[Pooling, ...] = ("last", "mean", "cls")
 
 
 @cache
@@ -57,7 +57,7 @@ def expected(prompt: tuple[int, ...], pooling: Pooling) -> FloatArray:
     with torch.inference_mode():
         h = m.forward(batch, attention, attention.build(batch))
         h = h * (h.square().mean(-1, keepdim=True) + m.config.rms_norm_eps).rsqrt() * m.norm[0]
-    vector: FloatArray = (h[-1] if pooling == "last" else h.mean(0)).numpy()
+    vector: FloatArray = {"last": h[-1], "mean": h.mean(0), "cls": h[0]}[pooling].numpy()
     return vector
 
 
@@ -150,11 +150,12 @@ def run_case(spec: str, seed: int) -> Counter[str]:
 )
 def test_vectors_and_chats_in_one_batch_are_what_they_are_alone(spec: str, seeds: range) -> None:
     seen: Counter[str] = sum((run_case(spec, seed) for seed in seeds), Counter())
-    assert seen["mean hit"] == 0
+    assert seen["mean hit"] == seen["cls hit"] == 0
     # The property would be empty if its cases never met the hard paths.
     if len(seeds) > 2:
-        assert seen["last preempted"] + seen["mean preempted"] > 0, seen
-        assert min(seen["last chunked"], seen["mean chunked"], seen["last hit"]) > 1, seen
+        assert sum(seen[f"{pooling} preempted"] for pooling in POOLINGS) > 0, seen
+        assert min(seen[f"{pooling} chunked"] for pooling in POOLINGS) > 1, seen
+        assert seen["last hit"] > 1, seen
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -190,14 +191,15 @@ def test_what_is_cached_serves_the_last_token_and_chats_but_no_mean(pooling: Poo
     assert chat.token_ids[71:] == alone(tuple(chat.prompt_ids), chat.params)[0]
 
 
-def test_a_mean_that_was_left_halfway_is_in_nobody_elses() -> None:
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_what_was_left_halfway_is_in_nobody_elses(pooling: Pooling) -> None:
     """Its row is the next one's, whose sum begins anew; so does its own after a preemption."""
     core = engine(num_blocks=64, max_num_seqs=1, long_prefill_threshold=8)
-    core.add(embedding("left", [9] * 60, "mean"))
+    core.add(embedding("left", [9] * 60, pooling))
     core.step()
     core.step()
     core.abort("left")
-    core.add(r := embedding("next", [3, 1, 4, 1, 5] * 5, "mean"))
+    core.add(r := embedding("next", [3, 1, 4, 1, 5] * 5, pooling))
     check(drain(core)["next"], r)
     # Two that together need more blocks than there are: one has to begin again.
     core = engine(num_blocks=9, block_size=4, max_num_seqs=2, max_num_batched_tokens=3)
@@ -205,8 +207,8 @@ def test_a_mean_that_was_left_halfway_is_in_nobody_elses() -> None:
     core.add(talk)
     for _ in range(4):
         core.step()
-    core.add(r := embedding("mean", [2, 7] * 9, "mean", priority=1))
-    check(drain(core)["mean"], r)
+    core.add(r := embedding("vector", [2, 7] * 9, pooling, priority=1))
+    check(drain(core)["vector"], r)
     assert r.timings.preemptions > 0
 
 
@@ -276,6 +278,6 @@ def test_other_dtypes_give_float32_near_the_exact_vector(dtype: str) -> None:
     for pooling, out in drain(core).items():
         assert out.embedding is not None
         assert out.embedding.dtype == np.float32
-        wanted = expected(tuple(range(50)), "last" if pooling == "last" else "mean")
+        wanted = expected(tuple(range(50)), pooling)  # type: ignore[arg-type]
         cosine = out.embedding @ wanted / np.linalg.norm(out.embedding) / np.linalg.norm(wanted)
         assert cosine > (0.9999 if dtype == "float32" else 0.99)

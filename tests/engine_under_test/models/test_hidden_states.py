@@ -45,10 +45,10 @@ def test_they_are_those_of_transformers(family: str, tmp_path: Path) -> None:
             max_num_batched_tokens=16,
         )
     )
-    poolings: tuple[Pooling, ...] = ("last", "mean")
+    poolings: tuple[Pooling, ...] = ("last", "mean", "cls")
     for pooling in poolings:
         for prompt, vector in zip(PROMPTS, embed(core, PROMPTS, pooling), strict=True):
             with torch.inference_mode():
                 hidden = body(torch.tensor([prompt])).last_hidden_state[0]
-            wanted = hidden[-1] if pooling == "last" else hidden.mean(0)
+            wanted = {"last": hidden[-1], "mean": hidden.mean(0), "cls": hidden[0]}[pooling]
             np.testing.assert_allclose(vector, wanted.numpy(), rtol=1e-10, atol=1e-10)

@@ -20,13 +20,16 @@ import pytest
 
 from engine_under_test.config import EngineConfig
 from engine_under_test.core import EngineCore
+from engine_under_test.errors import ModelError
 from engine_under_test.generate import embed
 from engine_under_test.request import Pooling
+from engine_under_test.server.app import App
+from engine_under_test.server.build import ModelSource, ServerOptions, build, find_model
 from engine_under_test.server.embeddings import EmbeddingBody, rendered
 from engine_under_test.server.errors import ApiError
 from engine_under_test.tokenizer import Tokenizer
 
-from .conftest import Reply, Server, Start
+from .conftest import Reply, Server, Start, running
 from .test_adapters_api import write
 
 TEXTS = ["Once upon a time", "there was", "a", "Once upon a time there was a fox. " * 4]
@@ -136,7 +139,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"input": [1] * 5000}, "input", "has at least 5000."),
     ({"input": ["a", "x" * 10**6]}, "input", "'input.1' has at least "),
     ({"input": ["x" * 2000] * 200}, "input", "the inputs have at least 302000 tokens together"),
-    ({"input": ["a"] * 1025}, "input", "'input' has 1025 items; a request may have 1024"),
+    ({"input": ["a"] * 2050}, "input", "'input' has 2050 items; a request may have 2048"),
     ({"input": "a", "dimensions": 0}, "dimensions", "dimensions:"),
     ({"input": "a", "dimensions": 65}, "dimensions", "'dimensions' 65 is more than the 64"),
     ({"input": "a", "dimensions": 10**30}, "dimensions", "dimensions"),
@@ -202,14 +205,18 @@ def test_what_the_engine_cannot_hold_is_refused_and_what_waits_is_counted(
     full = start(max_num_seqs=1, max_waiting=2, fault_plan=slow)
     running = full.complete(max_tokens=2000, stream=True)
     next(iter(running))
-    thread = threading.Thread(target=lambda: post(full, {"input": ["a", "b"]}))
-    thread.start()
+    threads = [
+        threading.Thread(target=lambda text=text: post(full, {"input": text})) for text in "ab"
+    ]
+    for thread in threads:
+        thread.start()
     full.wait_until(lambda: full.metric("vllm:num_requests_waiting") == 2)
     with pytest.raises(openai.RateLimitError):
         full.client.embeddings.create(model="debug", input="c")
     running.close()
-    thread.join(120)
-    assert not thread.is_alive()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
 
 
 def test_chats_and_embeddings_share_steps_and_change_nothing_for_each_other(start: Start) -> None:
@@ -290,7 +297,8 @@ def test_a_server_of_means_says_so_and_adapters_have_their_own(
     assert all(np.abs(np.subtract(vectors_of(poet), means)).max(axis=1) > 1e-3)
     told = server.request("GET", "/v1/models/debug").json["engine"]
     assert told["embeddings"] == {
-        "pooling": "mean", "dimensions": WIDTH, "max_inputs": 1024, "max_input_tokens": 300_000,
+        "pooling": "mean", "is_normalized": True, "dimensions": WIDTH, "max_inputs": 2048,
+        "max_input_tokens": 300_000,
     }  # fmt: skip
     assert told["flags"]["pooling"] == "mean"
 
@@ -334,3 +342,47 @@ def test_vectors_are_rendered_exactly_or_refused() -> None:
         with pytest.raises(ApiError) as raised:
             rendered(np.array([1.0, bad], dtype=np.float32), None, "base64")
         assert (raised.value.status, raised.value.code) == (500, "engine_error")
+
+
+@pytest.mark.parametrize("is_normalized", [True, False])
+def test_a_directory_says_how_its_vectors_are_made(tmp_path: Path, is_normalized: bool) -> None:
+    """The trained model, with the files of sentence-transformers beside its weights."""
+    shipped = find_model("tiny").directory
+    assert shipped is not None
+    for file in shipped.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    modules = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (kind, path) in enumerate(kinds[: 2 + is_normalized])
+    ]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    config = EngineConfig(model_dir=tmp_path, dtype="float64", num_blocks=64)
+    state = build(ModelSource("s", directory=tmp_path), config, ServerOptions("s"))
+    with running(App(state)) as port:
+        server = Server(state, port)
+        rows = vectors_of(post(server, {"input": TEXTS}))
+        short = vectors_of(post(server, {"input": TEXTS, "dimensions": 5}))
+        told = server.request("GET", "/v1/models/s").json["engine"]
+        server.client.close()
+    assert (told["embeddings"]["pooling"], told["flags"]["pooling"]) == ("cls", "cls")
+    assert told["embeddings"]["is_normalized"] is is_normalized
+    core = EngineCore(config)
+    ids = [state.tokenizer.encode(text, add_special_tokens=True) for text in TEXTS]
+    for got, few, vector in zip(rows, short, embed(core, ids, "cls"), strict=True):
+        for found, wanted in ((got, vector), (few, vector[:5])):
+            length = np.linalg.norm(wanted) if is_normalized else 1.0
+            np.testing.assert_allclose(found, wanted / length, rtol=2e-7, atol=1e-12)
+
+
+def test_a_directory_that_asks_for_more_than_the_engine_computes_is_not_served(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "config.json").write_text('{"hidden_size": 64}')
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
+    config = EngineConfig(model_dir=tmp_path)
+    with pytest.raises(ModelError, match="pooling by max_tokens is not computed"):
+        build(ModelSource("s", directory=tmp_path), config, ServerOptions("s"))
