@@ -1,7 +1,8 @@
 """Request bytes, made before the start and kept in a memory-mapped file.
 
-A row's body is serialised once; at the send only the salt and the two headers that depend on it are
-added. The file is unlinked at once: it ends with the process.
+A row's body is serialised once; at the send only the salt, the two headers that depend on it and
+what many bodies share are added: a sound is kept once, not in each of them. The file is unlinked
+at once: it ends with the process, and nothing of it is in the run directory.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from harness.load.dialects import Body, Dialect
 from harness.load.expectations import Expectation
 from harness.load.facts import TargetFacts
-from harness.traffic import SALT_MARK, ContentMaker, Schedule, StageSchedule
+from harness.traffic import SALT_MARK, ContentMaker, Schedule, Span, StageSchedule
 
 NUM_HASHED = 256
 MOST_MAPPED = 32 * 1024 * 1024  # bytes of bodies that may lie in our memory
@@ -58,8 +60,18 @@ def shard_rows(stage: StageSchedule, worker: int, num_workers: int) -> Iterable[
     return map(int, rows[rows % stage.concurrency % num_workers == worker])
 
 
+class _Shared(NamedTuple):
+    """span: bytes of a body behind the first `at` of its own."""
+
+    at: int
+    span: Span
+
+
 class Bodies:
-    """Bodies of the rows that a worker may send; `breathe` lets the hub run meanwhile."""
+    """Bodies of the rows that a worker may send; `breathe` lets the hub run meanwhile.
+
+    num_bytes: of the file.
+    """
 
     def __init__(
         self,
@@ -73,6 +85,7 @@ class Bodies:
     ) -> None:
         # by stage and row: where its body begins, its size, where its salt goes
         self._places: list[tuple[array[int], array[int], array[int]]] = []
+        self._shared: dict[tuple[int, int], _Shared] = {}
         self._num_bytes_read = 0
         with tempfile.TemporaryFile(prefix="harness-bodies-") as file:
             at = 0
@@ -81,14 +94,18 @@ class Bodies:
                 for row in shard_rows(stage, worker, num_workers):
                     body = _encode(maker, classes, facts, index, row)
                     tail = body.tail or b""
-                    begins[row], sizes[row] = at, len(body.head) + len(tail)
+                    own = len(body.head) + len(tail)
+                    begins[row], sizes[row] = at, own + len(body.end)
+                    if body.shared is not None:
+                        self._shared[index, row] = _Shared(own, body.shared)
                     cuts[row] = _NO_TAIL if body.tail is None else len(body.head)
                     if body.is_marked:
                         cuts[row] = _MARKED
-                    at += file.write(body.head) + file.write(tail)
+                    at += file.write(body.head) + file.write(tail) + file.write(body.end)
                     breathe()
                 self._places.append((begins, sizes, cuts))
             file.flush()
+            self.num_bytes = at
             self._map = mmap.mmap(file.fileno(), max(at, 1)) if at else None
 
     def body(self, stage: int, row: int, salt: str) -> bytes:
@@ -103,7 +120,12 @@ class Bodies:
             self._num_bytes_read = 0
         if cut == _MARKED:
             return raw.replace(_MARK, salt.encode())
-        return raw if cut == _NO_TAIL else raw[:cut] + salt.encode() + raw[cut:]
+        parts = [raw] if cut == _NO_TAIL else [raw[:cut], salt.encode(), raw[cut:]]
+        if (shared := self._shared.get((stage, row))) is not None:
+            last = parts.pop()
+            behind = shared.at - (size - len(last))  # of its own bytes, in the last part
+            parts += [last[:behind], shared.span.read(), last[behind:]]
+        return b"".join(parts)
 
     def close(self) -> None:
         if self._map is not None:
@@ -115,12 +137,17 @@ def opening_sha256(
     breathe: Callable[[], None],
 ) -> str:  # fmt: skip
     """Of the schedule's first 256 bodies without salts, whichever worker sends them: equal on every
-    worker, or they would not send the same."""
+    worker, or they would not send the same. What bodies share is read once."""
     digest, left = hashlib.sha256(), NUM_HASHED
+    shared: dict[int, bytes] = {}  # by identity of the source, which the maker keeps
     for index, stage in enumerate(schedule.stages):
         for row in range(min(left, len(stage))):
             body = _encode(maker, classes, facts, index, row)
-            digest.update(body.head + (body.tail or b""))
+            digest.update(body.head + (body.tail or b"") + body.end)
+            if (span := body.shared) is not None:
+                if (key := id(span.source)) not in shared:
+                    shared[key] = hashlib.sha256(span.source).digest()
+                digest.update(shared[key] + b"%d %d" % (span.start, span.num_bytes))
             breathe()
         left -= min(left, len(stage))
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from .content import Content, ContentMaker
 from .realised import RealisedClass, RealisedStage, realised
 from .salt import run_salt, salt
 from .schedule import ArrivalLaw, Schedule, StageSchedule
+from .span import Span
 from .token_plan import TokenPlan
 from .vocabulary import SALT_MARK, probe_words
 
@@ -19,6 +20,7 @@ __all__ = [
     "RealisedClass",
     "RealisedStage",
     "Schedule",
+    "Span",
     "StageSchedule",
     "TokenPlan",
     "build_schedule",

@@ -59,22 +59,32 @@ def clip(bank: Samples, start: int, num_samples: int) -> Samples:
 
 
 def wav(samples: Samples) -> bytes:
-    """A WAV file, mono, 16 bits, with a comment where SALT_MARK stands until it is sent: so no two
-    requests have the same bytes. Sizes are those with the salt in its place."""
+    """A WAV file, mono, 16 bits; see wav_head."""
+    data = samples_bytes(samples)
+    return wav_head(len(data)) + data
+
+
+def samples_bytes(samples: Samples) -> bytes:
+    """As a WAV file holds them: SAMPLE_BYTES each, little-endian."""
+    return samples.astype("<i2").tobytes()
+
+
+def wav_head(num_bytes: int) -> bytes:
+    """What stands before num_bytes of samples in a file, with a comment where SALT_MARK is until it
+    is sent: no two requests have the same bytes. Sizes are those with the salt in its place."""
     text = SALT_MARK.encode() + b"\0" * (2 - _SALT_BYTES % 2)
     comment = b"ICMT" + struct.pack("<I", _SALT_BYTES + 1) + text
     info_bytes = 4 + 8 + _SALT_BYTES + len(text) - len(SALT_MARK)
-    data = samples.astype("<i2").tobytes()
     form = struct.pack(
         "<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, RATE_HZ * SAMPLE_BYTES, SAMPLE_BYTES,
         8 * SAMPLE_BYTES,
     )  # fmt: skip
-    size = 4 + len(form) + 8 + info_bytes + 8 + len(data)
+    size = 4 + len(form) + 8 + info_bytes + 8 + num_bytes
     return b"".join(
         (
             b"RIFF", struct.pack("<I", size), b"WAVE", form,
             b"LIST", struct.pack("<I", info_bytes), b"INFO", comment,
-            b"data", struct.pack("<I", len(data)), data,
+            b"data", struct.pack("<I", num_bytes),
         )
     )  # fmt: skip
 

@@ -16,13 +16,14 @@ import numpy as np
 from harness.scenario import document as doc
 
 from ._batches import Batches, draw_batches
-from ._speech import RATE_HZ, Samples, clip, sound, wav
+from ._speech import RATE_HZ, SAMPLE_BYTES, samples_bytes, sound, wav_head
 from .distributions import draw_counts
 from .exact import ExactFitter
 from .fitting import Fitter, LineFitter
 from .salt import run_salt
 from .schedule import Schedule
 from .seeds import generator
+from .span import Span
 from .token_plan import TokenPlan
 from .vocabulary import SALT_MARK, instruction
 
@@ -46,8 +47,8 @@ class Content:
     text is `prompt`.  max_tokens: None where the answer is not limited.
     fields: what the workload adds to the body: tools, response_format, dimensions.
     salted: SALT_MARK stands once in the text (of embeddings: once in each) and has to be replaced
-    by a salt.  inputs: the texts to embed; wav: what is to be transcribed; then there are no
-    messages.
+    by a salt.  inputs: the texts to embed.  sound: what is to be transcribed, wav_head: what stands
+    before it in its file; with either there are no messages.
     """
 
     class_index: int
@@ -59,7 +60,13 @@ class Content:
     sampling: doc.Sampling
     fields: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
-    wav: bytes = b""
+    wav_head: bytes = b""
+    sound: Span | None = None
+
+    @property
+    def wav(self) -> bytes:
+        """The whole recording; empty where there is none."""
+        return self.wav_head + self.sound.read() if self.sound is not None else b""
 
 
 class ContentMaker:
@@ -89,7 +96,7 @@ class ContentMaker:
         self._prefixes: dict[tuple[int, int], str] = {}
         self._fields: dict[int, Mapping[str, Any]] = {}
         self._batches: dict[tuple[int, int], Batches] = {}
-        self._sounds: dict[int, Samples] = {}  # by class
+        self._sounds: dict[int, bytes] = {}  # by class
 
     def make(self, stage_index: int, row: int) -> Content:
         """The content of one row; equal arguments give equal texts."""
@@ -111,10 +118,11 @@ class ContentMaker:
             case doc.AudioWorkload() as work:
                 spoken: dict[str, Any] = {"response_format": work.response_format}
                 spoken |= {} if work.language is None else {"language": work.language}
-                heard = self._wav(work, index, stage_index, row)
+                heard = self._sound(work, index, stage_index, row)
+                head = b"" if work.clip is None else wav_head(heard.num_bytes)
                 return Content(
                     index, None, (), None, None, work.clip is not None, traffic.sampling, spoken,
-                    wav=heard,
+                    wav_head=head, sound=heard,
                 )  # fmt: skip
             case doc.ChatWorkload():
                 rng = self._rng(traffic.name, stage_index, str(content_id))
@@ -157,19 +165,21 @@ class ContentMaker:
             for tok in self._batches[stage_index, index].lengths(k)
         )
 
-    def _wav(self, work: doc.AudioWorkload, index: int, stage_index: int, row: int) -> bytes:
+    def _sound(self, work: doc.AudioWorkload, index: int, stage_index: int, row: int) -> Span:
         """A file as it is, or a clip of the row's length from a place of its own in the sound."""
         stage = self._schedule.stages[stage_index]
         k = int(stage.content_id[row])
         if work.clip is None:
-            return self._materials.audio[work.files[k]].wav
+            file = self._materials.audio[work.files[k]].wav
+            return Span(file, 0, len(file))
         name = self._point.traffic[index].name
         if index not in self._sounds:
-            self._sounds[index] = sound(self._rng(name, 0, "sound"))
+            self._sounds[index] = samples_bytes(sound(self._rng(name, 0, "sound")))
         bank = self._sounds[index]
-        start = int(self._rng(name, stage_index, str(k)).integers(len(bank)))
+        rng = self._rng(name, stage_index, str(k))
+        start = int(rng.integers(len(bank) // SAMPLE_BYTES)) * SAMPLE_BYTES
         num_samples = int(stage.audio_ms[row]) * RATE_HZ // 1000
-        return wav(clip(bank, start, num_samples))
+        return Span(bank, start, num_samples * SAMPLE_BYTES)
 
     def _chat(
         self,

@@ -96,7 +96,8 @@ def test_the_form_holds_the_fields_and_the_file(make_point, materials) -> None:
     assert b'name="model"\r\n\r\nm\r\n' in body.head
     assert b'name="language"\r\n\r\nen\r\n' in body.head
     assert body.head.count(b"RIFF") == 1
-    assert body.tail.endswith(b"--\r\n")
+    assert body.shared is not None
+    assert body.end.endswith(b"--\r\n")
     chunks(short_clip())
 
 

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from harness.load.facts import TargetFacts
 from harness.load.shapes import Shapes
-from harness.traffic import SALT_MARK, Content
+from harness.traffic import SALT_MARK, Content, Span
 
 # A non-empty string of a kind that counts as a token; only to see, unparsed, whether a stream lives
 TOKEN_PATTERN = re.compile(
@@ -47,12 +47,15 @@ NOTHING = Delta("", "", "", "")
 class Body:
     """A serialised request around the place of its salt; no salt where tail is None.
 
-    is_marked: the mark still stands in head, in each place of the salt.
+    is_marked: the mark still stands in head, in each place of the salt.  shared: bytes behind head
+    and tail that other requests have too; end: what comes behind those.
     """
 
     head: bytes
     tail: bytes | None
     is_marked: bool = False
+    shared: Span | None = None
+    end: bytes = b""
 
 
 class Whole(NamedTuple):

@@ -13,6 +13,7 @@ from harness.traffic import SALT_MARK, Content
 
 # fixed: bodies are made before the load, and equal on every worker
 BOUNDARY = "----harness-form-5f1d0c7ab2e94c36"
+_CLOSING = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 class Transcriptions(Unstreamed):
@@ -20,12 +21,12 @@ class Transcriptions(Unstreamed):
     content_type = f"multipart/form-data; boundary={BOUNDARY}"
 
     def encode(self, content: Content, facts: TargetFacts, model: str) -> Body:
-        form = form_of({"model": model, **content.fields}, content.wav)
+        opening = _opening({"model": model, **content.fields}) + content.wav_head
         if not content.salted:
-            return Body(form, None)
-        head, mark, tail = form.partition(SALT_MARK.encode())
+            return Body(opening, None, shared=content.sound, end=_CLOSING)
+        head, mark, tail = opening.partition(SALT_MARK.encode())
         assert mark, "a clip that is made here carries the mark"
-        return Body(head, tail)
+        return Body(head, tail, shared=content.sound, end=_CLOSING)
 
     def read_object(self, answer: dict[str, Any], usage: dict[str, Any] | None) -> Whole:
         text = answer.get("text")
@@ -36,6 +37,11 @@ class Transcriptions(Unstreamed):
 
 def form_of(fields: dict[str, str], wav: bytes) -> bytes:
     """The form as it goes on the wire."""
+    return _opening(fields) + wav + _CLOSING
+
+
+def _opening(fields: dict[str, str]) -> bytes:
+    """Up to the recording."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
@@ -44,4 +50,4 @@ def form_of(fields: dict[str, str], wav: bytes) -> bytes:
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="clip.wav"\r\n'
         "Content-Type: audio/wav\r\n\r\n"
     )
-    return b"".join(("".join(parts).encode(), wav, f"\r\n--{BOUNDARY}--\r\n".encode()))
+    return "".join(parts).encode()
