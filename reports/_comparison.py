@@ -220,12 +220,18 @@ def _middle(curve: Curve) -> float | None:
     return curve.value[at]
 
 
+_RATE_UNITS = {
+    "output_tok_per_s": "tok/s", "input_tok_per_s": "tok/s", "vector_per_s": "vec/s",
+    "audio_min_per_s": "min/s",
+}  # fmt: skip
+
+
 def _unit(metric: str) -> str:
     if metric in ("error_rate", "throttle_rate", "slo_attainment"):
         return "ratio"
-    if metric == "output_tok_per_s":
-        return "tok/s"
-    return "req/s" if metric.endswith("_per_s") else "s"
+    if metric.endswith("_per_s"):
+        return _RATE_UNITS.get(metric, "req/s")
+    return "s/s" if metric == "rtf" else "s"
 
 
 def _cell(value: float | None, unit: str) -> Cell:

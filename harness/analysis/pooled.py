@@ -28,12 +28,14 @@ from harness.analysis.quantiles import (
     needed_requests,
     type7,
 )
-from harness.analysis.run_sample import RATES, RunSample
+from harness.analysis.run_sample import RunSample
 from harness.analysis.slo_grid import SloGrid
 from harness.analysis.summary import GoodWindow, PointSummary
 from harness.estimate import Estimate
+from harness.scenario.gate import RATES
 
 METHOD = "pooled runs; order statistics at the smaller n_eff, within and between runs"
+_UNITS = {"tpot": "s/tok", "rtf": "s/s"}  # of a latency that is not a time
 
 
 def effective_size(indicators: Sequence[BoolArray]) -> float:
@@ -121,8 +123,7 @@ def _quantiles(runs: Sequence[RunSample], alpha: float) -> list[Pair]:
     for metric, scope in runs[0].samples:
         parts = [r.samples[metric, scope] for r in runs if (metric, scope) in r.samples]
         ordered = np.sort(np.concatenate(parts))
-        unit = "s/tok" if metric == "tpot" else "s"
-        sample = Sample(metric, unit, ordered, scope, "valid")
+        sample = Sample(metric, _UNITS.get(metric, "s"), ordered, scope, "valid")
         pairs += [_quantile(sample, parts, name, alpha) for name in STATS]
         pairs.append(largest(sample, ordered))
     return pairs

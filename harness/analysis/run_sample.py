@@ -22,11 +22,7 @@ from harness.analysis.point_meta import PointMeta
 from harness.analysis.quantiles import STATS, needed_requests, type7
 from harness.analysis.summary import PointSummary
 from harness.analysis.tokens import token_samples, token_times
-
-LATENCIES = ("ttft", "ttfv", "tpot", "e2e_latency", "max_stall")
-SHARES = ("error_rate", "throttle_rate", "slo_attainment")
-RATES = ("output_tok_per_s", "goodput_req_per_s", "request_per_s")
-HIGHER_IS_BETTER = ("output_tok_per_s", "goodput_req_per_s", "request_per_s", "slo_attainment")
+from harness.scenario.gate import LATENCIES
 
 
 @dataclass(frozen=True, slots=True)

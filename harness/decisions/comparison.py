@@ -27,7 +27,8 @@ from harness.scenario.gate import HIGHER_IS_BETTER, RelativeRule
 DEFAULT_LIMITS = {"p50": 0.05, "p95": 0.10, "rate": 0.03}
 SHOWN = (
     ("ttft", "p50"), ("ttft", "p95"), ("tpot", "p50"), ("tpot", "p95"), ("e2e_latency", "p50"),
-    ("e2e_latency", "p95"), ("output_tok_per_s", "rate"), ("goodput_req_per_s", "rate"),
+    ("e2e_latency", "p95"), ("rtf", "p50"), ("rtf", "p95"), ("output_tok_per_s", "rate"),
+    ("vector_per_s", "rate"), ("audio_min_per_s", "rate"), ("goodput_req_per_s", "rate"),
 )  # fmt: skip
 OF_LIMITS = ("goodput_req_per_s", "slo_attainment")
 ALONE = (
@@ -97,7 +98,7 @@ def paired_rows(
         _default_rule(metric, stat, stage)
         for stage in blocks[0].candidate
         for metric, stat in SHOWN
-        if (metric, stat, stage) not in without
+        if (metric, stat, stage) not in without and _is_there(blocks, metric, stat, stage)
     ]
     evidence = [rule_evidence(rule, blocks) for rule in rules]
     # a table of observations is not the declared family of a gate: each at alpha, BH marks it
@@ -106,6 +107,12 @@ def paired_rows(
     flags = benjamini_hochberg(p_values)
     rows = [_paired_row(blocks, j, is_flagged) for j, is_flagged in zip(judged, flags, strict=True)]
     return tuple(row for row in rows if row.baseline is not None)
+
+
+def _is_there(blocks: Sequence[Block], metric: str, stat: str, stage: str) -> bool:
+    """Whether the requests have such a thing: what no run could show is in no family of tests."""
+    runs = [run[stage] for b in blocks for run in (b.baseline, b.candidate)]
+    return any(run.number(metric, stat).n or run.number(metric, stat).value for run in runs)
 
 
 def lone_rows(base: Sequence[PointSummary], other: Sequence[PointSummary]) -> tuple[Row, ...]:

@@ -10,28 +10,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from harness.scenario.distributions import Document
 from harness.scenario.slo import (
+    AudioRateLimit,
     LatencyLimits,
     RequestRateLimit,
+    RtfLimits,
     ShareLimit,
     Slo,
     TokenRateLimit,
+    VectorRateLimit,
 )
 from harness.units import Share, parse_rate, parse_seconds, parse_share
 
-LATENCIES = ("ttft", "ttfv", "tpot", "e2e_latency", "max_stall")
+TIMES = ("ttft", "ttfv", "tpot", "e2e_latency", "max_stall")
+FACTORS = ("rtf",)  # waiting over what was sent: a bare number
+LATENCIES = (*TIMES, *FACTORS)  # have quantiles; lower is better
 SHARES = ("error_rate", "throttle_rate")
-RATES = ("output_tok_per_s", "goodput_req_per_s", "request_per_s")
+# limited by a bare number, of a unit that the metric's name tells
+_COUNTED: dict[str, tuple[type[BaseModel], str]] = {
+    "output_tok_per_s": (TokenRateLimit, "tokens/s, such as 400"),
+    "input_tok_per_s": (TokenRateLimit, "tokens/s, such as 4000"),
+    "vector_per_s": (VectorRateLimit, "vectors/s, such as 50"),
+    "audio_min_per_s": (AudioRateLimit, "minutes of audio a second, such as 0.5"),
+}  # fmt: skip
+RATES = (*_COUNTED, "goodput_req_per_s", "request_per_s")
 HIGHER_IS_BETTER = (*RATES, "slo_attainment")
 MOST_RELATIVE = 6
 MOST_BLOCKS = 64
 
 Metric = Literal[
     "ttft", "ttfv", "tpot", "e2e_latency", "max_stall", "error_rate", "throttle_rate",
-    "slo_attainment", "output_tok_per_s", "goodput_req_per_s", "request_per_s",
+    "slo_attainment", "output_tok_per_s", "input_tok_per_s", "vector_per_s", "audio_min_per_s",
+    "rtf", "goodput_req_per_s", "request_per_s",
 ]  # fmt: skip
 Stat = Literal["p50", "p90", "p95", "p99"]
 Comparable = Literal["scenario", "model", "hardware", "client", "engine_flags", "realised_lengths"]
@@ -68,8 +81,12 @@ class AbsoluteRule(Document):
     metric: Metric = Field(description="Held over the candidate's runs, pooled.")
     stat: Stat | None = Field(default=None, description="Of a latency; a rate or share has none.")
     stage: str | None = Field(default=None, description="Of a load in stages; None: the only one.")
-    max: str | int | float | None = Field(default=None, description="At most: 150ms, or 1%.")
-    min: str | int | float | None = Field(default=None, description="At least: 8/s, or tokens/s.")
+    max: str | int | float | None = Field(
+        default=None, description="At most: 150ms, 1%, or 0.5 of rtf."
+    )
+    min: str | int | float | None = Field(
+        default=None, description="At least: 8/s, or tokens, vectors or audio minutes a second."
+    )
 
 
 class RelativeRule(Document):
@@ -120,28 +137,37 @@ class Gate(Document):
 def limit_of(rule: AbsoluteRule) -> float:
     """The limit in base units. Raises ValueError saying what to write instead."""
     given = rule.max if rule.max is not None else rule.min
-    if rule.metric in LATENCIES:
+    if rule.metric in TIMES:
         return parse_seconds(given)
+    if rule.metric in FACTORS:
+        return _bare(given, "of seconds of waiting a second of audio, such as 0.5")
     if rule.metric in SHARES or rule.metric == "slo_attainment":
         return parse_share(given)
-    if rule.metric == "output_tok_per_s":
-        if isinstance(given, str):
-            raise ValueError("is a bare number of tokens/s, such as 400")
-        return float(given or 0.0)
+    if rule.metric in _COUNTED:
+        return _bare(given, f"of {_COUNTED[rule.metric][1]}")
     return parse_rate(given)
+
+
+def _bare(given: str | int | float | None, what: str) -> float:
+    if isinstance(given, str):
+        raise ValueError(f"is a bare number {what}")
+    if not (given or 0) > 0:
+        raise ValueError(f"must be above 0; a number {what}")
+    return float(given or 0.0)
 
 
 def as_slo(rule: AbsoluteRule) -> Slo:
     """The same limit as an SLO block, so that one judge serves both."""
     limit = limit_of(rule)
     if rule.metric in LATENCIES:
-        limits = LatencyLimits().model_copy(update={str(rule.stat): limit})
+        empty = RtfLimits() if rule.metric in FACTORS else LatencyLimits()
+        limits = empty.model_copy(update={str(rule.stat): limit})
         return Slo().model_copy(update={rule.metric: limits})
     if rule.metric == "slo_attainment":
         return Slo().model_copy(update={"attainment": limit})
     if rule.metric in SHARES:
         return Slo().model_copy(update={rule.metric: ShareLimit.model_construct(max=limit)})
-    kind = TokenRateLimit if rule.metric == "output_tok_per_s" else RequestRateLimit
+    kind = _COUNTED.get(rule.metric, (RequestRateLimit, ""))[0]
     return Slo().model_copy(update={rule.metric: kind.model_construct(min=limit)})
 
 

@@ -61,6 +61,12 @@ WRONG = [  # text replaced, by what, path, line, message
      "150 has no unit"),
     ("kind: relative, metric: ttft, stat: p50, max_increase: 5%",
      "kind: absolute, metric: request_per_s, max: 8/s", "gate.rules.ttft.max", 18, "write min"),
+    ("metric: ttft, stat: p50", "metric: rtf, stat: p50", "gate.rules.ttft.metric", 18,
+     "needs a class of kind audio; this scenario has chat"),
+    ("metric: ttft, stat: p50, max_increase", "metric: vector_per_s, max_decrease",
+     "gate.rules.ttft.metric", 18, "needs a class of kind embeddings; this scenario has chat"),
+    ("slo: {ttft: {p95: 1s}}", "slo: {rtf: {p95: 1}}", "slo.rtf", 13,
+     "needs a class of kind audio"),
     ("slo: {ttft: {p95: 1s}}\n", "", "gate.rules.s.kind", 18, "sets no slo"),
     ("slo:", "sweep: {kind: repeat, repeat: 2}\nslo:", "sweep", 13, "a gate makes its own points"),
 ]  # fmt: skip
@@ -134,6 +140,8 @@ def test_url_aims_the_candidate(tmp_path: Path) -> None:
         ("request_per_s", None, {"min": "480/min"}, 8.0),
         ("output_tok_per_s", None, {"min": 400}, 400.0),
         ("slo_attainment", None, {"min": "99%"}, 0.99),
+        ("rtf", "p95", {"max": 0.5}, 0.5), ("vector_per_s", None, {"min": 50}, 50.0),
+        ("audio_min_per_s", None, {"min": 0.25}, 0.25), ("input_tok_per_s", None, {"min": 9}, 9.0),
     ],
 )  # fmt: skip
 def test_absolute_limits_become_slo_limits(metric, stat, given, limit) -> None:  # type: ignore[no-untyped-def]
@@ -150,3 +158,38 @@ def test_what_a_gate_cannot_show_is_said_before(tmp_path: Path) -> None:
     assert said[0].args == {"rule": "ttft", "requests": 240, "quantile": "p99", "needed": 1000}
     (few,) = load(tmp_path, "candidate: new", "candidate: new\n  blocks: 5").notices
     assert "5 blocks cannot fail any of 1 relative rules" in few.sentence
+
+
+AUDIO = """\
+  - name: speech
+    workload: {kind: audio, clip: {duration: {kind: fixed, value: 5s}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "field", "message"),
+    [
+        ("kind: relative, metric: rtf, max_increase: 5%", "stat", "missing; a latency needs one"),
+        ("kind: relative, metric: rtf, stat: p50, max_decrease: 5%", "max_decrease",
+         "rtf is better when lower; write max_increase"),
+        ("kind: relative, metric: audio_min_per_s, max_increase: 5%", "max_increase",
+         "audio_min_per_s is better when higher; write max_decrease"),
+        ("kind: absolute, metric: rtf, stat: p50, max: 500ms", "max",
+         "is a bare number of seconds of waiting a second of audio, such as 0.5"),
+        ("kind: absolute, metric: rtf, stat: p50, max: 0", "max", "must be above 0"),
+        ("kind: absolute, metric: audio_min_per_s, min: 8/s", "min",
+         "is a bare number of minutes of audio a second"),
+    ],
+)  # fmt: skip
+def test_rules_on_recordings_say_how_they_are_written(
+    tmp_path: Path, rule: str, field: str, message: str
+) -> None:
+    chat = TEXT[TEXT.index("  - name: chat") : TEXT.index("load: {kind: open")]
+    text = TEXT.replace(chat, AUDIO).replace("slo: {ttft: {p95: 1s}}\n", "")
+    text = text.replace("kind: relative, metric: ttft, stat: p50, max_increase: 5%", rule)
+    (tmp_path / "small.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError) as error:
+        load_scenario(tmp_path / "small.yaml", env={})
+    (fault,) = error.value.faults
+    assert fault.path == f"gate.rules.ttft.{field}"
+    assert message in fault.message
