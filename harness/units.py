@@ -137,6 +137,22 @@ def parse_volume(text: object, unit: str = "tok") -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """per_h of a unit an hour: `tok`, `audio_min` or `req`."""
+
+    per_h: float
+    unit: str
+
+
+def parse_traffic(text: object) -> Volume:
+    """`31Mtok/d`, `100kaudio_min/month`, `1Mreq/d`: as parse_volume."""
+    if isinstance(text, Volume):
+        return text
+    unit = next((name for name in ("audio_min", "req") if name in str(text)), "tok")
+    return Volume(parse_volume(text, unit), unit)
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """USD for one unit. low == high but where a range is known instead of a price."""
 
@@ -263,9 +279,14 @@ def write_money(value: float) -> str:
     return f"{_shortest(value)}USD"
 
 
-def write_volume(value: float) -> str:
-    """Tokens an hour; exact for any float."""
-    return f"{_shortest(value)}tok/h"
+def write_volume(value: float, unit: str = "tok") -> str:
+    """Units an hour; exact for any float."""
+    return f"{_shortest(value)}{unit}/h"
+
+
+def write_traffic(volume: Volume) -> str:
+    """Volume(1000.0, "req") -> `1000req/h`; exact for any float."""
+    return write_volume(volume.per_h, volume.unit)
 
 
 def price_writer(unit: str) -> Callable[[Price], str]:
@@ -306,11 +327,12 @@ ReqPerS = Annotated[float, *_field(parse_rate, write_rate, _R, "8/s")]
 Share = Annotated[float, *_field(parse_share, write_share, _S, "99%")]
 _N = r"\d+(\.\d+)?"
 Usd = Annotated[float, *_field(parse_money, write_money, rf"^\s*{_N}\s*USD\s*$", "25USD")]
-TokPerH = Annotated[
-    float,
+TrafficVolume = Annotated[
+    Volume,
     *_field(
-        parse_volume, write_volume,
-        rf"^\s*{_N}([eE][+-]?\d+)?\s*[kMG]?tok/(s|min|h|d|month)\s*$", "31Mtok/d",
+        parse_traffic, write_traffic,
+        rf"^\s*{_N}([eE][+-]?\d+)?\s*[kMG]?(tok|audio_min|req)/(s|min|h|d|month)\s*$",
+        "31Mtok/d",
     ),
 ]  # fmt: skip
 SizeBytes = Annotated[

@@ -20,6 +20,7 @@ from harness.decisions.crossover_words import (
 )
 from harness.decisions.headline import Headline
 from harness.decisions.point_cost import QUANTILES, PointCost
+from harness.decisions.traffic_unit import UNITS
 from harness.decisions.wording import amount
 from harness.estimate import Estimate
 from harness.units import brief
@@ -41,6 +42,12 @@ from reports.view import (
 )
 
 _TARIFFS = {"on_demand": "on demand", "serverless": "serverless"}
+# what traffic is counted in, of charts by the day
+_A_DAY = {"tok": "Mtok", "audio_min": "minutes of audio", "req": "1,000 requests"}
+_COUNTED = {
+    "tok": "Tokens: input and output together, of this mix.",
+    "audio_min": "Minutes of audio as they were sent.", "req": "Requests of this mix.",
+}  # fmt: skip
 _POINT_TITLES = {True: "What a good token costs", False: "What a minute of audio costs"}
 _POINT_COLUMNS: tuple[tuple[str, Align], ...] = (
     ("point", "left"), ("tariff", "left"), ("bill of the window", "right"),
@@ -84,14 +91,16 @@ def price_data(answer: CostAnswer | None) -> dict[str, Any]:
             for tok in stops:
                 ends = cell_at(found.cells, gpu, tok).saving
                 assert ends is not None
-                saving.append(" ".join(saving_words(own.tok_per_h, ends)))
+                saving.append(" ".join(saving_words(own.units_per_h, ends, found.unit)))
         data["saving"] = saving
     return {"my-prices": data}
 
 
 def _crossover_chart(answer: CostAnswer) -> Chart:
     found = answer.crossover
-    x = tuple(t * 24 / 1e6 for t in found.curve.tok_per_h)
+    unit = UNITS[found.unit]
+    a_day = 24 / unit.in_price
+    x = tuple(t * a_day for t in found.curve.units_per_h)
     lines = []
     for name, curve in (
         ("serverless", found.curve.serverless),
@@ -103,12 +112,12 @@ def _crossover_chart(answer: CostAnswer) -> Chart:
     least, most = found.asked.low, found.asked.high
     bands: tuple[tuple[float, float, str], ...] = ()
     if least is not None and most is not None and math.isfinite(least):
-        left, right = least * 24 / 1e6, min(most * 24 / 1e6, x[-1])
+        left, right = least * a_day, min(most * a_day, x[-1])
         # an interval too narrow to see is still one to find
         wide = max(right, left * 1.02)
         bands = ((left, wide, "crossing"),)
     own = found.at_traffic
-    marks = ((own.tok_per_h * 24 / 1e6, "your traffic"),) if own is not None else ()
+    marks = ((own.units_per_h * a_day, "your traffic"),) if own is not None else ()
     first = answer.headlines[0]
     caption = f"{first.answer} {first.detail.partition(' [')[0]}"
     if own is not None:
@@ -117,9 +126,9 @@ def _crossover_chart(answer: CostAnswer) -> Chart:
         "chart-crossover", "Cost against traffic", caption,
         f"Both bills, the fleet {found.scaling} in the traffic's shape; bands hold 95% of 2,000"
         " draws of capacity and prices; the shaded traffics are the 95% interval of the crossing"
-        " above which on-demand stays the cheaper. Tokens: input and output together, of this mix."
+        f" above which on-demand stays the cheaper. {_COUNTED[found.unit]}"
         f" {answer.headlines[0].detail[answer.headlines[0].detail.find('['):]}",
-        caption, "Mtok a day",
+        caption, f"{_A_DAY[found.unit]} a day",
         (Panel("USD a day", tuple(lines), "log", bands=bands, marks=marks),), "log",
     )  # fmt: skip
 
@@ -128,12 +137,13 @@ def _my_prices(answer: CostAnswer) -> WhatIf:
     found = answer.crossover
     factors = [STEP ** (k - STOPS) for k in range(NUM_STOPS)]
     gpu = tuple(f"{usd(found.group_usd_per_h * f)}/h" for f in factors)
-    tok = tuple(f"{usd(found.serverless_usd_per_mtok * f)}/Mtok" for f in factors)
+    each = UNITS[found.unit].price_unit
+    tok = tuple(f"{usd(found.serverless_usd_per_priced * f)}/{each}" for f in factors)
     cell = cell_at(found.cells, STOPS, STOPS)
     text = " ".join(crossing_words(found, cell.required, cell.crossing))
     if found.at_traffic is not None:
         assert cell.saving is not None
-        text += " " + " ".join(saving_words(found.at_traffic.tok_per_h, cell.saving))
+        text += " " + " ".join(saving_words(found.at_traffic.units_per_h, cell.saving, found.unit))
     return WhatIf(
         "my-prices", "My prices",
         (
@@ -172,8 +182,9 @@ def _token_chart(costs: Sequence[PointCost], answer: CostAnswer | None) -> Chart
             if kept:
                 lines.append(_token_line(kept, name, stat, is_hollow=rows is beaten))
     limits: tuple[Limit, ...] = ()
-    if answer is not None and not any(p[0].side == "serverless" for p in places):
-        limits = (Limit(answer.crossover.serverless_usd_per_mtok, "serverless, all good"),)
+    is_by_tok = answer is not None and answer.crossover.unit == "tok"
+    if answer and is_by_tok and not any(p[0].side == "serverless" for p in places):
+        limits = (Limit(answer.crossover.serverless_usd_per_priced, "serverless, all good"),)
     best = min(places, key=lambda p: p[2].value or math.inf)
     caption = (
         f"A million good tokens cost least, {usd(best[2].value or 0.0)}, at {best[0].name}, where"
@@ -256,13 +267,14 @@ def _bills(answer: CostAnswer) -> Table | None:
     own = answer.crossover.at_traffic
     if own is None:
         return None
-    rows = [_bill_row("serverless", own.serverless, own.usd_per_mtok["serverless"])]
+    rows = [_bill_row("serverless", own.serverless, own.usd_per_priced["serverless"])]
     for scaling, bill in own.fleets.items():
-        dear = own.usd_per_mtok["on_demand"] if scaling == answer.crossover.scaling else None
+        dear = own.usd_per_priced["on_demand"] if scaling == answer.crossover.scaling else None
         rows.append(_bill_row(f"on demand, {fleet_told(scaling, own)}", bill, dear))
     return Table(
-        "bills", f"Bills at your {per_day(own.tok_per_h)}",
-        (("tariff", "left"), ("a day", "right"), ("95% interval", "right"), ("$/Mtok", "right")),
+        "bills", f"Bills at your {per_day(own.units_per_h, answer.crossover.unit)}",
+        (("tariff", "left"), ("a day", "right"), ("95% interval", "right"),
+         (f"$/{UNITS[answer.crossover.unit].price_unit}", "right")),
         tuple(rows),
         f"Mean {brief(own.mean_replicas)} replicas, at most {own.most_replicas}; they use"
         f" {amount(own.used.value, 'ratio')} of the capacity that is paid for.",
@@ -280,11 +292,11 @@ def _bill_row(name: str, bill: Estimate, per_mtok: Estimate | None) -> Row:
 
 def _regimes(answer: CostAnswer) -> Table | None:
     """Only where the two cross more than once: a staircase may."""
-    found = answer.crossover.regimes
+    found, unit = answer.crossover.regimes, answer.crossover.unit
     if len(found) <= 2:
         return None
     rows = tuple(
-        Row((Cell(per_day(r.low), r.low), Cell(per_day(r.high), r.high),
+        Row((Cell(per_day(r.low, unit), r.low), Cell(per_day(r.high, unit), r.high),
              Cell("on demand" if r.is_on_demand else "serverless")))
         for r in found
     )  # fmt: skip

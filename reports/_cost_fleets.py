@@ -11,6 +11,7 @@ from harness.decisions.cost_answer import CostAnswer
 from harness.decisions.cost_curve import Curve
 from harness.decisions.crossover_words import FLEET_NAMES, ends
 from harness.decisions.question import Band
+from harness.decisions.traffic_unit import UNITS
 from harness.units import brief, significant
 from reports.view import Boxes, Chart, Line, Panel, digits
 
@@ -21,7 +22,10 @@ Cheaper = Literal["serverless", "open", "on demand"]
 _TONES: tuple[tuple[Cheaper, int | Literal["limit"], float], ...] = (
     ("serverless", 0, 0.75), ("open", "limit", 0.35), ("on demand", 1, 0.75),
 )  # fmt: skip
-_X = "Mtok an hour"
+_X = {
+    "tok": "Mtok an hour", "audio_min": "minutes of audio an hour",
+    "req": "1,000 requests an hour",
+}  # fmt: skip
 
 
 def fleet_charts(answer: CostAnswer) -> tuple[Chart, ...]:
@@ -33,18 +37,17 @@ def fleet_charts(answer: CostAnswer) -> tuple[Chart, ...]:
 
 
 def _bills(answer: CostAnswer, curve: Curve) -> Chart:
-    x = _mtok(curve)
+    x, unit = _units(curve, answer.crossover.unit), answer.crossover.unit
     rows = [("serverless", curve.serverless), *((_SHORT[n], b) for n, b in curve.fleets.items())]
-    own = answer.crossover.at_traffic
-    marks = ((own.tok_per_h / 1e6, "your traffic"),) if own is not None else ()
+    marks = _marks(answer)
     told = "; ".join(f"{_SHORT[name]} {_crossing(answer, name)}" for name in curve.fleets)
-    caption = f"Cheaper than serverless for good above, Mtok/h (95% CI): {told}."
+    caption = f"Cheaper than serverless for good above, {_X[unit]} (95% CI): {told}."
     return Chart(
         "chart-fleets", "An hour of every fleet", caption,
         "Bills of one traffic in the forecast's shape; bands hold 95% of 2,000 draws of capacity"
         " and prices. Autoscaled: as the plan's fleet table says; fixed: for the peak; committed:"
         " the cheapest part of it paid day and night; to zero: the last replica sleeps.",
-        caption, _X, (Panel("USD an hour", tuple(_line(n, x, b) for n, b in rows), "log",
+        caption, _X[unit], (Panel("USD an hour", tuple(_line(n, x, b) for n, b in rows), "log",
                             marks=marks),), "log",
     )  # fmt: skip
 
@@ -55,8 +58,9 @@ def _line(name: str, x: tuple[float, ...], bills: Sequence[Band]) -> Line:
 
 
 def _regimes(answer: CostAnswer, curve: Curve) -> Chart:
-    strips = {name: _strip(curve, bills) for name, bills in curve.fleets.items()}
-    num, own = len(strips), answer.crossover.at_traffic
+    unit = answer.crossover.unit
+    strips = {name: _strip(curve, bills, unit) for name, bills in curve.fleets.items()}
+    num = len(strips)
     boxes = []
     for who, tone, shade in _TONES:
         spans = tuple(
@@ -74,20 +78,20 @@ def _regimes(answer: CostAnswer, curve: Curve) -> Chart:
         (FLEET_NAMES[name], tuple((digits(x0), digits(x1), who) for x0, x1, who in strip))
         for name, strip in strips.items()
     )
-    marks = ((own.tok_per_h / 1e6, "your traffic"),) if own is not None else ()
+    marks = _marks(answer)
     return Chart(
         "chart-regimes", "Who is cheaper where", caption,
         "Read at the 60 traffics of the curve: cheaper where the two bands do not touch, open where"
         " they do. A staircase may cross more than once.",
-        caption, _X,
+        caption, _X[unit],
         (Panel("", (), boxes=tuple(boxes), y_ticks=ticks, num_rows=7 * num, marks=marks),), "log",
-        own_data=((f"{_X}, above", "up to", "cheaper"), rows),
+        own_data=((f"{_X[unit]}, above", "up to", "cheaper"), rows),
     )  # fmt: skip
 
 
-def _strip(curve: Curve, bills: Sequence[Band]) -> list[tuple[float, float, Cheaper]]:
-    """(from, to, cheaper) in Mtok/h, from the first traffic of the curve to the last."""
-    x = _mtok(curve)
+def _strip(curve: Curve, bills: Sequence[Band], unit: str) -> list[tuple[float, float, Cheaper]]:
+    """(from, to, cheaper) as the axis has it, from the first traffic of the curve to the last."""
+    x = _units(curve, unit)
     edges = [x[0], *(math.sqrt(a * b) for a, b in pairwise(x)), x[-1]]
     each = [_cheaper(used, paid) for used, paid in zip(curve.serverless, bills, strict=True)]
     strip = []
@@ -112,18 +116,25 @@ def _in_words(name: str, strip: Sequence[tuple[float, float, Cheaper]]) -> str:
 
 
 def _crossing(answer: CostAnswer, name: str) -> str:
-    """`5.56 (4.9 to 6.2)`, Mtok/h; one number where the interval has no width to print."""
+    """`5.56 (4.9 to 6.2)` as on the axis; one number where the interval has no width to print."""
     low, value, high = ends(answer.crossover.crossing[name])
     if math.isinf(low):
         return "never"
     if high == 0:
         return "at any traffic"
-    told = [significant(x / 1e6) if math.isfinite(x) else "never" for x in (low, value, high)]
+    scale = UNITS[answer.crossover.unit].in_price
+    told = [significant(x / scale) if math.isfinite(x) else "never" for x in (low, value, high)]
     if len(set(told)) == 1:
         return told[0]
     end = "without an upper end" if math.isinf(high) else f"to {told[2]}"
     return f"{told[1]} ({told[0]} {end})"
 
 
-def _mtok(curve: Curve) -> tuple[float, ...]:
-    return tuple(t / 1e6 for t in curve.tok_per_h)
+def _units(curve: Curve, unit: str) -> tuple[float, ...]:
+    """Traffics of the curve, as the axis has them."""
+    return tuple(t / UNITS[unit].in_price for t in curve.units_per_h)
+
+
+def _marks(answer: CostAnswer) -> tuple[tuple[float, str], ...]:
+    own, scale = answer.crossover.at_traffic, UNITS[answer.crossover.unit].in_price
+    return ((own.units_per_h / scale, "your traffic"),) if own is not None else ()

@@ -7,6 +7,7 @@ import math
 from harness.decisions.at_traffic import AtTraffic
 from harness.decisions.cost_answer import CostAnswer
 from harness.decisions.crossover_words import FLEET_NAMES, crossing_span, per_day
+from harness.decisions.traffic_unit import UNITS
 from harness.decisions.wording import amount
 from harness.units import brief, format_seconds
 from reports.view import Cell, Row, Table
@@ -33,7 +34,7 @@ def crossing_table(answer: CostAnswer) -> Table:
     """Of every fleet that the cost block describes."""
     rows = []
     for name, e in answer.crossover.crossing.items():
-        value, span = crossing_span(e)
+        value, span = crossing_span(e, answer.crossover.unit)
         rows.append(Row((
             Cell(f"on demand, {FLEET_NAMES[name]}"), Cell(value, raw(e.value)),
             Cell(span.strip(" ()").removeprefix("95% CI ")),
@@ -46,17 +47,18 @@ def crossing_table(answer: CostAnswer) -> Table:
 
 def day_table(answer: CostAnswer) -> Table | None:
     """What the twin simulated, a row a scale."""
-    twin, mtok = answer.crossover.simulated, answer.crossover.at_traffic
+    twin, own = answer.crossover.simulated, answer.crossover.at_traffic
+    unit = answer.crossover.unit
     if twin is None:
         return None
-    scale = mtok.tok_per_h / mtok.day.req_per_s if mtok is not None and mtok.day else None
+    scale = own.units_per_h / own.day.req_per_s if own is not None and own.day else None
     rows = []
     for kind, days in (("one always up", twin.days), ("the last may sleep", twin.to_zero)):
         rows += [
             Row((
                 Cell(kind), Cell(f"{brief(d.req_per_s)} req/s", d.req_per_s),
                 Cell(format_seconds(d.span_s), d.span_s),
-                Cell(per_day(d.req_per_s * scale) if scale else ""),
+                Cell(per_day(d.req_per_s * scale, unit) if scale else ""),
                 Cell(brief(d.paid), d.paid), Cell(brief(d.by_stairs), d.by_stairs),
                 Cell(brief(d.starts_per_day), d.starts_per_day),
                 Cell(amount(d.good_ratio, "ratio"), d.good_ratio),
@@ -75,7 +77,8 @@ def day_table(answer: CostAnswer) -> Table | None:
     )  # fmt: skip
     return Table(
         "fleet-days", f"The autoscaled fleet, {'on the rates alone' if is_fluid else 'simulated'}",
-        (("fleet", "left"), ("mean traffic", "right"), ("simulated", "right"), ("tokens", "right"),
+        (("fleet", "left"), ("mean traffic", "right"), ("simulated", "right"),
+         (UNITS[unit].noun, "right"),
          ("replicas paid", "right"), ("without delays", "right"), ("cold starts a day", "right"),
          ("good" if not is_fluid else "good, at most", "right"),
          ("late for a cold start" if not is_fluid else "late for a replica", "right")),

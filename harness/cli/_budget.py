@@ -1,18 +1,19 @@
 """`stop.max_spend`: follows what a run spends, and ends it before it spends more.
 
-The meter runs on estimates, a pulse a second: GPU time as it passes, tokens by the lengths asked
-for, counted when a request is sent, so that what is in flight is paid for already. The exact bill
-is worked out from the records afterwards.
+The meter runs on estimates, a pulse a second: GPU time as it passes, requests by what they ask for
+(tokens, minutes of audio, their own fee) at the upper end of a price that is a range, counted when
+a request is sent, so that what is in flight is paid for already. A run whose spending it cannot
+follow is refused before anything is sent. The exact bill is worked out from the records afterwards.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.scenario.budget import point_budget
-from harness.scenario.cost import sides
+from harness.errors import UsageError
 from harness.units import significant
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 class Budget:
     """limit_usd: of the whole run.  spent_usd: so far, the running point included.
 
-    usd_per_s, usd_per_req: of the running point; None: nobody knows.
+    usd_per_s, usd_per_req: of the running point.
     """
 
     limit_usd: float
     spent_usd: float = 0.0
     usd_per_s: float = 0.0
-    usd_per_req: float | None = 0.0
+    usd_per_req: float = 0.0
     _before_usd: float = field(default=0.0, init=False)
     _begun_s: float | None = field(default=None, init=False)
 
@@ -44,38 +45,59 @@ class Budget:
         return f"stop.max_spend: about {spent} of {limit} USD are spent"
 
     def begin(self, point: Point, materials: Materials) -> str:
-        """Set the meter for a point; what is to be said where it cannot follow one."""
-        self._before_usd, self.usd_per_s, self.usd_per_req = self.spent_usd, 0.0, 0.0
-        from harness.decisions.expected_cost import Asked, expected_usd  # takes a second
+        """Set the meter for a point; what is to be said of one that it does not count."""
+        from harness.cli._expected import cost_of_point  # takes a second
 
-        self._begun_s = None
-        cost = point.document.cost
-        side = sides(cost, point.document.targets).get(point.target_name) if cost else None
-        if cost is None or side is None:
-            return ""
-        model = str(getattr(point.target, "sent_model", getattr(point.target, "model", "auto")))
-        if side == "on_demand":
-            self.usd_per_s = expected_usd(cost, side, model, Asked(1.0, None, None, None)) or 0.0
-            return ""
-        size = point_budget(point, materials)
-        asked = Asked(None, size.num_sent, size.input_tok, size.output_tok)
-        bill = expected_usd(cost, side, model, asked)
-        if bill is None or not size.num_sent:
-            self.usd_per_req = None
-            return f"stop.max_spend cannot follow {point.label}: its lengths are not known before"
-        self.usd_per_req = bill / size.num_sent
+        self._before_usd, self._begun_s = self.spent_usd, None
+        found = cost_of_point(point, materials, at_most=True)
+        assert found is not None, "a scenario with a limit has prices"
+        self.usd_per_s, self.usd_per_req = found.usd_per_s or 0.0, found.usd_per_req or 0.0
+        if found.usd_per_s is None and found.usd_per_req is None:
+            return f"stop.max_spend does not count point {point.label}: {found.why}"
         return ""
 
     def see(self, pulse: Pulse, now_s: float | None = None) -> bool:
         """Book a pulse; whether the budget is spent. now_s: by the monotonic clock."""
         now_s = time.monotonic() if now_s is None else now_s
         self._begun_s = now_s if self._begun_s is None else self._begun_s
-        own = self.usd_per_s * (now_s - self._begun_s) + (self.usd_per_req or 0.0) * pulse.sent
+        own = self.usd_per_s * (now_s - self._begun_s) + self.usd_per_req * pulse.sent
         self.spent_usd = max(self.spent_usd, self._before_usd + own)
         return self.is_spent
 
 
-def budget_of(document: Scenario) -> Budget | None:
-    """None where the scenario sets no limit."""
+def budget_of(document: Scenario, points: Sequence[Point], materials: Materials) -> Budget | None:
+    """None where the scenario sets no limit. Raises UsageError where the limit cannot be kept."""
     stop = document.stop
-    return Budget(stop.max_spend) if stop is not None and stop.max_spend is not None else None
+    if stop is None or stop.max_spend is None:
+        return None
+    _require_followed(points, materials)
+    return Budget(stop.max_spend)
+
+
+def _require_followed(points: Sequence[Point], materials: Materials) -> None:
+    """Every point of a target with a tariff has to be counted, and one such there has to be."""
+    from harness.cli._expected import cost_of_point
+    from harness.scenario.cost import sides
+
+    seen: set[object] = set()
+    has_tariff = not points
+    for point in points:
+        cost, key = point.document.cost, (point.target_name, point.traffic)
+        if cost is None or key in seen:  # points of a sweep differ in their load, nearly always
+            continue
+        seen.add(key)
+        if point.target_name not in sides(cost, point.document.targets):
+            continue
+        has_tariff, found = True, cost_of_point(point, materials)
+        if found is not None and found.usd_per_s is None and found.usd_per_req is None:
+            raise UsageError(
+                "stop.max_spend cannot be kept", where=f"point {point.label}", why=found.why,
+                do="give what is missing (lengths of its classes, a price of that unit), or leave"
+                " out stop.max_spend",
+            )  # fmt: skip
+    if not has_tariff:
+        raise UsageError(
+            "stop.max_spend cannot be kept",
+            why="cost names no tariff for any target of this run, so nothing would be counted",
+            do="name it: --set cost.serverless.target=NAME, or give cost.on_demand",
+        )

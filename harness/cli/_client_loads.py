@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.analysis.client_check import NEAR_CEILING
 from harness.scenario import Materials, Point
-from harness.scenario.budget import mean_tokens
 from harness.scenario.document import ClosedStage, OpenStage, Ramp
+from harness.scenario.mean_use import mean_tokens
 
 RISING = (64, 256, 1024)  # streams
 TOK_PER_S = 50.0

@@ -243,8 +243,10 @@ def _forecast(cost: Cost, folders: Sequence[Path]) -> Forecast | None:
 def csv_text(found: CostAnswer) -> str:
     """The curve as a spreadsheet reads it: a row a traffic, both bills with their intervals, then
     every fleet's point value and the share of good requests where a twin simulated it."""
+    unit = found.crossover.unit
+    a_day = ("mtok_per_day", 24 / 1e6) if unit == "tok" else (f"{unit}_per_day", 24.0)
     header = [
-        "tok_per_h", "mtok_per_day", "serverless_low_usd_per_h", "serverless_usd_per_h",
+        f"{unit}_per_h", a_day[0], "serverless_low_usd_per_h", "serverless_usd_per_h",
         "serverless_high_usd_per_h", "on_demand_low_usd_per_h", "on_demand_usd_per_h",
         "on_demand_high_usd_per_h", "cheaper",
     ]  # fmt: skip
@@ -253,11 +255,11 @@ def csv_text(found: CostAnswer) -> str:
     header += ["good_ratio"] * bool(curve.good_ratio)
     rows: list[list[Any]] = [header]
     for i, (t, used, paid) in enumerate(
-        zip(curve.tok_per_h, curve.serverless, curve.on_demand, strict=True)
+        zip(curve.units_per_h, curve.serverless, curve.on_demand, strict=True)
     ):
         is_sure = used[0] > paid[2] or paid[0] > used[2]
         cheaper = "on_demand" if paid[1] <= used[1] else "serverless"
-        numbers = [t, t * 24 / 1e6, *used, *paid]
+        numbers = [t, t * a_day[1], *used, *paid]
         row = [*(f"{x:.6g}" for x in numbers), cheaper if is_sure else "too_close"]
         row += [f"{own[i][1]:.6g}" for own in curve.fleets.values()]
         if curve.good_ratio:

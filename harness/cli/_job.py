@@ -172,5 +172,11 @@ def job_of(loaded: LoadedScenario, out: Path | None, directory: RunDirectory | N
         done = {p.index for p in points if p.repeat not in halves}
     missing = tuple(p for p in points if p.index not in done)
     return Job(
-        loaded, points, materials, out_root(out), directory, missing, budget_of(loaded.document)
+        loaded,
+        points,
+        materials,
+        out_root(out),
+        directory,
+        missing,
+        budget_of(loaded.document, points, materials),
     )

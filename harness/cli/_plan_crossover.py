@@ -51,6 +51,9 @@ def command(
         --set cost.on_demand.gpu=h100 --set cost.on_demand.gpus_per_replica=2 \\
         --set cost.forecast.volume=2Gtok/month
 
+    Traffic is counted in what the serverless row asks for: tokens, minutes of audio
+    (cost.forecast.volume=100kaudio_min/month), or requests.
+
     Writes the part crossover of plan.json, crossover.csv, and the report anew. Exit 0: the answer
     is sure; 3: intervals leave it open; 4: the run holds no capacity.
     """
@@ -132,7 +135,7 @@ def _text(found: CostAnswer, paths: list[Path]) -> str:
     lines = [f"{h.answer} {h.detail}" for h in found.headlines]
     lines += ["", *_crossings(found)]
     if found.crossover.at_traffic is not None:
-        lines += ["", *_bills(found.crossover.at_traffic)]
+        lines += ["", *_bills(found.crossover.at_traffic, found.crossover.unit)]
     lines += ["", *(f"  {a.what}: {a.value} ({a.source})" for a in found.assumptions)]
     lines += ["", *(f"wrote    {path}" for path in paths)]
     return "\n".join(lines)
@@ -144,16 +147,16 @@ def _crossings(found: CostAnswer) -> list[str]:
 
     lines = ["on-demand is the cheaper for good above"]
     for name, e in found.crossover.crossing.items():
-        value, span = crossing_span(e)
+        value, span = crossing_span(e, found.crossover.unit)
         lines.append(f"  {FLEET_NAMES[name]:<26} {value:>14}{span}")
     return lines
 
 
-def _bills(own: AtTraffic) -> list[str]:
+def _bills(own: AtTraffic, unit: str) -> list[str]:
     from harness.decisions.crossover_words import FLEET_NAMES, per_day, usd, usd_span
     from harness.decisions.wording import counted
 
-    lines = [f"bills at {per_day(own.tok_per_h)}, USD a day"]
+    lines = [f"bills at {per_day(own.units_per_h, unit)}, USD a day"]
     more = {}
     if own.commitment is not None:
         more["committed"] = f", {counted(own.commitment.replicas, 'replica')} paid day and night"

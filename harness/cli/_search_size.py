@@ -45,6 +45,10 @@ class SearchSize:
         return tuple(p for p, at in places if at.rate in shown and at.window == 0 and not at.target)
 
     @property
+    def num_targets(self) -> int:
+        return len(self.sweep.targets or self.document.targets)
+
+    @property
     def windows_near(self) -> dict[float, int]:
         """How far one window misses the rate -> windows near it that an interval as narrow as the
         resolution takes."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import _expected_words as words
 from harness.cli._options import Voice, out_root, set_option, voice_options
 from harness.cli._target_options import target_options
 from harness.units import format_seconds
@@ -15,13 +17,15 @@ if TYPE_CHECKING:
 
     from harness.cli._gate_plan import GatePlan
     from harness.cli._search_size import SearchSize
+    from harness.decisions.expected_cost import Expected
     from harness.notices import Notice
     from harness.scenario import Materials, Scenario
     from harness.scenario.budget import PointBudget
     from harness.scenario.expand import Point
 
 _HEADER = ("point", "label", "target", "load", "time", "requests", "tokens in", "tokens out")
-_RIGHT = {"time", "requests", "tokens in", "tokens out", "USD"}
+_AUDIO = "audio min"
+_RIGHT = {"time", "requests", "tokens in", "tokens out", _AUDIO, "USD"}
 
 
 @click.command()
@@ -32,9 +36,10 @@ _RIGHT = {"time", "requests", "tokens in", "tokens out", "USD"}
 def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], voice: Voice) -> int:
     """Show the points SCENARIO makes: load, time, expected requests, tokens and dollars.
 
-    Time is warm-up plus window; requests are those measured; tokens are of all that is sent;
-    dollars, where the scenario has a cost block, are of these tokens or of the GPU time.
-    A dash means that only the target decides.
+    Time is warm-up plus window; requests are those measured; tokens and minutes of audio are of
+    all that is sent; dollars, where the scenario has a cost block, are of these or of the GPU time.
+    A dash means that only the target decides; a bill that is not known says why, and what one
+    request costs.
     """
     from harness.scenario import expand, load_scenario, read_materials
     from harness.scenario.budget import point_budget
@@ -49,7 +54,7 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
     if search is not None:  # of all that it may visit, one window of the rates it is sure to try
         points = search.sure(points)
     sized = [(p, point_budget(p, materials)) for p in points]
-    dollars = _dollars(loaded.document, sized)
+    costs = _costs(loaded.document, sized)
     notices = _distinct(loaded.notices, [n for _, budget in sized for n in budget.notices])
     voice.notices(notices)
     pause_s = loaded.document.sweep.cooldown if loaded.document.sweep else 0.0
@@ -61,15 +66,15 @@ def command(scenario: str, overrides: tuple[str, ...], flags: dict[str, Any], vo
     data = {
         "scenario": loaded.name,
         "points": [
-            _row(point, budget) | ({"expected_usd": usd} if dollars else {})
-            for (point, budget), usd in zip(sized, dollars or [None] * len(sized), strict=True)
+            _row(point, budget) | (_bill(cost) if cost is not None else {})
+            for (point, budget), cost in zip_longest(sized, costs)
         ],
         "total_s": total_s,
         "notices": [{**n.to_json(), "sentence": n.sentence} for n in notices],
         **({"gate": plan.to_json()} if plan else {}),
         **({"search": search.to_json()} if search else {}),
     }
-    voice.result(_text(sized, dollars, total_s, plan, search), data)
+    voice.result(_text(sized, costs, total_s, plan, search), data)
     return 0
 
 
@@ -86,8 +91,9 @@ def _row(point: Point, budget: PointBudget) -> dict[str, Any]:
         "stages": [stage.name for stage in point.stages],
         "load_s": budget.load_s, "expected_measured": _rounded(budget.num_measured),
         "expected_sent": _rounded(budget.num_sent),
-        "expected_input_tok": _rounded(budget.input_tok),
-        "expected_output_tok": _rounded(budget.output_tok),
+        "expected_input_tok": _rounded(budget.total.input_tok),
+        "expected_output_tok": _rounded(budget.total.output_tok),
+        "expected_audio_min": budget.total.audio_min,
     }  # fmt: skip
 
 
@@ -99,21 +105,21 @@ def _plan(document: Scenario, materials: Materials) -> GatePlan | None:
     return gate_plan(document, materials, out_root())
 
 
-def _dollars(document: Scenario, sized: list[tuple[Point, PointBudget]]) -> list[float | None]:
-    """Of each point, None where it is not known before; empty without a cost block."""
+def _costs(document: Scenario, sized: list[tuple[Point, PointBudget]]) -> list[Expected]:
+    """Of each point; empty without a cost block."""
     cost = document.cost
     if cost is None:
         return []
-    from harness.decisions.expected_cost import Asked, expected_usd
-    from harness.scenario.cost import sides
+    from harness.cli._expected import point_cost
 
-    of_target, found = sides(cost, document.targets), []
-    for point, b in sized:
-        side = of_target.get(point.target_name)
-        model = str(getattr(point.target, "sent_model", getattr(point.target, "model", "auto")))
-        asked = Asked(b.load_s, b.num_sent, b.input_tok, b.output_tok)
-        found.append(expected_usd(cost, side, model, asked) if side else None)
-    return found
+    return [point_cost(cost, point, size) for point, size in sized]
+
+
+def _bill(cost: Expected) -> dict[str, Any]:
+    return {
+        "expected_usd": cost.usd, "expected_usd_per_request": cost.usd_per_req,
+        "usd_unknown": cost.why,
+    }  # fmt: skip
 
 
 def _search(document: Scenario, materials: Materials) -> SearchSize | None:
@@ -128,32 +134,35 @@ def _search(document: Scenario, materials: Materials) -> SearchSize | None:
 
 def _text(
     sized: list[tuple[Point, PointBudget]],
-    dollars: list[float | None],
+    costs: list[Expected],
     total_s: float | None,
     plan: GatePlan | None,
     search: SearchSize | None,
 ) -> str:
     from harness.scenario.budget import describe_load
 
-    rows: list[tuple[str, ...]] = [(*_HEADER, "USD") if dollars else _HEADER]
+    hears = any(size.each.audio_min != 0 for _, size in sized)
+    header = (*_HEADER, *([_AUDIO] if hears else []), *(["USD"] if costs else []))
+    rows: list[tuple[str, ...]] = [header]
     for index, (point, budget) in enumerate(sized):
         time = format_seconds(budget.load_s) if budget.load_s is not None else "-"
-        counts = (budget.num_measured, budget.input_tok, budget.output_tok)
-        shown = tuple(f"{round(n):,}" if n is not None else "-" for n in counts)
+        counts = (budget.num_measured, budget.total.input_tok, budget.total.output_tok)
+        shown = [f"{round(n):,}" if n is not None else "-" for n in counts]
+        if hears:
+            minutes = budget.total.audio_min
+            shown.append("-" if minutes is None else f"{minutes:,.1f}")
+        if costs:
+            shown.append(words.usd(costs[index].usd))
         rows.append((str(point.index), point.label, point.target_name, describe_load(point),
                      time, *shown))  # fmt: skip
-        if dollars:
-            rows[-1] = (*rows[-1], "-" if dollars[index] is None else f"{dollars[index]:.2f}")
-    lines = _table(rows)
+    lines = [*_table(rows), *words.unknown_lines(costs)]
     if plan is not None:
-        return "\n".join([*lines, *plan.lines])
+        return "\n".join([*lines, *plan.lines, *words.block_lines(costs, plan)])
     if search is not None:
-        return "\n".join([*lines, *search.lines])
+        return "\n".join([*lines, *search.lines, *words.window_lines(costs, search)])
     num = f"{len(sized)} point{'' if len(sized) == 1 else 's'}"
     least = f"at least {format_seconds(total_s)}" if total_s is not None else "time unknown"
-    known = [usd for usd in dollars if usd is not None]
-    bill = f", {'at least ' * (len(known) < len(sized))}{sum(known):.2f} USD" if known else ""
-    return "\n".join([*lines, f"{num}, {least} of load{bill}"])
+    return "\n".join([*lines, f"{num}, {least} of load{words.total_words(costs)}"])
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

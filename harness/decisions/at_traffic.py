@@ -18,6 +18,7 @@ from harness.estimate import Estimate
 IntArray = npt.NDArray[np.int64]
 Bill = tuple[float, npt.NDArray[np.float64]]  # USD/h at the point, and of each draw
 Choice = Literal["on_demand", "serverless", "too_close"]
+_DEAR = {"tok": "usd_per_mtok", "audio_min": "usd_per_audio_min", "req": "usd_per_1k_req"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class AtTraffic:
     """Both bills at the user's mean traffic, USD/h. saving: what serverless saves; below 0
     on-demand does.  fleets: on-demand bill by scaling.  replicas: at the point capacity.
 
-    used: share of the paid capacity in use.  usd_per_mtok: by tariff; `on_demand_good` where the
+    units_per_h: of the question's unit (traffic_unit.py), tokens nearly always.
+    used: share of the paid capacity in use.  usd_per_priced: of as many units as a price is for
+    (a million tokens), by tariff; `on_demand_good` where the
     twin says which requests keep their limits.  day: of the autoscaled fleet at just this traffic,
     None where no twin was asked.
     """
 
-    tok_per_h: float
+    units_per_h: float
     serverless: Estimate
     fleets: dict[str, Estimate]
     saving: Estimate
@@ -38,7 +41,7 @@ class AtTraffic:
     mean_replicas: float
     most_replicas: int
     used: Estimate
-    usd_per_mtok: dict[str, Estimate]
+    usd_per_priced: dict[str, Estimate]
     commitment: Commitment | None = None
     zero: Zero | None = None
     day: FleetDay | None = None
@@ -66,26 +69,30 @@ class Zero:
 def at_traffic(draws: Draws, steps: dict[Scaling, Staircase], req_per_s: float) -> AtTraffic:
     """req_per_s: the mean of the user's traffic."""
     question, fleet = draws.question, draws.question.fleet
-    tok_per_h = req_per_s * 3600 * question.mix.tok
+    unit = question.unit
+    units_per_h = req_per_s * 3600 * question.units_per_req
     serverless = draws.serverless(req_per_s)
     bills = {s: draws.on_demand(own, req_per_s) for s, own in steps.items()}
     point, many = bills[fleet.scaling]
     saving = draws.estimate("saving", "USD/h", (point - serverless[0], many - serverless[1]))
     needed = _needed(draws, fleet.scaling, req_per_s) + fleet.spare
-    per_mtok = 1e6 / tok_per_h
+    per_priced, priced = unit.in_price / units_per_h, f"USD/{unit.price_unit}"
     day = _day(draws, req_per_s, is_asleep=False)
     dear = {
-        "serverless": draws.estimate("usd_per_mtok", "USD/Mtok", serverless, per_mtok),
-        "on_demand": draws.estimate("usd_per_mtok", "USD/Mtok", (point, many), per_mtok),
+        "serverless": draws.estimate(_DEAR[unit.id], priced, serverless, per_priced),
+        "on_demand": draws.estimate(_DEAR[unit.id], priced, (point, many), per_priced),
     }
     is_known = question.simulated is not None and question.simulated.how == "twin"
     if day is not None and is_known and day.good_ratio > 0:
         dear["on_demand_good"] = draws.estimate(
-            "usd_per_good_mtok", "USD/Mtok", bills["autoscaled"], per_mtok / day.good_ratio
+            _DEAR[unit.id].replace("per_", "per_good_"),
+            priced,
+            bills["autoscaled"],
+            per_priced / day.good_ratio,
         )
     mean, used = _use(draws, steps, req_per_s)
     return AtTraffic(
-        tok_per_h=tok_per_h,
+        units_per_h=units_per_h,
         serverless=draws.estimate("serverless", "USD/h", serverless),
         fleets={s: draws.estimate(s, "USD/h", bill) for s, bill in bills.items()},
         saving=saving,
@@ -93,7 +100,7 @@ def at_traffic(draws: Draws, steps: dict[Scaling, Staircase], req_per_s: float) 
         mean_replicas=mean,
         most_replicas=int(needed.max()),
         used=used,
-        usd_per_mtok=dear,
+        usd_per_priced=dear,
         commitment=_commitment(draws, needed, bills),
         zero=_zero(draws, req_per_s, bills),
         day=day,

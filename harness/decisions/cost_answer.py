@@ -13,6 +13,7 @@ from harness.decisions.headline import Headline
 from harness.decisions.question import Question
 from harness.decisions.simulated_fleet import FleetDay, SimulatedFleet
 from harness.decisions.staircase import Regime
+from harness.decisions.traffic_unit import UNITS
 from harness.estimate import Estimate, Outcome, from_plain, to_plain
 
 
@@ -26,7 +27,8 @@ class CostAnswer:
 
     def to_json(self) -> dict[str, Any]:
         """The part `crossover` of plan.json; infinity is written "inf"."""
-        found = to_plain(asdict(self.crossover))
+        found = _named(to_plain(asdict(self.crossover)), self.crossover.unit)
+        found["traffic_unit"] = found.pop("unit")
         return {
             "answer": " ".join(f"{h.answer} {h.detail}" for h in self.headlines),
             "outcome": self.crossover.outcome.value,
@@ -37,7 +39,8 @@ class CostAnswer:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> CostAnswer:
-        own = from_plain(row)
+        unit = row.get("traffic_unit", "tok")  # older plans know tokens alone
+        own = _unnamed(from_plain(row), unit) | {"unit": unit}
         at = own["at_traffic"]
         crossover = Crossover(
             required=Estimate(**own["required"]),
@@ -48,13 +51,14 @@ class CostAnswer:
             regimes=tuple(Regime(*r) for r in own["regimes"]),
             scaling=own["scaling"],
             load_target=own["load_target"],
-            serverless_usd_per_mtok=own["serverless_usd_per_mtok"],
+            serverless_usd_per_priced=own["serverless_usd_per_priced"],
             group_usd_per_h=own["group_usd_per_h"],
             at_traffic=_at_traffic(at) if at is not None else None,
             outcome=Outcome(own["outcome"]),
             curve=Curve(**own["curve"]),
             cells=tuple(Cell(**cell) for cell in own["cells"]),
             simulated=_simulated(own.get("simulated")),
+            unit=own["unit"],
         )
         return cls(
             crossover,
@@ -75,7 +79,7 @@ def _at_traffic(own: dict[str, Any]) -> AtTraffic:
     return AtTraffic(
         **own
         | {name: Estimate(**own[name]) for name in ("serverless", "saving", "used")}
-        | {name: _estimates(own[name]) for name in ("fleets", "usd_per_mtok")}
+        | {name: _estimates(own[name]) for name in ("fleets", "usd_per_priced")}
         | {
             "commitment": Commitment(**commitment) if commitment else None,
             "zero": Zero(**zero) if zero else None,
@@ -93,3 +97,29 @@ def _simulated(own: dict[str, Any] | None) -> SimulatedFleet | None:
 
 def _estimates(own: dict[str, Any]) -> dict[str, Estimate]:
     return {name: Estimate(**e) for name, e in own.items()}
+
+
+def _keys(unit: str) -> dict[str, str]:
+    """Name of a field -> its key, which says what is counted."""
+    priced = UNITS[unit].price_unit.lower()
+    return {
+        "units_per_h": f"{unit}_per_h", "usd_per_priced": f"usd_per_{priced}",
+        "serverless_usd_per_priced": f"serverless_usd_per_{priced}",
+    }  # fmt: skip
+
+
+def _named(found: dict[str, Any], unit: str) -> dict[str, Any]:
+    """With the keys of the unit, in the blocks that have them."""
+    keys = _keys(unit)
+    return {
+        keys.get(k, k): _named(v, unit) if k in ("at_traffic", "curve") and v else v
+        for k, v in found.items()
+    }
+
+
+def _unnamed(own: dict[str, Any], unit: str) -> dict[str, Any]:
+    keys = {key: name for name, key in _keys(unit).items()}
+    return {
+        keys.get(k, k): _unnamed(v, unit) if k in ("at_traffic", "curve") and v else v
+        for k, v in own.items()
+    }

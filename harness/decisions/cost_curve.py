@@ -19,13 +19,13 @@ NUM_STOPS = 2 * STOPS + 1
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Both bills in USD/h over traffic in tokens/h, with bands over the draws.
+    """Both bills in USD/h over traffic in units/h, tokens nearly always, with bands over the draws.
 
     on_demand: the asked fleet.  fleets: every one of them.  good_ratio: share of good requests of
     the simulated fleet, None outside what was simulated; empty without a twin.
     """
 
-    tok_per_h: tuple[float, ...]
+    units_per_h: tuple[float, ...]
     serverless: tuple[Band, ...]  # low, point, high
     on_demand: tuple[Band, ...]
     fleets: dict[str, tuple[Band, ...]] = field(default_factory=dict)
@@ -48,9 +48,9 @@ class Cell:
 
 
 def cost_curve(draws: Draws, steps: dict[Scaling, Staircase], marks: Iterable[float]) -> Curve:
-    """Traffics evenly on a log axis. marks: tokens/h that have to be inside."""
+    """Traffics evenly on a log axis. marks: units/h that have to be inside."""
     question = draws.question
-    per_req = question.mix.tok * 3600
+    per_req = question.units_per_req * 3600
     seen = [t for t in marks if 0 < t < math.inf] or [draws.capacity * per_req]
     grid = np.geomspace(min(seen) / 3, max(seen) * 3, NUM_POINTS).tolist()
     fleets: dict[str, tuple[Band, ...]] = {
@@ -63,7 +63,7 @@ def cost_curve(draws: Draws, steps: dict[Scaling, Staircase], marks: Iterable[fl
         shares = question.simulated.good_at(np.asarray(grid) / unit).tolist()
         good = tuple(None if math.isnan(share) else share for share in shares)
     return Curve(
-        tok_per_h=tuple(grid),
+        units_per_h=tuple(grid),
         serverless=tuple(band(draws.serverless(t / per_req)) for t in grid),
         on_demand=fleets[question.fleet.scaling],
         fleets=fleets,
@@ -77,7 +77,7 @@ def price_cells(draws: Draws, steps: Staircase, req_per_s: float | None) -> tupl
     stops = [STEP ** (k - STOPS) for k in range(NUM_STOPS)]
     toks = stops if draws.question.fleet.egress_usd_per_req > 0 else [1.0]
     ratios = stops if len(toks) > 1 else [STEP**k for k in range(-2 * STOPS, 2 * STOPS + 1)]
-    per_req = draws.question.mix.tok * 3600
+    per_req = draws.question.units_per_req * 3600
     used = None if req_per_s is None else draws.serverless(req_per_s)
     found = []
     for ratio in ratios:

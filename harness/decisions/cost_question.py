@@ -10,6 +10,7 @@ from harness.analysis import PointSummary, request_limits
 from harness.analysis.usage import Usage
 from harness.decisions.prices import Mix, Tariff, tariff_of
 from harness.decisions.question import STEADY, Capacity, Fleet, Question, Traffic
+from harness.decisions.traffic_unit import UNITS
 from harness.scenario.cost import Cost, OnDemandSide
 from harness.scenario.forecast import Forecast
 
@@ -120,11 +121,18 @@ def question_of(
 
 
 def _with_gaps(tariff: Tariff, mix: Mix) -> Tariff:
-    """With a doubt for tokens that the row has no price of: an embedding model's answers."""
-    parts = (("input", mix.input_tok), ("output", mix.output_tok))
+    """With a doubt for what the row has no price of: an embedding model's answers. A row that asks
+    by the request alone has a price of all that is in it."""
+    prices = tariff.prices
+    if prices.request is not None and not any((prices.input, prices.output, prices.audio)):
+        return tariff
+    parts = (
+        ("input", mix.input_tok, "input tokens"), ("output", mix.output_tok, "output tokens"),
+        ("audio", mix.audio_min, "minutes of audio"),
+    )  # fmt: skip
     gaps = tuple(
-        f"{tariff.row}: no price of {part} tokens; {amount:,.0f} a request are counted as free"
-        for part, amount in parts
+        f"{tariff.row}: no price of {words}; {amount:,.3g} a request are counted as free"
+        for part, amount, words in parts
         if amount > 0 and getattr(tariff.prices, part) is None
     )
     return replace(tariff, doubts=(*tariff.doubts, *gaps))
@@ -146,6 +154,13 @@ def other_lengths(told: tuple[float, float] | None, mix: tuple[float, float]) ->
 def _traffic(cost: Cost, forecast: Forecast | None, mix: Mix) -> Traffic:
     if forecast is None:
         return STEADY
-    if cost.forecast is not None and cost.forecast.volume is not None:
-        forecast = forecast.at_volume(cost.forecast.volume, mix.tok)
+    volume = cost.forecast.volume if cost.forecast is not None else None
+    if volume is not None:
+        per_req = UNITS[volume.unit].per_request(mix)
+        if not per_req > 0:
+            raise ValueError(
+                f"cost.forecast.volume counts {UNITS[volume.unit].noun}, of which these requests"
+                " have none"
+            )
+        forecast = forecast.at_volume(volume.per_h, per_req, volume.unit)
     return Traffic(forecast.name, forecast.shape, forecast.mean_req_per_s, forecast.window_s)

@@ -2,7 +2,8 @@
 
 The answer is drawn, not computed once: capacity from its interval, prices from their ranges; each
 draw is solved exactly on the staircase of the fleet. Point values are those of the point inputs,
-intervals the middle 95 % of the draws. Traffic is in tokens an hour, input and output together.
+intervals the middle 95 % of the draws. Traffic is in tokens an hour, input and output
+together, or in what the serverless row asks for instead (traffic_unit.py).
 
 The capacity already is the rate within the SLO; a fleet simulated by the twin adds what its delays
 and cold starts do to requests, and then each crossing of it is also worked out a good request. A
@@ -21,6 +22,7 @@ from harness.decisions.fleets import fleets_of
 from harness.decisions.question import Draws, Question
 from harness.decisions.simulated_fleet import SimulatedFleet
 from harness.decisions.staircase import Regime, Scaling, Staircase, demand, win_ratio
+from harness.decisions.traffic_unit import UnitId
 from harness.estimate import Estimate, Outcome
 
 Feasibility = Literal["feasible", "infeasible", "uncertain"]
@@ -30,11 +32,12 @@ MOST_REGIMES = 12
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
-    """The answer. crossing: by fleet, tokens/h, inf where none lasts, 0 where any traffic will do;
+    """The answer. unit: what traffic is counted in, tokens nearly always.  crossing: by fleet,
+    units/h, inf where none lasts, 0 where any traffic will do;
     `autoscaled_good`: where it is the cheaper for each good request too.  one_replica: T1.
 
     reach: the most of what it pays for that the asked fleet can use with this traffic, 0..1.
-    regimes: of the asked scaling at point values, tokens/h.  outcome: pass where the answer is
+    regimes: of the asked scaling at point values, units/h.  outcome: pass where the answer is
     sure, inconclusive where intervals leave it open.
     """
 
@@ -46,13 +49,14 @@ class Crossover:
     regimes: tuple[Regime, ...]
     scaling: Scaling
     load_target: float
-    serverless_usd_per_mtok: float
+    serverless_usd_per_priced: float
     group_usd_per_h: float
     at_traffic: AtTraffic | None
     outcome: Outcome
     curve: Curve
     cells: tuple[Cell, ...]
     simulated: SimulatedFleet | None = None
+    unit: UnitId = "tok"
 
     @property
     def asked(self) -> Estimate:
@@ -64,20 +68,21 @@ def find_crossover(question: Question) -> Crossover:
     draws = Draws.of(question)
     steps, twin = fleets_of(question), question.simulated
     scaling, rate = question.fleet.scaling, question.traffic.mean_req_per_s
-    per_req = question.mix.tok * 3600  # tokens/h of one request/s
+    unit = question.unit
+    per_req, rate_unit = question.units_per_req * 3600, f"{unit.id}/h"  # of one request/s
     required = draws.estimate("required_utilisation", "ratio", draws.required())
-    one = draws.estimate("one_replica_crossing", "tok/h", draws.one_replica(), per_req)
+    one = draws.estimate("one_replica_crossing", rate_unit, draws.one_replica(), per_req)
     crossing: dict[str, Estimate] = {
-        s: draws.estimate("crossover", "tok/h", draws.crossing(own), per_req)
+        s: draws.estimate("crossover", rate_unit, draws.crossing(own), per_req)
         for s, own in steps.items()
     }
     if twin is not None and twin.how == "twin":
         good = twin.per_good(Staircase.of(demand(question.traffic.shape, "autoscaled"),
                                           question.fleet.spare))  # fmt: skip
-        crossing[PER_GOOD] = draws.estimate("crossover", "tok/h", draws.crossing(good), per_req)
+        crossing[PER_GOOD] = draws.estimate("crossover", rate_unit, draws.crossing(good), per_req)
     own = at_traffic(draws, steps, rate) if rate is not None else None
     feasibility, asked = _feasibility(required), crossing[scaling]
-    ends = [one.value, asked.value, asked.low, asked.high, own.tok_per_h if own else None]
+    ends = [one.value, asked.value, asked.low, asked.high, own.units_per_h if own else None]
     return Crossover(
         required=required,
         feasibility=feasibility,
@@ -87,7 +92,7 @@ def find_crossover(question: Question) -> Crossover:
         regimes=_regimes(draws, steps[scaling]),
         scaling=scaling,
         load_target=question.fleet.load_target,
-        serverless_usd_per_mtok=draws.usd_per_req / question.mix.tok * 1e6,
+        serverless_usd_per_priced=draws.usd_per_req / question.units_per_req * unit.in_price,
         group_usd_per_h=draws.group_usd_per_h,
         at_traffic=own,
         outcome=_outcome(
@@ -96,23 +101,24 @@ def find_crossover(question: Question) -> Crossover:
         curve=cost_curve(draws, steps, [t for t in ends if t is not None]),
         cells=price_cells(draws, steps[scaling], rate),
         simulated=twin,
+        unit=unit.id,
     )
 
 
 def _regimes(draws: Draws, steps: Staircase) -> tuple[Regime, ...]:
-    """Which tariff is the cheaper between which tokens/h, at the point values."""
+    """Which tariff is the cheaper between which units/h, at the point values."""
     target = draws.question.fleet.load_target
     gain = draws.usd_per_req - draws.question.fleet.egress_usd_per_req
     kappa = float(win_ratio(gain, draws.capacity, draws.group_usd_per_h, target))
-    unit = draws.capacity * target * draws.question.mix.tok * 3600
+    one = draws.capacity * target * draws.question.units_per_req * 3600  # a replica's load
     return tuple(
-        Regime(r.low * unit, r.high * unit, r.is_on_demand)
+        Regime(r.low * one, r.high * one, r.is_on_demand)
         for r in steps.regimes(kappa, most=MOST_REGIMES)
     )
 
 
 def _feasibility(required: Estimate) -> Feasibility:
-    """Whether on-demand can win at all: a replica in full use must cost less than its tokens do."""
+    """Whether on-demand can win: a replica in full use has to cost less than what it serves."""
     assert required.low is not None
     assert required.high is not None
     if required.low > 1:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.decisions.traffic_unit import UNITS
 from harness.estimate import Outcome
 
 
 def crossover_schema() -> dict[str, Any]:
-    """JSON Schema of the part. Traffic in tokens/h, bills in USD/h; "inf": there is none."""
+    """JSON Schema of the part. Traffic in tokens/h, or in what `traffic_unit` says, in
+    keys of that name; bills in USD/h; "inf": there is none."""
     number = {"anyOf": [{"type": "number"}, {"const": "inf"}]}
     estimate = {
         "type": "object",
@@ -20,12 +22,14 @@ def crossover_schema() -> dict[str, Any]:
     bands = {"type": "array", "items": band}
     at_traffic = {
         "type": "object",
-        "required": ["tok_per_h", "serverless", "fleets", "saving", "choice", "used"],
+        "required": ["serverless", "fleets", "saving", "choice", "used"],
+        "anyOf": [{"required": [f"{unit}_per_h"]} for unit in UNITS],
         "properties": {
-            "tok_per_h": {"type": "number"},
+            **{f"{unit}_per_h": {"type": "number"} for unit in UNITS},
             "serverless": estimate, "fleets": by_name, "saving": estimate, "used": estimate,
             "choice": {"enum": ["on_demand", "serverless", "too_close"]},
-            "usd_per_mtok": by_name, "day": {"anyOf": [{"type": "null"}, _day()]},
+            **{f"usd_per_{unit.price_unit.lower()}": by_name for unit in UNITS.values()},
+            "day": {"anyOf": [{"type": "null"}, _day()]},
         },
     }  # fmt: skip
     days = {"type": "array", "items": _day()}
@@ -48,6 +52,7 @@ def crossover_schema() -> dict[str, Any]:
         ],
         "properties": {
             "answer": {"type": "string"},
+            "traffic_unit": {"enum": list(UNITS)},
             "outcome": {"enum": [o.value for o in Outcome]},
             "required": estimate,
             "feasibility": {"enum": ["feasible", "infeasible", "uncertain"]},
@@ -61,7 +66,7 @@ def crossover_schema() -> dict[str, Any]:
             "curve": {
                 "type": "object",
                 "properties": {
-                    "tok_per_h": {"type": "array", "items": {"type": "number"}},
+                    **{f"{u}_per_h": {"type": "array", "items": {"type": "number"}} for u in UNITS},
                     "serverless": bands,
                     "on_demand": bands,
                     "fleets": {"type": "object", "additionalProperties": bands},

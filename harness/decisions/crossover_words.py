@@ -9,8 +9,10 @@ from typing import NamedTuple
 from harness.decisions.crossover import Crossover
 from harness.decisions.headline import Headline
 from harness.decisions.point_cost import PointCost
+from harness.decisions.prices import Mix
 from harness.decisions.question import Band, Question
 from harness.decisions.simulated_fleet import FleetDay
+from harness.decisions.traffic_unit import UNITS
 from harness.decisions.wording import amount, between, interval
 from harness.estimate import Estimate, Outcome
 from harness.units import brief, significant
@@ -21,6 +23,9 @@ _FLEETS = {
 }  # fmt: skip
 
 
+# what a price is of, and many of them
+_PRICED = {"tok": "Mtok", "audio_min": "minute of audio", "req": "1,000 requests"}
+_MANY = _PRICED | {"audio_min": "minutes of audio"}
 FLEET_NAMES = {
     "autoscaled": "autoscaled", "fixed": "fixed for the peak", "committed": "partly committed",
     "to_zero": "scaled to zero", "autoscaled_good": "autoscaled, each good one",
@@ -35,18 +40,16 @@ class Assumption(NamedTuple):
     source: str
 
 
-def per_day(tok_per_h: float) -> str:
-    """`410 Mtok/day`, `12.0 Gtok/day`, `2,400 tok/day`."""
-    if math.isinf(tok_per_h):
+def per_day(per_h: float, unit: str = "tok") -> str:
+    """`410 Mtok/day`, `12.0 Gtok/day`, `2,400 tok/day`, `1,200 minutes of audio/day`."""
+    if math.isinf(per_h):
         return "no traffic"
-    mtok = tok_per_h * 24 / 1e6
+    if unit != "tok":
+        return f"{significant(24 * per_h)} {UNITS[unit].noun}/day"
+    mtok = per_h * 24 / 1e6
     if mtok >= 1e4:
         return f"{significant(mtok / 1e3)} Gtok/day"
-    return (
-        f"{significant(mtok)} Mtok/day"
-        if mtok >= 0.01
-        else f"{significant(24 * tok_per_h)} tok/day"
-    )
+    return f"{significant(mtok)} Mtok/day" if mtok >= 0.01 else f"{significant(24 * per_h)} tok/day"
 
 
 def usd(value: float) -> str:
@@ -63,19 +66,20 @@ def usd_span(low: float, high: float) -> str:
     return f"{usd(high)} or less" if math.isinf(low) else f"{usd(low)} to {usd(high)}"
 
 
-def crossing_span(e: Estimate) -> tuple[str, str]:
+def crossing_span(e: Estimate, unit: str = "tok") -> tuple[str, str]:
     """A crossing for a table: `166 Mtok/day`, `  (95% CI ...)`."""
     low, value, high = ends(e)
     if math.isinf(low):
         return "never", ""
     if high == 0:
         return "any traffic", ""
-    told = "never for good" if math.isinf(value) else per_day(value)
+    told = "never for good" if math.isinf(value) else per_day(value, unit)
+    least, most = per_day(low, unit), per_day(high, unit)
     if math.isinf(high):
-        return told, f"  (95% CI from {per_day(low)}, without an upper end)"
-    if per_day(low) == told == per_day(high):
+        return told, f"  (95% CI from {least}, without an upper end)"
+    if least == told == most:
         return told, "  (in every draw)"
-    return told, f"  (95% CI {between(per_day(low), per_day(high))})"
+    return told, f"  (95% CI {between(least, most)})"
 
 
 def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
@@ -93,7 +97,7 @@ def sentences(found: Crossover, question: Question) -> tuple[Headline, ...]:
     doubted = _doubted(question)
     if own is None:
         return (first, doubted) if doubted is not None else (first,)
-    second = Headline(*saving_words(own.tok_per_h, ends(own.saving)), is_open)
+    second = Headline(*saving_words(own.units_per_h, ends(own.saving), found.unit), is_open)
     more = (day_words(found), doubted)
     return (first, second, *(line for line in more if line is not None))
 
@@ -168,7 +172,10 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
     if math.isinf(required[2]):
         told = f"(95% CI {amount(least, 'ratio')} or more)"
     if math.isinf(required[1]):
-        return "On-demand never becomes cheaper:", "its egress alone costs more than the tokens do."
+        return (
+            "On-demand never becomes cheaper:",
+            "its egress alone costs more than serverless does.",
+        )
     if required[0] > 1:
         return "On-demand never becomes cheaper at this SLO:", f"it would need {need} {told}."
     if required[2] > 1 and math.isfinite(crossing[0]):
@@ -183,7 +190,7 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
             "Whether on-demand ever becomes cheaper for good is open:",
             f"it would have to use {need} {told}; {_FLEETS[found.scaling]}, loaded to"
             f" {amount(found.load_target, 'ratio')}, uses at most {amount(found.reach, 'ratio')} of"
-            f" what it pays for. From {per_day(crossing[0])} on, if at all.",
+            f" what it pays for. From {per_day(crossing[0], found.unit)} on, if at all.",
         )
     if math.isinf(crossing[1]):
         return (
@@ -192,7 +199,7 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
             f" {amount(found.load_target, 'ratio')}, uses at most {amount(found.reach, 'ratio')} of"
             " what it pays for.",
         )
-    low, value, high = (per_day(t) for t in crossing)
+    low, value, high = (per_day(t, found.unit) for t in crossing)
     above = f"On-demand is cheaper than serverless above {value}"
     if math.isinf(crossing[2]):
         return above, f"(95% CI from {low}, without an upper end)."
@@ -201,19 +208,19 @@ def crossing_words(found: Crossover, required: Band, crossing: Band) -> tuple[st
     return above, f"(95% CI {between(low, high)})."
 
 
-def saving_words(tok_per_h: float, saving: Band) -> tuple[str, str]:
+def saving_words(per_h: float, saving: Band, unit: str = "tok") -> tuple[str, str]:
     """Who is cheaper at this traffic. saving: what serverless saves, USD/h."""
     low, value, high = (24 * x for x in saving)
     if low <= 0 <= high:
         return (
-            f"At your {per_day(tok_per_h)} the two are too close to tell:",
+            f"At your {per_day(per_h, unit)} the two are too close to tell:",
             f"on-demand less serverless is {usd(value)}/day (95% CI {usd_span(low, high)}).",
         )
     who = "serverless"
     if high < 0:
         who, (low, value, high) = "on-demand", (-high, -value, -low)
     return (
-        f"At your {per_day(tok_per_h)} {who} saves {usd(value)}/day",
+        f"At your {per_day(per_h, unit)} {who} saves {usd(value)}/day",
         f"(95% CI {usd_span(low, high)}).",
     )
 
@@ -264,17 +271,16 @@ def _minute_sentence(costs: Sequence[PointCost]) -> Headline | None:
 def assumptions(found: Crossover, question: Question, source: str) -> list[Assumption]:
     """All the answer rests on. source: of the traffic."""
     mix, tariff, fleet = question.mix, question.tariff, question.fleet
-    blend = usd(found.serverless_usd_per_mtok)
+    blend, unit = usd(found.serverless_usd_per_priced), question.unit
     group = fleet.price.times(fleet.gpus_per_replica)
     price = usd(group.low) if not group.is_range else f"{usd(group.low)} to {usd(group.high)}"
     capacity = question.capacity.estimate
-    per_h = (capacity.value or 0.0) * mix.tok * 3600 / 1e6
+    per_h = (capacity.value or 0.0) * question.units_per_req * 3600 / unit.in_price
     measured = question.capacity.source
     rows = [
-        Assumption("serverless price", f"{blend} per Mtok of this mix",
+        Assumption("serverless price", f"{blend} per {_PRICED[unit.id]} of this mix",
                    f"sheet {tariff.sheet} of {tariff.as_of}, row {tariff.row}"),
-        Assumption("request", f"{significant(mix.input_tok)} tokens in,"
-                   f" {significant(mix.output_tok)} out",
+        Assumption("request", _request(mix),
             "measured" if question.capacity.is_measured else "of the traffic that is planned for",
         ),
         Assumption("cached input", amount(mix.cached_share, "ratio"),
@@ -286,19 +292,29 @@ def assumptions(found: Crossover, question: Question, source: str) -> list[Assum
                    f"sheet {tariff.sheet} of {tariff.as_of}"),
         Assumption("capacity of a replica", f"{amount(capacity.value, 'req/s')}"
                    f" ({interval(capacity.low, capacity.high, 'req/s')}), {significant(per_h)}"
-                   " Mtok/h", measured),
+                   f" {_MANY[unit.id]}/h", measured),
         Assumption("fleet", f"{found.scaling}, loaded to {amount(fleet.load_target, 'ratio')} of"
                    f" the capacity, {fleet.spare} spare", "given"),
         Assumption("autoscaler", *_autoscaler(found, question)),
         Assumption("traffic", _traffic(question), source),
         *_bill(question),
     ]  # fmt: skip
+    if not mix.input_tok:
+        rows = [row for row in rows if row.what != "cached input"]
     if capacity.high is None:
         rows.append(Assumption("capacity above", "not measured", "the crossing may lie lower"))
     unused = ["cached_input: "] * (mix.cached_share == 0) + ["batch: "] * (mix.batch_share == 0)
     rows += [Assumption("doubt", why, "capacity") for why in question.capacity.doubts]
     doubts = [why for why in tariff.doubts if not why.startswith(tuple(unused))]
     return [*rows, *(Assumption("doubt", why, tariff.sheet) for why in doubts)]
+
+
+def _request(mix: Mix) -> str:
+    """`1,000 tokens in, 100 out`, `0.200 minutes of audio`: what an average one has."""
+    tokens = f"{significant(mix.input_tok)} tokens in, {significant(mix.output_tok)} out"
+    minutes = f"{significant(mix.audio_min)} minutes of audio"
+    parts = [tokens] * (mix.tok > 0 or not mix.audio_min) + [minutes] * (mix.audio_min > 0)
+    return ", ".join(parts)
 
 
 def _batch(question: Question) -> str:

@@ -1,7 +1,8 @@
 """What is asked of a price comparison: the mix, both tariffs, the capacity, the traffic; and its
 draws, which carry the uncertainty of capacity and prices into every answer.
 
-Traffic is in requests/s here; answers speak of tokens an hour, input and output together.
+Traffic is in requests/s here; answers speak of tokens an hour, input and output together, or of the
+unit that the row asks for (traffic_unit.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from harness.decisions import cost
 from harness.decisions.prices import Mix, Tariff, Usd, usd_per_request
 from harness.decisions.simulated_fleet import SimulatedFleet
 from harness.decisions.staircase import Scaling, Staircase, win_ratio
+from harness.decisions.traffic_unit import TrafficUnit, unit_of
 from harness.estimate import Estimate
 from harness.units import Price
 
@@ -86,8 +88,8 @@ class Question:
     """All that the answer is made from. simulated: the autoscaled fleet on a twin; None: the
     staircase stands for it.
 
-    Raises ValueError where the capacity has no value, the mix no tokens, a tariff asks nothing, or
-    the asked fleet lacks what makes it one.
+    Raises ValueError where the capacity has no value, the mix nothing that the row asks for, a
+    tariff asks nothing, or the asked fleet lacks what makes it one.
     """
 
     mix: Mix
@@ -97,13 +99,22 @@ class Question:
     traffic: Traffic = STEADY
     simulated: SimulatedFleet | None = None
 
+    @property
+    def unit(self) -> TrafficUnit:
+        """What traffic is counted in."""
+        return unit_of(self.mix, self.tariff.prices)
+
+    @property
+    def units_per_req(self) -> float:
+        return self.unit.per_request(self.mix)
+
     def __post_init__(self) -> None:
         found = self.capacity.estimate
         if found.value is None or not found.value > 0:
             raise ValueError(f"no capacity: {found.reason or 'it was not measured'}")
-        if self.mix.tok <= 0:
-            raise ValueError("the mix has no tokens")
         if not usd_per_request(self.mix, self.tariff.point()) > 0:
+            if self.mix.tok <= 0 and self.mix.audio_min <= 0:
+                raise ValueError("the mix has no tokens")
             raise ValueError(f"row {self.tariff.row} asks nothing for these requests")
         if not self.fleet.price.low > 0:
             raise ValueError(f"{self.fleet.gpu} costs nothing")

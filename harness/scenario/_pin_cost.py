@@ -86,15 +86,11 @@ def _row(document: doc.Scenario, block: ServerlessSide, sheet: PriceSheet) -> li
     name = sheet.row(model)
     if name is not None:
         row = sheet.serverless[name]
-        hears = any(isinstance(c.workload, doc.AudioWorkload) for c in document.traffic)
-        is_alone = document.cost is not None and document.cost.on_demand is None
-        if hears and is_alone and row.audio is not None and row.audio.high > 0:
-            return []  # a bill; between tariffs only tokens are compared
-        if row.input is None and row.output is None:
-            where = "model" if block.model is not None else "target"
-            return [Wrong(("cost", "serverless", where), _no_tokens(sheet.name, name, row))]
+        where = ("cost", "serverless", "model" if block.model is not None else "target")
+        if message := _unpriced(document, sheet.name, name, row):
+            return [Wrong(where, message)]
         parts = (row, row.fine_tuned) if row.fine_tuned is not None else (row,)
-        prices = [p for r in parts for p in (r.input, r.output, r.request) if p is not None]
+        prices = [p for r in parts for p in (r.input, r.output, r.audio, r.request) if p]
         if not any(p.high > 0 for p in prices):
             message = f"row {name} asks nothing: always the cheaper one, nothing to compare"
             return [Wrong(("cost", "serverless", "model"), message)]
@@ -106,12 +102,23 @@ def _row(document: doc.Scenario, block: ServerlessSide, sheet: PriceSheet) -> li
     return [Wrong(("cost", "serverless", "model"), message)]
 
 
+def _unpriced(document: doc.Scenario, sheet: str, name: str, row: Serverless) -> str:
+    """Why the row can bill none of what a class sends; empty where it can."""
+    asks_tokens = row.input is not None or row.output is not None
+    is_audio = [isinstance(c.workload, doc.AudioWorkload) for c in document.traffic]
+    if row.request is not None or (asks_tokens and not all(is_audio)):
+        return ""
+    if all(is_audio) and (asks_tokens or row.audio is not None):
+        return ""  # by the minute, or by tokens that the server tells
+    return _no_tokens(sheet, name, row)
+
+
 def _no_tokens(sheet: str, name: str, row: Serverless) -> str:
     units = {"audio": "audio_min", "image": "image", "request": "request"}
     used = [unit for field, unit in units.items() if getattr(row, field) is not None]
     first = f"100k{used[0]}" if used[0] == "audio_min" else f"100000{used[0]}"
     return (
-        f"row {name} asks by the {' and '.join(used)}, this traffic is tokens; its bill and"
+        f"row {name} asks by the {' and '.join(used)}, and this traffic has tokens; its bill and"
         f" break-even: harness plan prices {sheet} --volume {name}={first}/month"
     )
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from harness.scenario.distributions import Document
 from harness.scenario.prices import PriceSheet
-from harness.units import ReqPerS, Seconds, Share, SizeBytes, TokPerH, Usd
+from harness.units import ReqPerS, Seconds, Share, SizeBytes, TrafficVolume, Usd
 
 Side = Literal["serverless", "on_demand"]
 LEAST_OVER_S = 5.0  # of stop.over_saturated: growth is told from one look a second
@@ -84,7 +84,9 @@ class ForecastTraffic(Document):
     column: str | None = Field(default=None, description="Of several rates in the file.")
     window: Seconds = Field(default=600.0, gt=0, description="A trace is counted in these.")
     mean: ReqPerS | None = Field(default=None, description="Scale to this mean rate.")
-    volume: TokPerH | None = Field(default=None, description="Or to this many tokens.")
+    volume: TrafficVolume | None = Field(
+        default=None, description="Or to so many tokens, audio minutes or requests."
+    )
 
 
 class Cost(Document):

@@ -90,13 +90,14 @@ class Forecast:
         told = f"times spread over {jitter_s:g} s, as rounded down"
         return replace(found, remarks=(*found.remarks, told))
 
-    def at_volume(self, tok_per_h: float, tok_per_req: float) -> Forecast:
-        """The same shape at this many tokens an hour, of requests of tok_per_req on average.
+    def at_volume(self, per_h: float, per_req: float, unit: str = "tok") -> Forecast:
+        """The same shape at this many tokens an hour, of requests of per_req on average.
 
-        Both counts are input and output together; 720 hours are a month.
+        Both counts are input and output together; 720 hours are a month.  unit: of what else.
         """
-        scaled = self.at_mean(tok_per_h / tok_per_req / 3600)
-        told = f"{self.source.rstrip('.')}; scaled to {tok_per_h * 24 / 1e6:.4g} Mtok/day"
+        scaled = self.at_mean(per_h / per_req / 3600)
+        a_day = f"{per_h * 24 / 1e6:.4g} M{unit}" if unit == "tok" else f"{per_h * 24:,.4g} {unit}"
+        told = f"{self.source.rstrip('.')}; scaled to {a_day}/day"
         return replace(scaled, source=told)
 
 

@@ -80,12 +80,12 @@ def test_the_mix_is_what_was_billed(points) -> None:  # type: ignore[no-untyped-
     assert own.mix.cached_share == 0.4
     assert own.capacity.limit_s == 0.3
     found = answer(own, traffic_source="")
-    assert found.crossover.serverless_usd_per_mtok == pytest.approx(
+    assert found.crossover.serverless_usd_per_priced == pytest.approx(
         0.9 * (600 + 400 / 2 + 10) / 1010
     )
     given = cost(serverless={"model": "deepseek-v3", "cached_share": "0%"})
     plain = asked(points, given).crossover
-    assert plain.serverless_usd_per_mtok == pytest.approx(0.9)
+    assert plain.serverless_usd_per_priced == pytest.approx(0.9)
 
 
 def test_sentences_of_the_cost_analyst(points) -> None:  # type: ignore[no-untyped-def]
@@ -245,7 +245,7 @@ def test_a_volume_is_scaled_by_the_measured_request(points) -> None:  # type: ig
     own = cost(forecast={"file": "servegen-day", "volume": "24.24Mtok/d"})
     found = asked(points, own, load_forecast("servegen-day")).crossover.at_traffic
     assert found is not None
-    assert found.tok_per_h == pytest.approx(1.01e6)
+    assert found.units_per_h == pytest.approx(1.01e6)
 
 
 def test_a_simulated_capacity_brings_its_own_draws_and_doubts(points) -> None:  # type: ignore[no-untyped-def]
@@ -303,7 +303,7 @@ def own_cost(serverless: dict[str, object], **changes: object) -> Cost:
 def test_a_fine_tuned_row_and_a_cache_without_a_price_are_called_so(points) -> None:  # type: ignore[no-untyped-def]
     """1,000 in and 10 out at $1 and $3 are $1.0198 a million; of 400 cached ones no price."""
     found = asked(points, own_cost({"fine_tuned": True}))
-    assert found.crossover.serverless_usd_per_mtok == pytest.approx((1000 + 30) / 1010)
+    assert found.crossover.serverless_usd_per_priced == pytest.approx((1000 + 30) / 1010)
     rows = told(found)
     assert rows["serverless price"].endswith("row mini, fine-tuned)")
     assert rows["cached input"] == (
@@ -321,7 +321,7 @@ def test_a_batch_share_says_what_it_is_worth(points) -> None:  # type: ignore[no
     plain = {"cached_share": "0%", "batch_share": "40%"}
     up_to = asked(points, cost(serverless={"model": "deepseek-v3"} | plain))
     # .9 x (1 - .4 x .5) at the point, none of it at the upper end
-    assert up_to.crossover.serverless_usd_per_mtok == pytest.approx(0.72)
+    assert up_to.crossover.serverless_usd_per_priced == pytest.approx(0.72)
     assert told(up_to)["batch share"] == (
         "40% (of requests, given; up to 50% off: all of it at the point, none to all in the"
         " interval)"

@@ -149,10 +149,10 @@ def test_at_the_users_traffic(own: float, choice: str, outcome: Outcome) -> None
     assert at.saving.value == pytest.approx(
         at.fleets["autoscaled"].value - at.serverless.value  # type: ignore[operator]
     )
-    assert at.usd_per_mtok["serverless"].value == pytest.approx(0.9)
+    assert at.usd_per_priced["serverless"].value == pytest.approx(0.9)
     # u = E[load]/(C E[R])
     assert at.used.value == pytest.approx(own / (42 * at.mean_replicas))
-    assert at.usd_per_mtok["on_demand"].value == pytest.approx(10 / (42 * at.used.value))  # type: ignore[operator]
+    assert at.usd_per_priced["on_demand"].value == pytest.approx(10 / (42 * at.used.value))  # type: ignore[operator]
 
 
 def test_too_close_to_call() -> None:
@@ -246,9 +246,9 @@ def test_commitment_and_scale_to_zero_are_worked_out_at_the_traffic() -> None:
 
 def test_the_curve_holds_every_number_of_the_answer() -> None:
     found = ask(30.0, 1.2, own=2.0)
-    at, grid = found.at_traffic, found.curve.tok_per_h
+    at, grid = found.at_traffic, found.curve.units_per_h
     assert at is not None
-    for t in (found.asked.low, found.asked.high, at.tok_per_h):
+    for t in (found.asked.low, found.asked.high, at.units_per_h):
         assert t is not None
         assert grid[0] < t < grid[-1]
     for low, point, high in (*found.curve.serverless, *found.curve.on_demand):

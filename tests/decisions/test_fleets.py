@@ -292,7 +292,7 @@ def test_the_answer_is_made_from_the_simulated_fleet() -> None:
     assert found.at_traffic.fleets["autoscaled"].value == pytest.approx(1.2)
     assert found.at_traffic.choice == "on_demand"  # $1.20 against $3.11
     assert found.outcome is Outcome.INCONCLUSIVE
-    dear = found.at_traffic.usd_per_mtok
+    dear = found.at_traffic.usd_per_priced
     assert dear["on_demand_good"].value == pytest.approx((dear["on_demand"].value or 0) / 0.8)
     own, good = found.asked.value, found.crossing["autoscaled_good"].value
     assert own is not None

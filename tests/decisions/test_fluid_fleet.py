@@ -109,7 +109,7 @@ def test_a_price_from_a_sweep_says_which_model_it_rests_on() -> None:
     assert found.at_traffic.fleets["autoscaled"].value == pytest.approx(4 * 10_700 / 7200)
     assert plain.at_traffic.fleets["autoscaled"].value == pytest.approx(6.0)
     assert "autoscaled_good" not in found.crossing
-    assert "on_demand_good" not in found.at_traffic.usd_per_mtok
+    assert "on_demand_good" not in found.at_traffic.usd_per_priced
     assert found.curve.good_ratio == ()
     *_, told = sentences(found, played)
     assert told.answer == "The autoscaled fleet is too small for 2.29% of requests there"

@@ -10,9 +10,10 @@ from scipy import stats
 from harness.analysis import needed_requests
 from harness.scenario import expand, read_materials
 from harness.scenario.advice import FLOORS
-from harness.scenario.budget import describe_load, mean_length, point_budget
+from harness.scenario.budget import describe_load, point_budget
 from harness.scenario.document import Exponential, Lognormal, Uniform
 from harness.scenario.materials import Materials
+from harness.scenario.mean_use import mean_length
 
 
 def budget(load, *overrides: str):  # type: ignore[no-untyped-def]
@@ -31,8 +32,8 @@ def test_open_stage(load) -> None:  # type: ignore[no-untyped-def]
     assert found.load_s == 70
     assert found.num_measured == 480
     assert found.num_sent == pytest.approx(560)
-    assert found.input_tok == pytest.approx(56_000)
-    assert found.output_tok == pytest.approx(11_200)
+    assert found.total.input_tok == pytest.approx(56_000)
+    assert found.total.output_tok == pytest.approx(11_200)
     assert found.notices == ()
 
 
@@ -62,8 +63,8 @@ def test_classes_count_by_weight(load) -> None:  # type: ignore[no-untyped-def]
         " value: 100}}}, {name: b, workload: {kind: chat, input_tokens: {kind: fixed,"
         " value: 500}, output_tokens: {kind: fixed, value: 4}}}]",
     )
-    assert found.input_tok == pytest.approx(560 * 200)
-    assert found.output_tok is None  # class a does not say
+    assert found.total.input_tok == pytest.approx(560 * 200)
+    assert found.total.output_tok is None  # class a does not say
 
 
 def test_trace_replay_by_hand(load, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -115,7 +115,7 @@ def test_the_document_keeps_the_sheet_it_was_judged_by(load, tmp_path: Path) -> 
     assert again.cost is not None
     assert again.cost.sheet.as_of.isoformat() == "2026-11-23"
     assert again.cost.forecast is not None
-    assert again.cost.forecast.volume == pytest.approx(2e9 / 720)
+    assert again.cost.forecast.volume.per_h == pytest.approx(2e9 / 720)
     assert sides(again.cost, again.targets) == {"main": "on_demand"}
     assert load_scenario(path, env={}).document == loaded.document
 

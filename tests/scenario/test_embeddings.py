@@ -8,9 +8,9 @@ import pytest
 
 from harness.scenario._check import check
 from harness.scenario.advice import advise
-from harness.scenario.budget import mean_tokens
 from harness.scenario.document import Fixed
 from harness.scenario.materials import Materials
+from harness.scenario.mean_use import mean_tokens
 
 CHAT = {
     "name": "talk",
