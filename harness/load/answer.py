@@ -34,7 +34,7 @@ class Answer:
 
     def __init__(self, dialect: Dialect, keep_text: bool) -> None:
         self._dialect, self._keep_text = dialect, keep_text
-        self.is_stream, self.whole = dialect.is_stream, Whole()
+        self.is_stream, self.is_json, self.whole = dialect.is_stream, dialect.is_json, Whole()
         self.num_inputs = 0
         self.chunk_end: list[int] = []
         self.chunk_bytes: list[int] = []

@@ -27,6 +27,7 @@ NUM_HASHED = 256
 MOST_MAPPED = 32 * 1024 * 1024  # bytes of bodies that may lie in our memory
 _NO_TAIL, _MARKED = -1, -2
 _MARK = SALT_MARK.encode()
+_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +176,14 @@ def request_head(
     headers: dict[str, str],
     *,
     is_stream: bool = True,
+    is_json: bool = True,
     content_type: str = "application/json",
 ) -> bytes:
     """Fixed header lines of a class. A header of the scenario replaces ours by name."""
     lines = {
         "host": authority,
         "user-agent": "inference-harness",
-        "accept": "text/event-stream" if is_stream else "application/json",
+        "accept": "text/event-stream" if is_stream else _JSON if is_json else "text/*, */*;q=0.5",
         "accept-encoding": "identity",
         "content-type": content_type,
         "x-harness-timings": "1",

@@ -17,6 +17,8 @@ from harness.load.faults import WireFault
 from harness.load.http1 import ResponseReader
 from harness.load.redact import shown_url
 
+# of transcripts that are no JSON
+_WRITTEN = ("text/plain", "text/vtt", "text/srt", "application/x-subrip", "application/json")
 _ERROR_REASONS = ("error", "failed", "abort", "aborted")
 
 
@@ -60,14 +62,17 @@ def classify(fault: WireFault | None, reader: ResponseReader, answer: Answer) ->
 
 
 def _whole_outcome(fault: WireFault | None, reader: ResponseReader, answer: Answer) -> Outcome:
-    """An answer in one piece was asked for: JSON, uncompressed, with something in it."""
+    """An answer in one piece was asked for: JSON or words, uncompressed, with something in it."""
     if reader.has_head and (coding := _coding(reader)):
         return Outcome("malformed", coding)
     if fault is not None:
         return Outcome(fault.error_class, fault.detail)
-    kind = reader.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    usual = "application/json" if answer.is_json else "text/plain"
+    kind = reader.headers.get("content-type", usual).partition(";")[0].strip().lower()
+    if answer.is_json and kind != usual:
         return Outcome("malformed", f"content type {kind} instead of JSON")
+    if not answer.is_json and kind not in _WRITTEN:
+        return Outcome("malformed", f"content type {kind} instead of words alone")
     whole = answer.whole
     if whole.problem:
         return Outcome("malformed", whole.problem)

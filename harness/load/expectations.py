@@ -48,7 +48,7 @@ def expectation_of(workload: doc.Workload, tasks: Mapping[str, Any]) -> Expectat
     if isinstance(workload, doc.JsonSchemaWorkload):
         return Document(tasks[workload.schema_file])
     if isinstance(workload, doc.EmbeddingsWorkload):
-        return Vectors(workload.dimensions)
+        return Vectors(workload.dimensions, workload.encoding_format or "float")
     if isinstance(workload, doc.AudioWorkload) and workload.files:
         return Words()
     return None
@@ -74,12 +74,12 @@ class Document:
 
 
 class Vectors:
-    """A vector for each text, of the length that was asked for. num_dims: None for any."""
+    """A vector for each text, as they were asked for. num_dims: None for any length."""
 
     is_required = True
 
-    def __init__(self, num_dims: int | None) -> None:
-        self._num_dims = num_dims
+    def __init__(self, num_dims: int | None, encoding: str = "float") -> None:
+        self._num_dims, self._encoding = num_dims, encoding
 
     def judge(self, answer: Answer) -> Fitness:
         found, asked = answer.whole, answer.num_inputs
@@ -87,6 +87,9 @@ class Vectors:
             return Fitness(False, f"{found.num_vectors} vectors for {asked} texts")
         if self._num_dims not in (None, found.num_dims):
             reason = f"vectors of {found.num_dims} numbers where {self._num_dims} were asked for"
+            return Fitness(False, reason)
+        if found.encoding not in ("", self._encoding):
+            reason = f"vectors as {found.encoding} where {self._encoding} was asked for"
             return Fitness(False, reason)
         return Fitness(True)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.load.bodies import Bodies, ClassPlan, opening_sha256, request_head
-from harness.load.dialects import DIALECTS
+from harness.load.dialects import dialect_of
 from harness.load.exchange import Limits
 from harness.load.expectations import expectation_of
 from harness.load.kept_texts import KeptTexts
@@ -113,7 +113,7 @@ def _classes(
     hidden = hidden_values(point.target)
     plans = []
     for traffic in point.traffic:
-        dialect = DIALECTS[traffic.endpoint]
+        dialect = dialect_of(traffic)
         secret = _secret(traffic.api_key_env or plan.api_key_env)
         head = request_head(
             pool.path + dialect.path,
@@ -121,6 +121,7 @@ def _classes(
             secret,
             headers,
             is_stream=dialect.is_stream,
+            is_json=dialect.is_json,
             content_type=dialect.content_type,
         )
         model, secrets = traffic.model or plan.model, (secret, *hidden)

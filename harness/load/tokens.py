@@ -88,8 +88,10 @@ def count_tokens(
 
 
 def no_output(usage: Usage) -> Tokens:
-    """Of an answer without tokens of its own: only where its input's count comes from."""
-    return Tokens("absent" if usage.n_in is None else "usage_final", None, None, None, None)
+    """Of an answer that came whole: what its server tells, as of a transcript that is paid by the
+    token; no chunk has any of it."""
+    is_told = usage.n_in is not None or usage.n_out is not None
+    return Tokens("usage_final" if is_told else "absent", usage.n_out, None, None, None)
 
 
 def recount(answer: Answer, count: CountTokens) -> int:

@@ -52,5 +52,10 @@ def audio_complaints(block: doc.AudioWorkload) -> Iterator[tuple[str, str]]:
     longest = getattr(duration, _LONGEST[duration.kind])
     if longest > MOST_CLIP_S:
         yield where, f"is above {write_seconds(MOST_CLIP_S)}; endpoints take 25 MB of audio"
+    elif duration.kind == "exponential" and longest > MOST_CLIP_S / 10:
+        yield (
+            where,
+            f"is above {write_seconds(MOST_CLIP_S / 10)}; single draws reach ten times a mean",
+        )
     if longest < LEAST_CLIP_S:
         yield where, f"is below {write_seconds(LEAST_CLIP_S)}, the least that endpoints take"

@@ -111,6 +111,9 @@ class EmbeddingsWorkload(Document):
     dimensions: int | None = Field(
         default=None, ge=1, le=1_000_000, description="Numbers a vector; None: the model's own."
     )
+    encoding_format: Literal["float", "base64"] | None = Field(
+        default=None, description="How vectors are written; None: not sent, which is as numbers."
+    )
 
 
 class Clip(Document):
@@ -123,8 +126,8 @@ class AudioWorkload(Document):
     clip: Clip | None = Field(default=None, description="Sound like speech, made here; no words.")
     files: tuple[str, ...] = Field(default=(), description="WAV files, sent as they are, in turns.")
     language: str | None = Field(default=None, description="Of what is said, such as en.")
-    response_format: Literal["json", "verbose_json"] = Field(
-        default="json", description="verbose_json: with segments and their times."
+    response_format: Literal["json", "verbose_json", "text", "srt", "vtt"] = Field(
+        default="json", description="verbose_json: with segments; text, srt, vtt: no JSON at all."
     )
 
 

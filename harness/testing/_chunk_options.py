@@ -86,6 +86,9 @@ class Usage(Options):
 
 class Vectors(Options):
     dims: int = Field(default=8, ge=1, description="Numbers a vector, where none are asked for.")
+    wrong_dims: int | None = Field(
+        default=None, ge=1, description="Numbers a vector, whatever is asked for."
+    )
     delta: int = Field(default=0, description="Added to the number of vectors.")
     entry: Literal["numbers", "nan", "null", "text"] = Field(
         default="numbers", description="What the last entry of each vector is."

@@ -60,6 +60,11 @@ class Answer:
         self.token_chunks = _in_chunks(behaviour, self.output_tok)
 
     @property
+    def kind(self) -> str:
+        """Content type of an answer without a stream."""
+        return "application/json"
+
+    @property
     def finish_reason(self) -> str:
         chunks = self.behaviour.chunks
         if chunks.finish_reason is not None:

@@ -88,7 +88,7 @@ class Exchange:
         body = self._fill(Event(self._answer.whole(), 0), due_ns, monotonic_ns())
         http = self._behaviour.http
         length = len(body) if http.framing == "content_length" else None
-        self._peer.send(stream_head(http, "application/json", length))
+        self._peer.send(stream_head(http, self._answer.kind, length))
         self._sink.write(body, monotonic_ns())
         self._sink.finish()
 

@@ -13,6 +13,14 @@ from harness.testing._ask import Ask, BadRequest
 from harness.testing._events import STAMPS, Answer
 from harness.testing.script import Behaviour
 
+# formats that are no JSON
+_WRITTEN = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
+_TIMED = {
+    "srt": "1\n00:00:00,000 --> 00:00:01,000\n{}\n",
+    "vtt": "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n{}\n",
+}
+_NOTHING = b"%.0b%.0a%.0a%.0a"  # id and stamps, cut to no byte
+
 
 def read_form(payload: bytes, content_type: str) -> Ask:
     """Parse a body of /v1/audio/transcriptions. Raises BadRequest."""
@@ -48,8 +56,20 @@ class Transcript(Answer):
         self.behaviour, self.ask, self.model = behaviour, ask, model
         self.output_tok, self.token_chunks, self.prompt_tok = 0, [], 0
 
+    @property
+    def kind(self) -> str:
+        """Its content type."""
+        return _WRITTEN.get(self._format, "application/json")
+
+    @property
+    def _format(self) -> str:
+        return str(self.ask.body.get("response_format", "json"))
+
     def whole(self) -> bytes:
-        """One JSON template with the four holes of every answer."""
+        """One template with the four holes of every answer, which words alone leave empty."""
+        if self._format in _WRITTEN:
+            text = (self.behaviour.transcript or "").replace("%", "%%")
+            return _TIMED.get(self._format, "{}").format(text).encode() + _NOTHING
         said: dict[str, Any] = {}
         if self.behaviour.transcript is not None:
             said["text"] = self.behaviour.transcript

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
+import struct
 from typing import Any
 
 from harness.testing._ask import Ask, BadRequest, read_json
@@ -40,9 +43,9 @@ class VectorAnswer(Answer):
     def whole(self) -> bytes:
         """One JSON template with the four holes of every answer."""
         vectors = self.behaviour.vectors
-        dims = self.ask.body.get("dimensions") or vectors.dims
+        dims = vectors.wrong_dims or self.ask.body.get("dimensions") or vectors.dims
         rows = [
-            f'{{"object":"embedding","index":{i},"embedding":[{self._entries(i, dims)}]}}'
+            f'{{"object":"embedding","index":{i},"embedding":{self._vector(i, dims)}}}'
             for i in range(max(0, self.ask.num_texts + vectors.delta))
         ]
         usage = self.usage(0)
@@ -53,10 +56,17 @@ class VectorAnswer(Answer):
             f',"x_script":{{"k":0,{STAMPS}}}}}'
         ).encode()
 
-    def _entries(self, i: int, dims: int) -> str:
-        numbers = [f"{((7 * i + 3 * d) % 11 - 5) / 8}" for d in range(dims)]
-        numbers[-1] = _ENTRIES.get(self.behaviour.vectors.entry, numbers[-1])
-        return ",".join(numbers)
+    def _vector(self, i: int, dims: int) -> str:
+        """A JSON list, or the same as float32 in base64 where that is asked for."""
+        numbers = [((7 * i + 3 * d) % 11 - 5) / 8 for d in range(dims)]
+        entry = self.behaviour.vectors.entry
+        if self.ask.body.get("encoding_format") == "base64":
+            numbers[-1] = math.nan if entry == "nan" else numbers[-1]
+            packed = struct.pack(f"<{dims}f", *numbers)[: -2 if entry == "text" else None]
+            return json.dumps(base64.b64encode(packed).decode())
+        told = [str(number) for number in numbers]
+        told[-1] = _ENTRIES.get(entry, told[-1])
+        return f"[{','.join(told)}]"
 
     def usage(self, num_tok: int) -> dict[str, Any] | None:
         usage = self.behaviour.usage

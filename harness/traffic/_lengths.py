@@ -23,7 +23,7 @@ from .seeds import generator
 if TYPE_CHECKING:
     from harness.scenario import Materials, Point
 
-LEAST_CLIP_MS = 100  # endpoints refuse less
+LEAST_CLIP_MS, MOST_CLIP_MS = 100, 600_000  # endpoints refuse less, and files above 25 MB
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -150,7 +150,7 @@ def _fill_audio(share: _Share, work: doc.AudioWorkload) -> None:
         columns.content_id[mine] = np.arange(share.count)
         tables = share.materials.tables
         drawn_s = draw(work.clip.duration, share.rng("clip"), share.count, tables)
-        columns.audio_ms[mine] = np.maximum(LEAST_CLIP_MS, np.rint(drawn_s * 1e3))
+        columns.audio_ms[mine] = np.clip(np.rint(drawn_s * 1e3), LEAST_CLIP_MS, MOST_CLIP_MS)
 
 
 def _fill_dataset(share: _Share, work: doc.DatasetWorkload) -> None:

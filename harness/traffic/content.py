@@ -111,7 +111,8 @@ class ContentMaker:
         match traffic.workload:
             case doc.EmbeddingsWorkload() as work:
                 inputs = self._texts(work, index, stage_index, content_id)
-                asked = {} if work.dimensions is None else {"dimensions": work.dimensions}
+                told = ("dimensions", "encoding_format")
+                asked = {k: v for k in told if (v := getattr(work, k)) is not None}
                 return Content(
                     index, None, (), None, None, True, traffic.sampling, asked, inputs
                 )  # fmt: skip

@@ -26,11 +26,15 @@ FAULTS: dict[str, dict[str, Any]] = {
     "status": {"http": {"status": 503}},
     "error": {"http": {"body": "error"}},
     "text": {"http": {"content_type": "text/plain"}},
+    "page": {"http": {"content_type": "text/html"}},
+    "refused": {"http": {"status": 413}},
 }
 EXPECTED = {
     "fit": "", "file": "", "silent": "", "silent-file": "invalid_output", "mute": "malformed",
-    "status": "http_5xx", "error": "stream_error", "text": "malformed",
+    "status": "http_5xx", "error": "stream_error", "text": "malformed", "words": "", "srt": "",
+    "vtt-file": "", "page": "malformed", "refused": "http_4xx",
 }  # fmt: skip
+FORMATS = {"words": "text", "srt": "srt", "vtt-file": "vtt", "page": "text"}
 PER_AUDIO_S = 0.1
 SCRIPT = {
     "timing": {"ttft": "10ms", "per_audio_s": "100ms", "gap": "5ms"},
@@ -49,6 +53,8 @@ def classes(folder: Path) -> list[dict[str, Any]]:
     found = []
     for name in EXPECTED:
         work = {"kind": "audio", "files": [str(path)]} if "file" in name else deepcopy(clips)
+        if name in FORMATS:
+            work["response_format"] = FORMATS[name]
         found.append({"name": name, "model": name, "workload": work})
     chat = {
         "kind": "chat", "input_tokens": {"kind": "fixed", "value": 30},
@@ -61,7 +67,7 @@ def test_recordings_are_sent_recorded_and_classified(
     load_process: LoadProcess, tmp_path: Path
 ) -> None:
     with ScriptedServer(SCRIPT) as server:
-        scenario = scenario_of(server.base_url, open_load(60, 90), traffic=classes(tmp_path))
+        scenario = scenario_of(server.base_url, open_load(80, 120), traffic=classes(tmp_path))
         facts = TargetFacts(server.base_url, "scripted")
         point = drive(load_process, make_plan(tmp_path / "run", scenario, facts))
         log = {r.request_id: r for r in server.requests}
@@ -72,7 +78,7 @@ def test_recordings_are_sent_recorded_and_classified(
     assert set(by_class) == {*EXPECTED, "chat"}
     for name, error in EXPECTED.items():
         assert {row["error_class"] for row in by_class[name]} == {error}, name
-    for row in (*by_class["fit"], *by_class["file"]):
+    for row in (row for name in ("fit", "file", "words", "srt") for row in by_class[name]):
         served = log[row["request_id"]]
         assert served.path == "/v1/audio/transcriptions"
         assert row["api"] == "transcriptions"
@@ -81,6 +87,10 @@ def test_recordings_are_sent_recorded_and_classified(
         # the server decoded the very length that was asked, or it would have answered sooner
         assert row["end_ns"] - row["sent_ns"] >= (0.01 + PER_AUDIO_S * row["audio_s"]) * 1e9
     assert {row["error_detail"] for row in by_class["silent-file"]} == {"the transcript is empty"}
+    assert {row["error_detail"] for row in by_class["page"]} == {
+        "content type text/html instead of words alone"
+    }
+    assert {row["status"] for row in by_class["refused"]} == {413}
     assert {row["error_detail"] for row in by_class["mute"]} == {"the answer has no 'text'"}
     assert {row["audio_s"] for row in by_class["chat"]} == {None}
 

@@ -30,11 +30,15 @@ FAULTS: dict[str, dict[str, Any]] = {
     "text": {"http": {"content_type": "text/html"}},
     "torn": {"transport": {"fail": "close"}},
     "untold": {"usage": {"where": "absent"}},
+    "packed-nan": {"vectors": {"entry": "nan"}},
+    "packed-torn": {"vectors": {"entry": "text"}},
+    "short": {"vectors": {"wrong_dims": 3}},
 }
 EXPECTED = {
     "fit": "", "untold": "", "few": "invalid_output", "none": "empty", "nan": "malformed",
     "null": "malformed", "status": "http_5xx", "error": "stream_error", "text": "malformed",
-    "torn": "truncated",
+    "torn": "truncated", "packed": "", "packed-nan": "malformed", "packed-torn": "malformed",
+    "short": "invalid_output",
 }  # fmt: skip
 SCRIPT = {
     "timing": {"ttft": "30ms", "gap": "5ms"},
@@ -49,6 +53,11 @@ def classes() -> list[dict[str, Any]]:
         "input_tokens": {"kind": "fixed", "value": 40},
     }  # fmt: skip
     embed = [{"name": n, "model": n, "workload": deepcopy(work)} for n in EXPECTED]
+    for one in embed:
+        if "packed" in one["name"]:
+            one["workload"]["encoding_format"] = "base64"
+        if one["name"] == "short":
+            one["workload"]["dimensions"] = 4
     chat = {
         "kind": "chat", "input_tokens": {"kind": "fixed", "value": 30},
         "output_tokens": {"kind": "fixed", "value": 4},
@@ -58,7 +67,7 @@ def classes() -> list[dict[str, Any]]:
 
 def test_answers_are_recorded_and_classified(load_process: LoadProcess, tmp_path: Path) -> None:
     with ScriptedServer(SCRIPT) as server:
-        scenario = scenario_of(server.base_url, open_load(100, 130), traffic=classes())
+        scenario = scenario_of(server.base_url, open_load(130, 170), traffic=classes())
         facts = TargetFacts(server.base_url, "scripted")
         point = drive(load_process, make_plan(tmp_path, scenario, facts))
         log = {r.request_id: r for r in server.requests}
@@ -86,6 +95,10 @@ def test_answers_are_recorded_and_classified(load_process: LoadProcess, tmp_path
     assert {row["tok_source"] for row in by_class["fit"]} == {"usage_final"}
     assert {(r["n_in"], r["tok_source"]) for r in by_class["untold"]} == {(None, "absent")}
     assert {row["error_detail"] for row in by_class["few"]} == {"1 vectors for 2 texts"}
+    assert {row["error_detail"] for row in by_class["short"]} == {
+        "vectors of 3 numbers where 4 were asked for"
+    }
+    assert {row["vector_count"] for row in by_class["packed"]} == {2}
     assert {row["vector_count"] for row in by_class["chat"]} == {None}
     assert all(row["first_token_ns"] for row in by_class["chat"])
     salts = {log[row["request_id"]].opening[:30] for row in rows if row["api"] == "embeddings"

@@ -61,7 +61,8 @@ class Body:
 class Whole(NamedTuple):
     """What an answer that comes at once holds. problem: why it is not what the protocol says.
 
-    num_vectors, num_dims: of embeddings, and the length of each.  text: of a recording.
+    num_vectors, num_dims: of embeddings, and the length of each; encoding: how they are written.
+    text: of a recording.
     """
 
     usage: dict[str, Any] | None = None
@@ -70,6 +71,7 @@ class Whole(NamedTuple):
     num_vectors: int = 0
     num_dims: int = 0
     text: str = ""
+    encoding: str = ""
 
 
 class Dialect(Protocol):
@@ -77,6 +79,7 @@ class Dialect(Protocol):
 
     path: str
     is_stream: bool
+    is_json: bool  # of an answer without a stream
     content_type: str  # of a request
     shapes: Shapes  # of events that plain_text knows
 
@@ -102,7 +105,7 @@ class Dialect(Protocol):
 class Streamed:
     """A dialect that is asked for a stream; plain JSON is then no answer."""
 
-    is_stream = True
+    is_stream, is_json = True, True
     content_type = "application/json"
 
     def read_whole(self, body: bytes) -> Whole:
@@ -112,7 +115,7 @@ class Streamed:
 class Unstreamed:
     """A dialect without events."""
 
-    is_stream = False
+    is_stream, is_json = False, True
     content_type = "application/json"
     shapes = Shapes(("data",))
 

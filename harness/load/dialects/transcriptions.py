@@ -1,6 +1,7 @@
 """/audio/transcriptions: one recording in, as a form with a file; its words out, in one answer.
 
-The words are read to see that there are some, and dropped.
+The words are read to see that there are some, and dropped. Of formats that are no JSON the body is
+the answer: words, or words between times.
 """
 
 from __future__ import annotations
@@ -33,6 +34,33 @@ class Transcriptions(Unstreamed):
         if not isinstance(text, str):
             return Whole(usage, problem="the answer has no 'text'")
         return Whole(usage, text=text)
+
+
+class WrittenTranscriptions(Transcriptions):
+    """The same, answered as text, srt or vtt."""
+
+    is_json = False
+
+    def read_whole(self, body: bytes) -> Whole:
+        if body.lstrip().startswith(b"{"):  # an error, or an endpoint that knows only JSON
+            told = super().read_whole(body)
+            if told.error:
+                return told
+            if not told.problem:
+                return Whole(told.usage, problem="JSON though words alone were asked for")
+        try:
+            return Whole(text=_words(body.decode()))
+        except UnicodeDecodeError:
+            return Whole(problem="the body is not UTF-8 text")
+
+
+def _words(text: str) -> str:
+    """What is said, without the numbers and times of srt and vtt."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not any("-->" in line for line in lines) and lines[:1] != ["WEBVTT"]:
+        return text
+    kept = [x for x in lines if "-->" not in x and not x.strip().isdigit() and x != "WEBVTT"]
+    return "\n".join(kept)
 
 
 def form_of(fields: dict[str, str], wav: bytes) -> bytes:
