@@ -65,7 +65,7 @@ def command(sheets: tuple[str, ...], volumes: tuple[str, ...], voice: Voice) -> 
 def _text(sheet: PriceSheet, today: date) -> str:
     age = (today - sheet.as_of).days
     lines = [
-        f"{sheet.name}: prices of {sheet.as_of.isoformat()}, {age} day{'s' * (age != 1)} old",
+        f"{sheet.name}: prices of {sheet.as_of.isoformat()}, {_told(age)}",
         f"source: {sheet.source}",
     ]
     if sheet.serverless:
@@ -78,6 +78,11 @@ def _text(sheet: PriceSheet, today: date) -> str:
     lines += ["", *_discounts(sheet)]
     lines += [f"doubt: {name}: {why}" for name, why in sheet.doubts.items()]
     return "\n".join(lines).rstrip()
+
+
+def _told(age_d: int) -> str:
+    days = f"{abs(age_d)} day{'s' * (abs(age_d) != 1)}"
+    return f"{days} old" if age_d >= 0 else f"{days} still to come"
 
 
 def _gpu_rows(sheet: PriceSheet) -> list[list[str]]:

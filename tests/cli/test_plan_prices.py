@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli._plan_prices import _told
+
 OLD = """\
 schema: harness/prices/v1
 name: old
@@ -73,3 +75,9 @@ def test_a_volume_that_makes_no_sense(cli, args: list[str], told: str) -> None: 
     done = cli("plan", "prices", "fireworks-guide", *flags)
     assert (done.code, done.out) == (2, ""), done.out
     assert told in done.err
+
+
+def test_the_age_of_a_sheet_in_words() -> None:
+    assert [_told(age) for age in (0, 1, 90, -1, -34)] == [
+        "0 days old", "1 day old", "90 days old", "1 day still to come", "34 days still to come",
+    ]  # fmt: skip
