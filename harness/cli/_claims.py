@@ -62,7 +62,7 @@ def judge_file(
 ) -> Judged:  # fmt: skip
     """Everything the verb does before it speaks. Raises UsageError, ScenarioError."""
     loaded = load_claims(source)
-    document = with_values(loaded.document, overrides)
+    document = with_values(loaded.document, overrides, source)
     chosen = _chosen(document, only)
     sheet = load_prices(prices or loaded.document.prices, (loaded.path.parent,))
     today = datetime.now(UTC).date()

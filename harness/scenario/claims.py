@@ -240,8 +240,10 @@ def load_claims(source: str | Path, search_paths: Sequence[Path] = ()) -> Loaded
     return LoadedClaims(path, load_plain(CLAIMS, Claims, path, _complaints))
 
 
-def with_values(document: Claims, overrides: Sequence[str]) -> Claims:
+def with_values(document: Claims, overrides: Sequence[str], source: str = "") -> Claims:
     """overrides: `C12.value=3`, `C1.scope.target=main`. A value that was given is no placeholder.
+
+    source: as the user named the file, to be told in an error.
 
     Raises ScenarioError with every fault.
     """
@@ -268,7 +270,9 @@ def with_values(document: Claims, overrides: Sequence[str]) -> Claims:
             wrong = explain(Claim, data[known.id], error.errors(include_url=False))
             faults += [Fault(".".join(map(str, (known.id, *w.where))), w.message) for w in wrong]
     if faults:
-        raise ScenarioError(document.name, faults, kind="claims file", check="harness claims")
+        raise ScenarioError(
+            source or document.name, faults, kind="claims file", check="harness claims"
+        )
     return document.model_copy(update={"claims": tuple(claims)})
 
 

@@ -96,6 +96,7 @@ def test_what_the_file_does_not_expect_is_1(here: Any, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(text.replace("    expect: inconsistent\n", ""), "utf-8")
     assert here("own.yaml", "--only", "C7")[0] == 1
     assert here("own.yaml")[0] == 1
+    assert "then: harness claims own.yaml\n" in here("own.yaml", "--set", "C1.min_n=0")[2]
 
 
 def test_the_page_has_the_three_lines(here: Any, tmp_path: Path) -> None:

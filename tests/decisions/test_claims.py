@@ -915,6 +915,9 @@ def test_c11_linear_within_five_percent() -> None:
     found = judge(claim("C11"), evidence(facts={"scaling": given}))
     assert found.standing is Standing.SUPPORTED
     assert judge(claim("C11"), evidence()).standing is Standing.NOT_TESTABLE
+    fine = judge(claim("C11", alpha=1e-9), evidence(facts={"scaling": given}))
+    assert fine.standing is Standing.INCONCLUSIVE
+    assert fine.reason.endswith("but 4,000 draws cannot tell an error of 1e-09")
 
 
 def limited(rows: ModuleType, rate: float, limit: float, seconds: int = 120, **meta: Any):  # type: ignore[no-untyped-def]

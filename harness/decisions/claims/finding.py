@@ -9,6 +9,7 @@ from typing import Any
 from harness.errors import ExitCode, strongest
 from harness.scenario.claims import Claim
 
+LEAST_TAIL = 2  # draws
 # tests that a price sheet, a bill or a plan decides
 ARITHMETIC = ("audio_price", "bill", "crossover", "gpu_prices")
 
@@ -105,6 +106,17 @@ def by_bounds(
         keeps = keeping is not None and keeping >= limit
         breaks = breaking is not None and breaking < limit
     return Standing.SUPPORTED if keeps else Standing.REFUTED if breaks else Standing.INCONCLUSIVE
+
+
+def unless_too_fine(
+    alpha: float, num_draws: int, standing: Standing, reason: str
+) -> tuple[Standing, str]:
+    """The same, but open where fewer than LEAST_TAIL of the draws lie beyond a bound: the bound is
+    then the luck of the draw."""
+    if alpha * num_draws >= LEAST_TAIL or standing not in (Standing.SUPPORTED, Standing.REFUTED):
+        return standing, reason
+    told = f"{reason}; but {num_draws:,} draws cannot tell an error of {alpha:.2g}"
+    return Standing.INCONCLUSIVE, told
 
 
 def exit_code_of(findings: list[Finding], is_only: bool) -> ExitCode:

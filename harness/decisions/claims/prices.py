@@ -7,11 +7,18 @@ import math
 
 import numpy as np
 
-from harness.analysis.bootstrap import ratio_intervals
+from harness.analysis.bootstrap import NUM_DRAWS, ratio_intervals
 from harness.analysis.frame import FloatArray, Frame
 from harness.analysis.intervals import Interval
 from harness.decisions.claims.evidence import Evidence, Measured, targets_of
-from harness.decisions.claims.finding import Figures, Finding, Standing, by_bounds, missing
+from harness.decisions.claims.finding import (
+    Figures,
+    Finding,
+    Standing,
+    by_bounds,
+    missing,
+    unless_too_fine,
+)
 from harness.scenario.claims import Claim
 from harness.units import significant, write_seconds
 
@@ -122,6 +129,7 @@ def break_even_speed(claim: Claim, evidence: Evidence) -> Finding:
         told += "; but it kept up with the rate that was sent, so it may do more: raise the load"
     elif standing is Standing.SUPPORTED and best.summary.meta.concurrency is not None:
         told += f"; at {best.summary.meta.concurrency} users, and more of them may do more"
+    standing, told = unless_too_fine(claim.alpha / len(measured), NUM_DRAWS, standing, told)
     return Finding(claim, standing, told, (), figures.done(), needed / value, low, high)
 
 

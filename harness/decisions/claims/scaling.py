@@ -12,7 +12,7 @@ from harness.analysis.autocorrelation import design_effect
 from harness.analysis.frame import BoolArray, FloatArray, Frame
 from harness.analysis.intervals import clopper_pearson
 from harness.decisions.claims.evidence import Capacity, Evidence, Measured, targets_of
-from harness.decisions.claims.finding import Figures, Finding, Standing, missing
+from harness.decisions.claims.finding import Figures, Finding, Standing, missing, unless_too_fine
 from harness.decisions.wording import amount
 from harness.estimate import Estimate
 from harness.scenario.claims import Claim
@@ -62,6 +62,7 @@ def linear_scaling(claim: Claim, evidence: Evidence) -> Finding:
     else:
         standing = Standing.INCONCLUSIVE
     reason = f"{top:.0f} replicas lose {told} against linear, {write_share(margin)} are allowed"
+    standing, reason = unless_too_fine(claim.alpha, NUM_DRAWS, standing, reason)
     return Finding(claim, standing, reason, (), figures.done(), middle, low, high, len(usable))
 
 
