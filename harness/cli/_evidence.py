@@ -104,7 +104,7 @@ def crossings_of(name: str, plan: Mapping[str, Any]) -> list[Crossing]:
     """The part `crossover` of a plan: the least traffic at which any scaling may cross, and from
     which one surely has, where the plan is sure of its answer."""
     part = plan["crossover"]
-    if part is None:
+    if part is None or part.get("traffic_unit", "tok") != "tok":  # a claim speaks of tokens
         return []
     lows = [e["low"] for e in part["crossing"].values() if e["low"] not in (None, "inf")]
     is_feasible = part["feasibility"] != "infeasible"  # where it is uncertain it may be

@@ -126,6 +126,8 @@ def test_what_a_plan_says_of_the_crossing() -> None:
     (never,) = crossings_of("run", {"crossover": part | only})
     assert (never.low_tok_per_h, never.is_feasible) == (None, False)
     assert crossings_of("run", {"crossover": None}) == []
+    # minutes of audio are no tokens
+    assert crossings_of("run", {"crossover": part | {"traffic_unit": "audio_min"}}) == []
 
 
 TRAFFIC = [
