@@ -134,11 +134,14 @@ def _apart(ticks: tuple[float, ...], low: float, high: float, *, is_log: bool) -
 def numbers(ticks: Iterable[float]) -> Callable[[float, object], str]:
     """A tick in plain digits, as many as tell it from its neighbours: 102.5 is not 102."""
     ordered = sorted({float(tick) for tick in ticks})
-    near = 0.02 * min((b - a for a, b in pairwise(ordered)), default=math.inf)
-    enough = (
-        n for n in range(3, 7) if all(abs(float(f"{t:.{n - 1}e}") - t) <= near for t in ordered)
-    )
-    digits = next(enough, 7)
+    gaps = [math.inf, *(b - a for a, b in pairwise(ordered)), math.inf]
+    near = [0.02 * min(pair) for pair in pairwise(gaps)]  # of each: the axis may be a log one
+
+    def is_enough(digits: int) -> bool:
+        told = (float(f"{tick:.{digits - 1}e}") for tick in ordered)
+        return all(abs(a - b) <= most for a, b, most in zip(told, ordered, near, strict=False))
+
+    digits = next(filter(is_enough, range(3, 7)), 7)
     return lambda value, _position: brief(value, digits)
 
 

@@ -62,7 +62,7 @@ def forty() -> list[PointSummary]:
     points = copies(point(rows, 8, 0.09), 40)
     return [
         replace(p, meta=replace(p.meta, kind="open", concurrency=None, label=f"rate-{k + 1}",
-                                offered_req_per_s=1.37**k))
+                                offered_req_per_s=1.37**k, swept={"load.rate": f"{k}/s"}))
         for k, p in enumerate(points)
     ]  # fmt: skip
 
