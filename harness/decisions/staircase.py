@@ -47,7 +47,8 @@ def demand(shape: FloatArray, scaling: Scaling) -> FloatArray:
 
 def replicas(need: FloatArray, load: float) -> IntArray:
     """[n] replicas of each window at mean load x: max(ceil(m x), 1)."""
-    return np.maximum(np.ceil(need * load), 1).astype(np.int64)
+    # a load that is a whole number of replicas takes no more for its last bit
+    return np.maximum(np.ceil(need * load * (1 - 1e-12)), 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +156,8 @@ class Staircase:
     def mean_replicas(self, load: float | FloatArray) -> FloatArray:
         """E[R] + spare at mean load(s) x, 0 < x <= end."""
         x = np.asarray(load, np.float64)
-        j = np.maximum(np.searchsorted(self.edges, x, side="left") - 1, 0)
+        # an edge itself is still on the step below, whatever its last bit
+        j = np.maximum(np.searchsorted(self.edges, x * (1 - 1e-12), side="left") - 1, 0)
         width = np.append(self.edges[1:], self.end)[j] - self.edges[j]
         rise = (self.until[j] - self.level[j]) / width
         return np.asarray(self.level[j] + rise * (x - self.edges[j]), np.float64)
