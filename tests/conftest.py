@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain, zip_longest
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,3 +27,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def regenerate(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--regenerate"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Several workers (-n) take whole files in this order: in turns one that waits for sockets and
+    processes, and one that computes, each kind from its largest to its smallest. So the cores have
+    work throughout, and no long file is left for the end, when one worker would be alone with it.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+
+    def num_waiting(name: str) -> int:
+        return sum(any(map(item.get_closest_marker, ("slow", "e2e"))) for item in files[name])
+
+    waiting = sorted(filter(num_waiting, files), key=num_waiting, reverse=True)
+    computing = sorted(files.keys() - set(waiting), key=lambda name: (-len(files[name]), name))
+    turns = chain.from_iterable(zip_longest(waiting, computing))
+    items[:] = [item for name in turns if name for item in files[name]]
