@@ -1,11 +1,16 @@
-"""The real command line as a subprocess, and endpoints to aim it at.
+"""The real command line, and endpoints to aim it at.
 
-Windows are short and the client's validity limits wide: what is tested is what the process does,
+`cli(...)` is a process: for what is a process's own (signals, streams, how it ends), and for each
+verb once. `cli.here(...)` is the same verb within this process, which has imported statistics and
+pictures already: for what a verb decides, says and writes.
+
+Windows are short and the client's validity limits wide: what is tested is what the harness does,
 not how fast this machine is.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,12 +18,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+
+from harness.cli import _app
 
 ROOT = Path(__file__).parents[2]
 CODE = "from harness.cli import main; main()"
@@ -33,6 +41,23 @@ class Result:
 
     def has_no_traceback(self) -> bool:
         return "Traceback" not in self.err + self.out and "internal error" not in self.err
+
+
+def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's, without settings of the harness; with the checkout on the path."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("HARNESS_")}
+    return known | {"PYTHONPATH": str(ROOT)} | dict(own or {})
+
+
+def run_here(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> Result:
+    """A verb within this process, as if it had been typed in the folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        chdir(folder), mock.patch.dict(os.environ, environment(env), clear=True),
+        redirect_stdout(out), redirect_stderr(err),
+    ):  # fmt: skip
+        code = int(_app._run(list(args)))
+    return Result(code, out.getvalue(), err.getvalue())
 
 
 class Started:
@@ -58,10 +83,8 @@ class Cli:
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *args: str, env: Mapping[str, str] | None = None, **kwargs: Any) -> Started:
-        full = {k: v for k, v in os.environ.items() if not k.startswith("HARNESS_")}
-        full |= {"PYTHONPATH": str(ROOT)} | dict(env or {})
         process = subprocess.Popen(
-            [sys.executable, "-c", CODE, *args], cwd=self.folder, env=full, text=True,
+            [sys.executable, "-c", CODE, *args], cwd=self.folder, env=environment(env), text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs,
         )  # fmt: skip
         self._started.append(process)
@@ -69,6 +92,9 @@ class Cli:
 
     def __call__(self, *args: str, env: Mapping[str, str] | None = None, **kwargs: Any) -> Result:
         return self.start(*args, env=env, **kwargs).finish()
+
+    def here(self, *args: str, env: Mapping[str, str] | None = None) -> Result:
+        return run_here(self.folder, *args, env=env)
 
     def scenario(self, name: str = "short", **changes: Any) -> str:
         """The path of a scenario file; changes replace top-level blocks or, merged, parts."""

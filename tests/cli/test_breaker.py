@@ -83,7 +83,7 @@ def test_words_that_make_no_sense_are_refused(cli) -> None:  # type: ignore[no-u
         ({"max_error_rate": "0%"}, OPEN, "between 0% and 100%"),
         ({"over_saturated": "20s"}, closed, "needs an open load"),
     ):
-        done = cli("validate", cli.scenario(load=load, stop=stop))
+        done = cli.here("validate", cli.scenario(load=load, stop=stop))
         assert done.code == 2
         assert told in done.err
 
@@ -97,7 +97,7 @@ def test_a_point_full_of_errors_ends_and_the_next_is_measured(cli) -> None:  # t
             {"share": "60%", "first": 10, "then": {"http": {"status": 503}}}]}}},
         slo={"error_rate": {"max": "5%"}},
     )  # fmt: skip
-    done = cli("run", name, "--progress", "none", "--no-check-client", "--no-report", "--json")
+    done = cli.here("run", name, "--progress", "none", "--no-check-client", "--no-report", "--json")
     found = json.loads(done.out)
     assert found["status"] == "complete"
     assert len(found["points"]) == 2
@@ -115,7 +115,7 @@ def test_a_backlog_that_grows_ends_the_point_as_unstable(cli) -> None:  # type: 
         targets={"t": {"kind": "scripted", "script": {
             "servers": 1, "timing": {"ttft": "90ms", "gap": "1ms"}}}},
     )  # fmt: skip
-    done = cli("run", name, "--progress", "none", "--no-check-client", "--no-report", "--json")
+    done = cli.here("run", name, "--progress", "none", "--no-check-client", "--no-report", "--json")
     found = json.loads(done.out)
     assert found["points"][0]["window_s"] < 30  # of 60 asked for
     (ttft,) = [

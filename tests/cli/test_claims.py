@@ -156,7 +156,7 @@ def test_speed_and_uptime_from_a_short_run(cli: Any) -> None:
         load={"kind": "open", "arrival": {"kind": "constant"}, "rate": "40/s", "duration": "8s",
               "warmup": "500ms", "cooldown": "2s", "drain": "30s"},
     )  # fmt: skip
-    ran = cli("run", name, "--no-report", "--progress", "none")
+    ran = cli.here("run", name, "--no-report", "--progress", "none")
     assert ran.code in (0, 4), ran.err
     if ran.code == 4:
         pytest.skip("this machine was too busy to be a client")
@@ -183,7 +183,7 @@ def test_silences_of_a_target_that_never_sleeps(cli: Any) -> None:
         load={"kind": "idle_burst", "idle": ["900ms"], "requests": 2, "gap": "400ms", "cycles": 7,
               "warmup": "500ms", "cooldown": "2s", "drain": "30s"},
     )  # fmt: skip
-    ran = cli("run", name, "--no-report", "--progress", "none")
+    ran = cli.here("run", name, "--no-report", "--progress", "none")
     assert ran.code in (0, 3, 4), ran.err
     if ran.code == 4:
         pytest.skip("this machine was too busy to be a client")
@@ -201,7 +201,7 @@ def test_silences_of_a_target_that_never_sleeps(cli: Any) -> None:
 def test_cached_prompts_of_the_reference_engine(cli: Any) -> None:
     """Hits and misses of equal length, cached tokens as the engine tells them; the bill decides,
     so that no clock does: nine tenths cached at half price is not quite a half."""
-    ran = cli(
+    ran = cli.here(
         "run", "caching", *sets("load.rate=8/s", "load.duration=14s", "load.warmup=3s"),
         "--no-report", "--progress", "none",
     )  # fmt: skip
@@ -218,7 +218,7 @@ def test_cached_prompts_of_the_reference_engine(cli: Any) -> None:
 
 
 def judged(cli: Any, claims: str, *runs: str) -> dict[str, Any]:
-    done = cli("claims", claims, *runs, "--json")
+    done = cli.here("claims", claims, *runs, "--json")
     assert done.has_no_traceback(), done.err
     return {f["id"]: f for f in json.loads(done.out)["findings"]}
 

@@ -48,7 +48,7 @@ def test_a_disk_that_fills_is_told_and_what_was_written_is_kept(cli: Any, small_
     assert done.has_no_traceback()
 
     (small_disk / "filler").unlink()
-    again = cli("report", str(small_disk / "latest"))
+    again = cli.here("report", str(small_disk / "latest"), "--format", "junit")
     assert again.code == 4, again.err
     assert "PARTIAL: no verdict." in again.out
     assert "req/s" in again.out  # figures of what was kept
@@ -64,7 +64,7 @@ def test_a_folder_that_takes_no_run_is_2_and_is_named(
     else:
         out = request.getfixturevalue("small_disk")
         (out / "more").write_bytes(b"\0" * (ROOM_KIB * 1024 - 8192))
-    done = cli("run", cli.scenario(), "-o", str(out))
+    done = cli.here("run", cli.scenario(), "-o", str(out))
     assert (done.code, done.out) == (2, "")
     assert str(out) in done.err
     assert "  do:    " in done.err

@@ -88,21 +88,21 @@ def test_a_client_that_is_not_clean_at_the_smallest_load_is_invalid() -> None:
 
 
 def test_an_endpoint_that_is_not_there_is_told_before_any_load(cli: Any) -> None:
-    done = cli("doctor", "http://127.0.0.1:9/v1")
+    done = cli.here("doctor", "http://127.0.0.1:9/v1")
     assert done.code == 5
     assert "refused the connection" in done.err
     assert (done.out, "checking the client" in done.err) == ("", False)
 
 
 def test_a_url_is_no_file(cli: Any) -> None:
-    done = cli("doctor", "--json", "http://127.0.0.1:9/v1")
+    done = cli.here("doctor", "--json", "http://127.0.0.1:9/v1")
     assert done.code == 2
     assert "--json takes a FILE" in done.err
 
 
 @pytest.mark.e2e
 def test_a_run_that_is_asked_to_checks_its_client_first(cli: Any) -> None:
-    done = cli("run", cli.scenario(), "--check-client", "--json")
+    done = cli.here("run", cli.scenario(), "--check-client", "--json")
     assert done.has_no_traceback()
     assert done.code in (0, 3, 4), done.err
     assert "checking this client at" in done.err
@@ -117,13 +117,13 @@ def test_a_run_that_is_asked_to_checks_its_client_first(cli: Any) -> None:
         text = (cli.latest / name).read_text("utf-8").replace("&#39;", "'")
         assert re.search(r"This client's own error at your load: p50 [\d.]+ .s", text), name
     # rendered again from the records alone, it says the same
-    again = cli("report", "latest", "--json")
+    again = cli.here("report", "latest", "--json", "--format", "json")
     assert json.loads(again.out)["client_check"] == stored
 
 
 @pytest.mark.e2e
 def test_a_small_run_is_not_held_up_by_a_check(cli: Any) -> None:
-    done = cli("run", cli.scenario(), "-q", "--json")
+    done = cli.here("run", cli.scenario(), "-q", "--json", "--no-report")
     assert done.code in (0, 3, 4), done.err
     assert not (cli.latest / "client_check.json").exists()
     assert "client_check" not in json.loads(done.out)
@@ -135,7 +135,7 @@ def test_a_small_run_is_not_held_up_by_a_check(cli: Any) -> None:
      "http://127.0.0.1:9/v1?key=verysecret", "http://127.0.0.1:9/\nX: verysecret"],
 )  # fmt: skip
 def test_a_url_that_no_scenario_would_take_is_refused_alike(cli: Any, url: str) -> None:
-    done = cli("doctor", url)
+    done = cli.here("doctor", url)
     assert (done.code, done.out) == (2, "")
     assert "error: the URL " in done.err
     assert "verysecret" not in done.err

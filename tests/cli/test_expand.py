@@ -20,7 +20,7 @@ def test_table_of_a_sweep(cli: Any) -> None:
 
 
 def test_json_counts(cli: Any) -> None:
-    done = cli("expand", "sweep", "--json", "--set", "sweep.over.load.rate=[2/s, 3/s]")
+    done = cli.here("expand", "sweep", "--json", "--set", "sweep.over.load.rate=[2/s, 3/s]")
     data = json.loads(done.out)
     assert [p["label"] for p in data["points"]] == ["rate-2", "rate-3"]
     assert [p["expected_measured"] for p in data["points"]] == [90, 135]
@@ -30,7 +30,7 @@ def test_json_counts(cli: Any) -> None:
 
 
 def test_too_few_samples_are_told_once_a_quantile(cli: Any) -> None:
-    done = cli("expand", "sweep", "--set", "slo.ttft.p95=1s", "--set", "slo.ttft.p99=2s")
+    done = cli.here("expand", "sweep", "--set", "slo.ttft.p95=1s", "--set", "slo.ttft.p99=2s")
     assert done.code == 0
     warnings = [line for line in done.err.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
@@ -39,7 +39,7 @@ def test_too_few_samples_are_told_once_a_quantile(cli: Any) -> None:
 
 
 def test_a_bad_swept_value_is_a_fault_of_the_sweep(cli: Any) -> None:
-    done = cli("expand", "sweep", "--set", "sweep.over.load.rate=[2/s, 3]")
+    done = cli.here("expand", "sweep", "--set", "sweep.over.load.rate=[2/s, 3]")
     assert (done.code, done.out) == (2, "")
     assert "3 has no unit; write 8/s or 480/min (swept: load.rate = 3)" in done.err
     assert done.has_no_traceback()
@@ -50,11 +50,11 @@ def test_dollars_where_the_scenario_has_prices(cli: Any) -> None:
     prices = ["cost.prices=fireworks-guide", "cost.on_demand={gpu: h100, gpus_per_replica: 2}"]
     rates = "sweep={kind: list, over: {load.rate: [1/s, 2/s]}}"
     sets = [w for item in (*prices, rates, "load.duration=60s") for w in ("--set", item)]
-    done = cli("expand", "sweep", *sets)
+    done = cli.here("expand", "sweep", *sets)
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[0].endswith("USD")
     assert lines[1].endswith(" 0.19")
     assert lines[-1] == "2 points, at least 2 min 20 s of load, 0.39 USD"
-    searched = cli("expand", "serverless-or-on-demand").out.splitlines()
+    searched = cli.here("expand", "serverless-or-on-demand").out.splitlines()
     assert searched[1].endswith(" 0.07")  # 24 s

@@ -38,7 +38,7 @@ def targets(ttft: str) -> dict[str, object]:
 def test_a_gate_of_two_blocks_and_two_runs_alone(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     name = cli.scenario("pair", targets=targets("200ms"), load=LOAD, gate=GATE)
     step = tmp_path / "step.md"
-    ran = cli("run", name, "--save-baseline", "main", env={"GITHUB_STEP_SUMMARY": str(step)})
+    ran = cli.here("run", name, "--save-baseline", "main", env={"GITHUB_STEP_SUMMARY": str(step)})
     assert ran.code == 3, ran.err + ran.out
     assert ran.has_no_traceback()
     assert "INCONCLUSIVE: TTFT p50" in ran.out
@@ -61,21 +61,22 @@ def test_a_gate_of_two_blocks_and_two_runs_alone(cli, tmp_path: Path) -> None:  
     assert "chart-both-ttft-cdf" in (run / "report.html").read_text("utf-8")
 
     # an open question may count as either; the printed verdict stays
-    again = cli("gate", "latest", "--on-inconclusive", "pass")
+    again = cli("gate", "latest", "--on-inconclusive", "pass", "--no-report")
     assert (again.code, "INCONCLUSIVE" in again.out) == (0, True)
-    assert cli("gate", "latest", "--on-inconclusive", "fail").code == 1
+    asked = cli.here("gate", "latest", "--on-inconclusive", "fail", "--no-report")
+    assert asked.code == 1
     # against a stored baseline that holds nothing but this run itself: no session
-    alone = cli("gate", "latest", "--baseline", "main", "--json")
+    alone = cli.here("gate", "latest", "--baseline", "main", "--json")
     assert alone.code == 3
     assert "0 stored sessions" in json.dumps(json.loads(alone.out)["verdicts"])
     listed = json.loads(cli("baseline", "list", "main", "--json").out)
     assert len(listed["sessions"][0]["values"]["main/ttft/p50"]) == 2
-    assert cli("baseline", "quarantine", "main", run.name, "--reason", "busy host").code == 0
-    assert "quarantine: busy host" in cli("baseline", "list", "main").out
-    assert cli("baseline", "report", "main").code == 0
+    assert cli.here("baseline", "quarantine", "main", run.name, "--reason", "busy host").code == 0
+    assert "quarantine: busy host" in cli.here("baseline", "list", "main").out
+    assert cli.here("baseline", "report", "main").code == 0
     assert "busy host" in (cli.runs / "baselines" / "main.html").read_text("utf-8")
 
-    both = cli("compare", "latest@old", "latest@new", "--json")
+    both = cli.here("compare", "latest@old", "latest@new", "--json")
     assert both.code == 0
     rows = {(r["metric"], r["stat"]): r for r in json.loads(both.out)["metrics"]}
     assert rows["ttft", "p50"]["change_ratio"] > 1
@@ -88,19 +89,19 @@ def check_two_plain_runs(cli, gate_run: str) -> None:  # type: ignore[no-untyped
     """Pitfall 28 with real runs: one against one is inconclusive; another scenario is refused."""
     for _ in range(2):
         name = cli.scenario("alone", load={**LOAD, "rate": "50/s"})
-        assert cli("run", name, "--no-report").code == 0
+        assert cli.here("run", name, "--no-report").code == 0
     first, second = sorted(p.name for p in cli.runs.glob("2*-alone-*"))
     alike = cli("compare", first, second)
     assert alike.code == 0, alike.err
     assert "INCONCLUSIVE" in alike.out
     assert "how much two runs of the same thing differ is not known" in " ".join(alike.out.split())
-    assert cli("compare", first, second, "--out", "beside/").code == 0
+    assert cli.here("compare", first, second, "--out", "beside/").code == 0
     found = sorted(p.name for p in (cli.folder / "beside").iterdir())
     assert found == ["comparison.html", "comparison.md"]
-    other = cli("compare", f"{gate_run}@old", first)
+    other = cli.here("compare", f"{gate_run}@old", first)
     assert other.code == 4
     assert "scenario.load." in other.err  # what differs, not only that a hash does
     assert "--allow scenario" in other.err
-    asked = cli("gate", first)
+    asked = cli.here("gate", first)
     assert asked.code == 2
     assert "without a gate" in asked.err

@@ -44,7 +44,7 @@ def test_one_signal_drains_and_keeps_what_was_measured(
     until(lambda: not any(map(is_running, below)))
 
     if number == signal.SIGINT:
-        again = cli("report", "latest")
+        again = cli.here("report", "latest", "--format", "junit")
         assert again.code == 130
         assert "PARTIAL: no verdict. The run was interrupted" in again.out
 
@@ -56,7 +56,7 @@ def test_a_second_signal_cuts_what_is_in_flight(cli: Any, until: Any) -> None:
     path = cli.scenario(
         targets={"t": {"kind": "scripted", "script": script}}, load=LONG | {"drain": "500s"}
     )
-    run = cli.start("run", path)
+    run = cli.start("run", path, "--no-report")
     cli.wait_for_window()
     run.signal(signal.SIGINT)
     until(lambda: "stopping" in _err_line(run))
@@ -91,7 +91,7 @@ def test_a_signal_in_the_first_point_ends_the_whole_sweep(cli: Any) -> None:
         slo=HEALTHY, load={"duration": "2s", "warmup": "200s"},
         sweep={"kind": "list", "over": {"load.concurrency": [1, 2]}},
     )  # fmt: skip
-    run = cli.start("run", path)
+    run = cli.start("run", path, "--no-report")
     cli.wait_for_stages()
     run.signal(signal.SIGINT)
     done = run.finish()

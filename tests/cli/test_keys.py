@@ -19,7 +19,7 @@ TARGET = {"kind": "openai", "url": "http://127.0.0.1:9/v1"}
     "named", [{"api_key_env": "MY_KEY"}, {"headers": {"X-Team": {"env": "MY_KEY"}}}]
 )
 def test_a_value_that_no_header_can_carry(cli: Any, named: dict[str, Any], value: str) -> None:
-    done = cli("run", cli.scenario(targets={"t": TARGET | named}), env={"MY_KEY": value})
+    done = cli.here("run", cli.scenario(targets={"t": TARGET | named}), env={"MY_KEY": value})
     assert (done.code, done.out) == (2, "")
     assert "the value of the environment variable MY_KEY cannot be sent" in done.err
     assert "sk-very" not in done.err

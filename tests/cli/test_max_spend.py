@@ -47,7 +47,7 @@ def test_the_meter_runs_by_request_and_by_the_hour(cli) -> None:  # type: ignore
 
 
 def test_a_limit_without_prices_is_refused(cli) -> None:  # type: ignore[no-untyped-def]
-    done = cli("validate", cli.scenario(stop={"max_spend": "1USD"}))
+    done = cli.here("validate", cli.scenario(stop={"max_spend": "1USD"}))
     assert done.code == 2
     assert "needs prices to follow; give a cost block" in done.err
 
@@ -58,7 +58,7 @@ def test_the_run_ends_and_keeps_what_was_measured(cli) -> None:  # type: ignore[
         load=OPEN, cost=COST, stop={"max_spend": "0.005USD"},
         sweep={"kind": "repeat", "repeat": 2},
     )  # fmt: skip
-    done = cli("run", name, "--progress", "none", "--no-check-client", "--no-report", "--json")
+    done = cli.here("run", name, "--progress", "none", "--no-check-client", "--no-report", "--json")
     assert done.code == 4, done.err
     assert "of 0.00500 USD are spent" in done.err
     assert "stopped before point" in done.err

@@ -46,24 +46,24 @@ def test_the_same_traffic_on_two_endpoints(cli: Any, scripted: Any) -> None:
     }  # fmt: skip
     name = cli.scenario("move", targets=targets, load=LOAD, gate=GATE)
     (cli.folder / "prices.yaml").write_text(PRICES, encoding="utf-8")
-    ran = cli("run", name, "--progress", "none")
+    ran = cli.here("run", name, "--progress", "none")
     assert ran.code == 3, ran.err + ran.out  # two blocks prove nothing
     assert "old-big, sent as new-small" in ran.err
     assert "old-big, sent as new-small" in (cli.latest / "report.html").read_text("utf-8")
 
-    refused = cli("compare", "latest@from", "latest@to")
+    refused = cli.here("compare", "latest@from", "latest@to")
     assert refused.code == 4
     assert "model.id is old-big in the baseline, new-small in the candidate" in refused.err
     sides = ("latest@from", "latest@to", "--migration", "--prices", "prices.yaml")
-    done = cli("compare", *sides)
+    done = cli.here("compare", *sides)
     assert done.code == 0, done.err
     assert "Cost side by side" in done.out
-    found = json.loads(cli("compare", *sides, "--json").out)["migration"]
+    found = json.loads(cli.here("compare", *sides, "--json").out)["migration"]
     assert [found[side]["asked"] for side in ("baseline", "candidate")] == ["old-big", "old-big"]
     assert [found[side]["sent"] for side in ("baseline", "candidate")] == ["old-big", "new-small"]
     assert found["num_pairs"] == 2
     # one schedule, one script: the same tokens at a quarter of the price
     assert found["cost_ratio"] == pytest.approx(0.25, rel=0.01)
     assert found["candidate"]["requests"] == found["baseline"]["requests"] > 60
-    bare = cli("compare", "latest@from", "latest@to", "--prices", "prices.yaml")
+    bare = cli.here("compare", "latest@from", "latest@to", "--prices", "prices.yaml")
     assert (bare.code, "--prices belongs to --migration" in bare.err) == (2, True)

@@ -38,20 +38,20 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         sweep={"kind": "list", "over": {"load.rate": ["5/s", "200/s"]}},
         slo={"good_request": {"ttft": "150ms"}, "attainment": "80%"},
     )
-    done = cli("run", name, "--progress", "none", "--no-check-client")
+    done = cli.here("run", name, "--progress", "none", "--no-check-client", "--no-report")
     assert done.code in (0, 1, 3), done.err
     yield cli
     cli.close()
 
 
 def test_a_run_without_prices_names_what_to_type(measured) -> None:  # type: ignore[no-untyped-def]
-    done = measured("plan", "crossover", "latest")
+    done = measured.here("plan", "crossover", "latest")
     assert (done.code, done.out) == (2, "")
     assert "--set cost.serverless.model=ROW" in done.err
 
 
 def test_what_was_measured_cannot_be_set(measured) -> None:  # type: ignore[no-untyped-def]
-    done = measured("plan", "crossover", "latest", *COST, "--set", "load.rate=9/s")
+    done = measured.here("plan", "crossover", "latest", *COST, "--set", "load.rate=9/s")
     assert done.code == 2
     assert "only cost can be changed here" in done.err
     assert "then: harness plan crossover latest" in done.err
@@ -85,20 +85,21 @@ def test_the_answer_its_files_and_its_report(measured) -> None:  # type: ignore[
 
 def test_json_and_csv_to_stdout(measured) -> None:  # type: ignore[no-untyped-def]
     cheap = [*COST, "--set", "cost.on_demand.gpu=a10g", "--no-report"]
-    done = measured("plan", "crossover", "latest", *cheap, "--json")
+    done = measured.here("plan", "crossover", "latest", *cheap, "--json")
     found = json.loads(done.out)
     assert done.code == (3 if found["outcome"] == "inconclusive" else 0)
     assert found["one_replica"]["value"] == pytest.approx(0.8 / 0.9 * 1e6)
-    spread = measured("plan", "crossover", "latest", *cheap, "--csv", "-")
+    spread = measured.here("plan", "crossover", "latest", *cheap, "--csv", "-")
     assert spread.out.startswith("tok_per_h,mtok_per_day,serverless_low_usd_per_h")
     assert len(spread.out.splitlines()) == 61
-    assert measured("plan", "crossover", "latest", "--json", "--csv", "-").code == 2
+    assert measured.here("plan", "crossover", "latest", "--json", "--csv", "-").code == 2
 
 
 def test_a_run_without_rates_has_no_capacity(cli) -> None:  # type: ignore[no-untyped-def]
     name = cli.scenario(load={"duration": "1s"}, slo={"good_request": {"ttft": "1s"}})
-    assert cli("run", name, "--progress", "none", "--no-check-client", "--no-report").code == 0
-    done = cli("plan", "crossover", "latest", *COST)
+    ran = cli.here("run", name, "--progress", "none", "--no-check-client", "--no-report")
+    assert ran.code == 0, ran.err
+    done = cli.here("plan", "crossover", "latest", *COST)
     assert done.code == 4
     assert "the run holds no capacity" in done.err
     assert not Path(cli.latest / "plan.json").exists()

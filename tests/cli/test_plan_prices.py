@@ -29,7 +29,7 @@ def test_the_shipped_sheet_is_printed_with_source_and_doubts(cli) -> None:  # ty
 def test_an_old_sheet_draws_a_notice(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "old.yaml"
     path.write_text(OLD)
-    done = cli("plan", "prices", str(path), "--json")
+    done = cli.here("plan", "prices", str(path), "--json")
     assert done.code == 0
     (row,) = json.loads(done.out)["sheets"]
     assert row["notices"][0]["code"] == "stale_prices"
@@ -40,7 +40,7 @@ def test_an_old_sheet_draws_a_notice(cli, tmp_path: Path) -> None:  # type: igno
 def test_a_wrong_sheet_is_a_usage_error(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "bad.yaml"
     path.write_text(OLD.replace("as_of: 2001-01-01\n", ""))
-    done = cli("plan", "prices", str(path))
+    done = cli.here("plan", "prices", str(path))
     assert (done.code, done.out) == (2, "")
     assert "as_of" in done.err
     assert f"fix this, then: harness plan prices {path}" in done.err
@@ -49,13 +49,13 @@ def test_a_wrong_sheet_is_a_usage_error(cli, tmp_path: Path) -> None:  # type: i
 def test_a_month_of_what_no_scenario_sends(cli) -> None:  # type: ignore[no-untyped-def]
     volumes = ["--volume", "whisper-v3=100kaudio_min/month", "--volume",
                "nomic-embed-text-v1.5=5Gtok/month"]  # fmt: skip
-    done = cli("plan", "prices", "fireworks-guide", *volumes)
+    done = cli.here("plan", "prices", "fireworks-guide", *volumes)
     assert done.code == 0, done.err
     assert "whisper-v3: 100,000 minutes of audio a month cost $20,000 by use" in done.out
     assert "as much as 2,880 minutes of audio, 34.7 times less than yours" in done.out
     assert "5,000,000,000 tokens in a month cost $40.0 by use" in done.out
     assert "as batches $20.0 to $40.0" in done.out
-    data = json.loads(cli("plan", "prices", "fireworks-guide", *volumes, "--json").out)
+    data = json.loads(cli.here("plan", "prices", "fireworks-guide", *volumes, "--json").out)
     assert [bill["row"] for bill in data["bills"]] == ["whisper-v3", "nomic-embed-text-v1.5"]
 
 
@@ -72,7 +72,7 @@ def test_a_month_of_what_no_scenario_sends(cli) -> None:  # type: ignore[no-unty
 )
 def test_a_volume_that_makes_no_sense(cli, args: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
     flags = [word for text in args for word in ("--volume", text)]
-    done = cli("plan", "prices", "fireworks-guide", *flags)
+    done = cli.here("plan", "prices", "fireworks-guide", *flags)
     assert (done.code, done.out) == (2, ""), done.out
     assert told in done.err
 

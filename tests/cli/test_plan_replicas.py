@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.decisions.plan_document import plan_schema
+from tests.cli.conftest import Result, run_here
 
-ROOT = Path(__file__).parents[2]
 GRID = "{load.concurrency: [1, 4], traffic.probe.workload.input_tokens.value: [24, 150, 300, 640]}"
 DAY = "hour,req_per_s\n0,0.4\n1,1.1\n2,0.2\n"
 SMALL = """\
@@ -33,12 +30,8 @@ load: {kind: open, arrival: {kind: poisson}, rate: 1/s, duration: 10s}
 """
 
 
-def harness(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from harness.cli import main; main()", *args],
-        capture_output=True, text=True, cwd=folder, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_OUT": str(folder / "runs")},
-    )  # fmt: skip
+def harness(folder: Path, *args: str) -> Result:
+    return run_here(folder, *args, env={"HARNESS_OUT": str(folder / "runs")})
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +52,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, "run", "twin-sweep", "--progress", "none", "--no-report",
         *(word for item in sets for word in ("--set", item)),
     )  # fmt: skip
-    assert ran.returncode in (0, 3), ran.stderr
+    assert ran.code in (0, 3), ran.err
     return folder
 
 
@@ -85,48 +78,53 @@ def plan(folder: Path, *more: str) -> dict[str, Any]:
     args = ["--forecast", "day.csv", "--traffic", "small.yaml", "--slo", "ttft=60s",
             "--slo", "tpot=10s", *more]  # fmt: skip
     ran = harness(folder, "plan", "replicas", "latest", "--json", *args)
-    assert ran.returncode in (0, 3), ran.stderr
-    part: dict[str, Any] = json.loads(ran.stdout)
-    assert (ran.returncode == 0) == (part["verdict"] == "pass")
+    assert ran.code in (0, 3), ran.err
+    part: dict[str, Any] = json.loads(ran.out)
+    assert (ran.code == 0) == (part["verdict"] == "pass")
     return part
 
 
+@pytest.fixture(scope="module")
+def planned(calibrated: Path) -> dict[str, Any]:
+    return plan(calibrated)
+
+
 @pytest.mark.e2e
-def test_from_the_sweep_to_the_plan(calibrated: Path) -> None:
-    part = plan(calibrated)
-    assert [h["peak_req_per_s"] for h in part["hours"]] == [0.4, 1.1, 0.2]
-    assert part["fixed"]["replicas"] == part["fixed"]["at_lower_bound"] + 1
+def test_from_the_sweep_to_the_plan(calibrated: Path, planned: dict[str, Any]) -> None:
+    assert [h["peak_req_per_s"] for h in planned["hours"]] == [0.4, 1.1, 0.2]
+    assert planned["fixed"]["replicas"] == planned["fixed"]["at_lower_bound"] + 1
     run = (calibrated / "runs" / "latest").resolve()
     stored = json.loads((run / "plan.json").read_text("utf-8"))
     jsonschema.validate(stored, plan_schema())
-    assert stored["replicas"]["hours"] == part["hours"]
+    assert stored["replicas"]["hours"] == planned["hours"]
     with (run / "plan-replicas.csv").open() as file:
         assert [float(row["peak_req_per_s"]) for row in csv.DictReader(file)] == [0.4, 1.1, 0.2]
     # the engine told its limits; nothing was assumed
-    assert part["assumed"] == []
-    assert part["deployment"]["max_batched_tokens"] == 512
-    assert part["calibration"]["num_prefill"] >= 4  # a late user may make one more
-    assert part["calibration"]["num_decode"] >= 5
+    assert planned["assumed"] == []
+    assert planned["deployment"]["max_batched_tokens"] == 512
+    assert planned["calibration"]["num_prefill"] >= 4  # a late user may make one more
+    assert planned["calibration"]["num_decode"] >= 5
 
 
 @pytest.mark.e2e
-def test_the_crossover_prices_what_the_plan_sustains(calibrated: Path) -> None:
+def test_the_crossover_prices_what_the_plan_sustains(
+    calibrated: Path, planned: dict[str, Any]
+) -> None:
     """A twin sweep proves no rate itself: what its twin sustains is priced; both parts stay."""
-    part = plan(calibrated)
     sets = ["cost.serverless.model=llama-v3p3-70b-instruct", "cost.on_demand.gpu=h100"]
     ran = harness(
         calibrated, "plan", "crossover", "latest", "--json", "--no-report", "--prices",
         "fireworks-guide", "--traffic", "small.yaml", "--slo", "ttft=60s",
         *(word for item in sets for word in ("--set", item)),
     )  # fmt: skip
-    assert ran.returncode in (0, 3), ran.stderr
+    assert ran.code in (0, 3), ran.err
     stored = json.loads((calibrated / "runs" / "latest" / "plan.json").read_text("utf-8"))
     jsonschema.validate(stored, plan_schema())
-    assert stored["replicas"]["hours"] == part["hours"]
+    assert stored["replicas"]["hours"] == planned["hours"]
     told = json.dumps(stored["crossover"])
     assert "the twin calibrated by this run" in told
-    if part["capacity"]["extrapolated"]:  # a guess is priced, and never sure
-        assert ran.returncode == 3
+    if planned["capacity"]["extrapolated"]:  # a guess is priced, and never sure
+        assert ran.code == 3
 
 
 @pytest.mark.e2e
@@ -177,8 +175,8 @@ def test_scaling_overrides_and_a_plan_beyond_the_sweep(calibrated: Path) -> None
 @pytest.mark.e2e
 def test_wrong_words_are_usage(calibrated: Path, args: list[str], told: str) -> None:
     ran = harness(calibrated, "plan", "replicas", "latest", *args)
-    assert ran.returncode == 2, ran.stderr
-    assert told in ran.stderr
+    assert ran.code == 2, ran.err
+    assert told in ran.err
 
 
 @pytest.mark.e2e
@@ -187,11 +185,11 @@ def test_a_run_that_is_no_calibration_says_so(calibrated: Path, tmp_path: Path) 
     sets = ["sweep=null", "traffic.probe.workload.output_tokens={kind: fixed, value: 4}"]
     flags = [word for item in sets for word in ("--set", item)]
     ran = harness(tmp_path, "run", "twin-sweep", "--progress", "none", "--no-report", *flags)
-    assert ran.returncode in (0, 3), ran.stderr
+    assert ran.code in (0, 3), ran.err
     planned = harness(tmp_path, "plan", "replicas", "latest", "--mean", "1/s")
-    assert planned.returncode == 4
-    assert "no calibration of the twin" in planned.stderr
-    assert "harness run twin-sweep" in planned.stderr
+    assert planned.code == 4
+    assert "no calibration of the twin" in planned.err
+    assert "harness run twin-sweep" in planned.err
 
 
 @pytest.mark.e2e
@@ -203,8 +201,8 @@ def test_the_same_run_is_priced(calibrated: Path) -> None:
         "--slo", "tpot=10s", "--set", "cost.serverless.model=deepseek-v3",
         "--set", "cost.on_demand.gpu=h100",
     )  # fmt: skip
-    assert ran.returncode in (0, 3), ran.stderr
-    part = json.loads(ran.stdout)
+    assert ran.code in (0, 3), ran.err
+    part = json.loads(ran.out)
     assert ", simulated; traffic day;" in part["headlines"][0]["detail"]
     values = {a["what"]: a for a in part["assumptions"]}
     assert values["capacity of a replica"]["source"].startswith("the twin calibrated by this run")

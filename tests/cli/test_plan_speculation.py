@@ -21,7 +21,7 @@ def sweep(cli: Any, target: str) -> Any:
     (cli.folder / "day.csv").write_text(DAY)
     (cli.folder / "small.yaml").write_text(SMALL)
     flags = [word for text in (*SETS, target) for word in ("--set", text)]
-    return cli("run", "twin-sweep", "--progress", "none", "--no-report", *flags)
+    return cli.here("run", "twin-sweep", "--progress", "none", "--no-report", *flags)
 
 
 @pytest.mark.e2e
@@ -48,7 +48,7 @@ def test_a_server_that_does_not_is_refused_by_reason(cli: Any) -> None:
     assert ran.has_no_traceback()
     assert ran.code == 4, ran.out + ran.err  # measured, and no calibration
     assert "tokens a chunk" in " ".join(ran.out.split())
-    planned = cli("plan", "replicas", "latest", "--forecast", "day.csv", "--slo", "ttft=1s")
+    planned = cli.here("plan", "replicas", "latest", "--forecast", "day.csv", "--slo", "ttft=1s")
     assert (planned.code, planned.out) == (4, "")
     assert "the twin cannot be told how this server speculates" in planned.err
     assert "tokens a chunk: drafts that were kept, or a stream held back" in planned.err

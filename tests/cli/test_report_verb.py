@@ -30,7 +30,7 @@ from harness.cli._finish import reproduce_command
     ],
 )
 def test_bad_usage_is_2(cli: Any, args: tuple[str, ...], said: str) -> None:
-    done = cli("report", *args)
+    done = cli.here("report", *args)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
     assert done.has_no_traceback()
@@ -39,7 +39,7 @@ def test_bad_usage_is_2(cli: Any, args: tuple[str, ...], said: str) -> None:
 @pytest.mark.slow
 def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     path = cli.scenario(load={"duration": "2s"}, output={"samples": 3})
-    ran = cli("run", path, "--no-report", "--progress", "none", env={"NO_COLOR": "1"})
+    ran = cli.here("run", path, "--no-report", "--progress", "none", env={"NO_COLOR": "1"})
     assert ran.code in (0, 4), ran.err  # 4: this machine was too busy to be a client
     assert "\x1b" not in ran.out + ran.err
     assert "sent" not in ran.err  # no progress line
@@ -52,38 +52,38 @@ def test_stored_runs_are_rendered_again_to_the_same_answer(cli: Any) -> None:
     digest = hashlib.sha256(html.read_bytes()).hexdigest()
     assert cli.manifest()["files"]["report.html"]["sha256"] == digest
 
-    first = cli("report", "latest", "--format", "junit", "-o", "-")
+    first = cli.here("report", "latest", "--format", "junit", "-o", "-")
     assert first.out.startswith("<?xml")
     assert first.err == ""
 
-    placed = cli("report", "latest", "--out", "pages/")
+    placed = cli.here("report", "latest", "--out", "pages/")
     assert placed.out.splitlines()[0] == "report   pages/report.html"
     assert {p.name for p in (cli.folder / "pages").iterdir()} >= {"report.html", "summary.md"}
-    refused = cli("report", "latest", "--out", "/proc/nope/page.html")
+    refused = cli.here("report", "latest", "--out", "/proc/nope/page.html")
     assert (refused.code, refused.out) == (2, "")
     assert "/proc cannot be written" in refused.err
-    assert cli("report", "latest", "--out", "page.html").code == ran.code
+    assert cli.here("report", "latest", "--out", "page.html").code == ran.code
     assert (cli.folder / "page.html").read_bytes() == (
         cli.folder / "pages" / "report.html"
     ).read_bytes()
 
-    sheet = cli("report", "latest", "--format", "csv", "-o", "-").out
+    sheet = cli.here("report", "latest", "--format", "csv", "-o", "-").out
     rows = list(csv.DictReader(io.StringIO(sheet)))
     (median,) = (
         r for r in rows if (r["metric"], r["stat"], r["population"]) == ("ttft", "p50", "success")
     )
     assert median["point"]
     assert median["n"]
-    assert cli("report", "latest", "--format", "csv").code == ran.code
+    assert cli.here("report", "latest", "--format", "csv").code == ran.code
     assert (cli.latest / "points.csv").exists()
 
-    two = cli("report", "latest", cli.latest.name, "--json")
+    two = cli.here("report", "latest", cli.latest.name, "--json", "--format", "json")
     documents = json.loads(two.out)  # one document, whatever the number of runs
     assert len(documents) == 2
     assert documents[0] == documents[1]
     assert documents[0]["exit_code"] == two.code == ran.code
 
-    shown = cli("report", "latest", "--samples", "2")
+    shown = cli.here("report", "latest", "--samples", "2", "--format", "junit")
     assert shown.out.count("\nanswer ") == shown.out.count("\n  visible: ") == 2
 
     html.unlink()
@@ -104,7 +104,7 @@ def test_a_manifest_that_cannot_be_read_is_2_and_says_what_to_do(
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "manifest.json").write_text('{"run_id": "r", ', "utf-8")
-    done = cli(*verb.format(folder).split(), str(folder))
+    done = cli.here(*verb.format(folder).split(), str(folder))
     assert (done.code, done.out) == (2, "")
     what, where, why, do = done.err.splitlines()
     assert what == "error: the run's manifest cannot be read"
@@ -115,12 +115,12 @@ def test_a_manifest_that_cannot_be_read_is_2_and_says_what_to_do(
 
 def test_json_is_one_document_whatever_else_is_written(cli: Any) -> None:
     path = cli.scenario(load={"duration": "300ms", "warmup": "100ms"})
-    ran = cli("run", path, "-q")
+    ran = cli.here("run", path, "-q", "--no-report")
     assert ran.code in (0, 3, 4)
-    clash = cli("report", "latest", "--json", "--format", "html", "-o", "-")
+    clash = cli.here("report", "latest", "--json", "--format", "html", "-o", "-")
     assert (clash.code, clash.out) == (2, "")
-    done = cli("report", "latest", "--json", "--format", "markdown", "-o", "x.md",
-               env={"HARNESS_OTU": "x"})  # fmt: skip
+    done = cli.here("report", "latest", "--json", "--format", "markdown", "-o", "x.md",
+                    env={"HARNESS_OTU": "x"})  # fmt: skip
     assert json.loads(done.out)["exit_code"] == done.code
     assert (cli.folder / "x.md").exists()
     assert "HARNESS_OTU is not one the harness knows" in done.err
@@ -131,7 +131,7 @@ def test_what_to_type_next_names_the_run(cli: Any) -> None:
     run = cli.start("run", path)
     cli.wait_for_window()
     run.process.kill()
-    done = cli("report", "latest")
+    done = cli.here("report", "latest", "--format", "junit")
     assert f"next     harness run --resume runs/{cli.latest.name}" in done.out
 
 

@@ -32,7 +32,7 @@ def test_a_killed_sweep_leaves_no_process_and_resumes_with_the_missing_point(
     killed = cli.latest
     assert cli.manifest()["status"] == "running"
 
-    report = cli("report", "latest")
+    report = cli.here("report", "latest")
     assert report.code == 4, report.err
     assert "PARTIAL: no verdict." in report.out
     assert "1 of 2 points complete" in report.out
@@ -61,7 +61,7 @@ def test_a_killed_sweep_leaves_no_process_and_resumes_with_the_missing_point(
     second = json.loads(next(killed.glob("points/001-*/point.json")).read_text("utf-8"))
     assert second["attempt"] == 1  # another salt than the attempt that was killed
 
-    again = cli("run", "--resume", "latest", "-q")  # nothing is missing: nothing is sent
+    again = cli.here("run", "--resume", "latest", "-q", "--no-report")  # nothing is sent again
     assert again.code == done.code
     assert first.read_bytes() == before
 
@@ -116,27 +116,27 @@ def test_a_load_worker_ends_with_its_pipe_though_it_never_reached_a_master() -> 
 @pytest.mark.slow
 def test_a_lost_record_voids_the_report_and_resume_measures_that_point_again(cli: Any) -> None:
     path = cli.scenario(sweep=SWEEP, load={"duration": "500ms", "warmup": "300ms"})
-    assert cli("run", path, "-q", "--no-report").code in (0, 3, 4)
+    assert cli.here("run", path, "-q", "--no-report").code in (0, 3, 4)
     kept, lost = (next(cli.latest.glob(f"points/{i:03d}-*")) for i in (0, 1))
     before = (kept / "requests.parquet").read_bytes()
     (lost / "clients.parquet").unlink()
     for _ in range(2):
-        report = cli("report", "latest")
+        report = cli.here("report", "latest", "--format", "junit")
         assert report.code == 4
         assert "not those it ended with" in report.err
         assert lost.name in report.err
-    again = cli("run", "--resume", "latest", "-q", "--no-report")
+    again = cli.here("run", "--resume", "latest", "-q", "--no-report")
     assert again.code in (0, 3, 4), again.err
     assert (lost / "clients.parquet").exists()
     assert (kept / "requests.parquet").read_bytes() == before
-    assert cli("report", "latest").code == again.code
+    assert cli.here("report", "latest", "--format", "junit").code == again.code
 
 
 @pytest.mark.slow
 def test_a_run_that_is_being_measured_is_not_resumed(cli: Any) -> None:
     run = cli.start("run", cli.scenario(load={"duration": "300s"}))
     cli.wait_for_window()
-    beside = cli("run", "--resume", "latest")
+    beside = cli.here("run", "--resume", "latest")
     assert beside.code == 2
     assert "being measured right now" in beside.err
     assert run.process.poll() is None
@@ -155,12 +155,12 @@ def test_a_run_is_not_resumed_with_other_data(cli: Any) -> None:
         traffic=[{"name": "chat", "workload": chat}], sweep=SWEEP,
         load={"duration": "300ms", "warmup": "200ms"},
     )  # fmt: skip
-    assert cli("run", path, "-q", "--no-report").code in (0, 3, 4)
+    assert cli.here("run", path, "-q", "--no-report").code in (0, 3, 4)
     next(cli.latest.glob("points/001-*/requests.parquet")).unlink()
     table.write_text("n\n300\n100\n")
     done = cli("run", "--resume", "latest")
     assert done.code == 4
     assert "not those the run began with" in done.err
     table.write_text("n\n30\n10\n")
-    assert cli("run", "--resume", "latest", "-q", "--no-report").code in (0, 3, 4)
+    assert cli.here("run", "--resume", "latest", "-q", "--no-report").code in (0, 3, 4)
     assert next(cli.latest.glob("points/001-*/requests.parquet")).exists()

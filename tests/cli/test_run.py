@@ -38,7 +38,7 @@ def test_every_typo_is_told_with_its_place_and_what_was_meant(cli: Any) -> None:
     (cli.folder / path).write_text(
         text.replace('"concurrency"', '"concurency"').replace('"weight"', '"wieght"')
     )
-    done = cli("run", path)
+    done = cli.here("run", path)
     assert done.code == 2
     assert done.out == ""
     assert "did you mean 'concurrency'?" in done.err
@@ -62,7 +62,7 @@ def test_every_typo_is_told_with_its_place_and_what_was_meant(cli: Any) -> None:
 )  # fmt: skip
 def test_bad_usage_is_2_with_the_remedy(cli: Any, args: tuple[str, ...], said: str) -> None:
     cli.scenario()
-    done = cli("run", *args)
+    done = cli.here("run", *args)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
     assert done.has_no_traceback()
@@ -77,7 +77,7 @@ def test_an_unknown_verb_is_2_with_the_one_that_was_meant(cli: Any) -> None:
 
 def test_an_unknown_variable_is_a_notice_and_no_error(cli: Any) -> None:
     args = ("run", cli.scenario(), "--url", "http://127.0.0.1:9/v1")
-    done = cli(*args, env={"HARNESS_OUTT": "elsewhere"})
+    done = cli.here(*args, env={"HARNESS_OUTT": "elsewhere"})
     assert done.code == 5
     assert "HARNESS_OUTT is not one the harness knows; did you mean HARNESS_OUT?" in done.err
 
@@ -149,7 +149,7 @@ def no_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     indirect=["no_endpoint"],
 )
 def test_what_is_no_endpoint_is_5_in_four_parts(cli: Any, no_endpoint: str, said: str) -> None:
-    done = cli("run", cli.scenario(), "--url", no_endpoint)
+    done = cli.here("run", cli.scenario(), "--url", no_endpoint)
     assert (done.code, done.out) == (5, "")
     assert said in done.err
     assert is_four_parts(done.err)
@@ -191,7 +191,7 @@ def test_a_good_run_is_0_with_one_document_on_stdout_and_nothing_else(
     stored = [path for path in cli.latest.rglob("*") if path.is_file()]
     assert not [path for path in stored if key.encode() in path.read_bytes()]
 
-    again = cli("report", "latest", "--format", "markdown", "-o", "-")
+    again = cli.here("report", "latest", "--format", "markdown", "-o", "-")
     assert again.code == done.code
     assert again.out.startswith("# ") or again.out.startswith("## ")
     assert again.err == ""
@@ -209,7 +209,7 @@ def test_an_endpoint_that_dies_in_mid_run_fails_the_run_and_not_the_harness(
             "warmup": "1s", "cooldown": "2s", "drain": "2s",
         },
     )  # fmt: skip
-    run = cli.start("run", path, "--url", url)
+    run = cli.start("run", path, "--url", url, "--no-report")
     cli.wait_for_window()
     process.kill()
     done = run.finish()
@@ -239,15 +239,15 @@ def test_a_target_that_refuses_everything_is_5_with_the_records_kept(cli: Any, w
             "warmup": warmup, "cooldown": "2s", "drain": "2s",
         },
     )  # fmt: skip
-    done = cli("run", path)
+    done = cli.here("run", path, "--no-report")
     assert done.code == 5, done.err + done.out
     assert "refused every request" in done.err
     assert "PASS" not in done.out
     rows = pq.read_table(next(cli.latest.glob("points/*/requests.parquet")))
     assert set(rows["error_class"].to_pylist()) - {"cut"} == {"http_5xx"}
-    assert (cli.latest / "report.html").exists()
-    again = cli("report", "latest")
+    again = cli.here("report", "latest")
     assert again.code == 5
+    assert (cli.latest / "report.html").exists()
 
 
 @pytest.mark.slow
@@ -267,7 +267,7 @@ def test_a_load_process_that_dies_is_our_fault_and_the_records_are_kept(
     assert done.has_no_traceback()
     assert cli.manifest()["status"] == "partial"
     assert pq.read_table(next(cli.latest.glob("points/*/requests.parquet"))).num_rows
-    again = cli("report", "latest")
+    again = cli.here("report", "latest", "--format", "junit")
     assert again.code == 4
     assert "PARTIAL: no verdict." in again.out
 

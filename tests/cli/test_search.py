@@ -36,7 +36,7 @@ def result(run: Path) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_search_finds_a_known_capacity_is_cut_off_and_goes_on(cli: Any, until: Any) -> None:
     path = searching(cli, min="6/s", max="48/s", resolution="100%")  # 12 holds, 24 not
-    run = cli.start("run", path)
+    run = cli.start("run", path, "--no-report")
     until(lambda: len(list(cli.runs.glob("*/points/*/requests.parquet"))) >= 2)
     run.signal(signal.SIGINT)
     stopped = run.finish()
@@ -46,7 +46,7 @@ def test_a_search_finds_a_known_capacity_is_cut_off_and_goes_on(cli: Any, until:
             if '"complete"' in (p.parent / "point.json").read_text("utf-8")}  # fmt: skip
     assert kept
 
-    done = cli("run", "--resume", "latest")
+    done = cli.here("run", "--resume", "latest")
     assert done.has_no_traceback()
     assert done.code in (0, 3), done.err
     assert all(p.read_bytes() == before for p, before in kept.items())
@@ -69,15 +69,15 @@ def test_a_search_finds_a_known_capacity_is_cut_off_and_goes_on(cli: Any, until:
     assert 'id="capacity"' in report
     assert 'id="my-rate"' in report
 
-    again = cli("run", "--resume", "latest", "-q")  # it is over: nothing is sent
+    again = cli.here("run", "--resume", "latest", "-q", "--no-report")  # over: nothing is sent
     assert again.code == done.code
     assert list(cli.latest.glob("points/*")) == points
-    assert cli("report", "latest").code == done.code
+    assert cli.here("report", "latest", "--format", "junit").code == done.code
 
 
 @pytest.mark.slow
 def test_a_spent_budget_leaves_the_bracket_open_and_says_so(cli: Any) -> None:
-    done = cli("run", searching(cli, budget="4s"))
+    done = cli.here("run", searching(cli, budget="4s"))
     assert done.code == 3, done.err
     assert "the budget of 4.00 s is spent" in done.err
     assert "The search is not at its end" in " ".join(done.out.split())
@@ -87,7 +87,7 @@ def test_a_spent_budget_leaves_the_bracket_open_and_says_so(cli: Any) -> None:
 
 def test_expand_says_how_long_it_may_take(cli: Any) -> None:
     path = searching(cli, budget="10min", grid_points=2)
-    shown = cli("expand", path, "--json")
+    shown = cli.here("expand", path, "--json")
     assert shown.code == 0, shown.err
     data = json.loads(shown.out)
     # 8, 16, 32 and one between are 4 rates, and 2 windows of the grid; 1.8 s each
@@ -98,8 +98,8 @@ def test_expand_says_how_long_it_may_take(cli: Any) -> None:
         "budget_windows": 333,
     }  # fmt: skip
     assert [p["label"] for p in data["points"]] == ["rate-8-w1", "rate-16-w1", "rate-32-w1"]
-    told = cli("expand", path).out
+    told = cli.here("expand", path).out
     assert "search from 8/s to 32/s in 5 steps" in told
     assert "10.8 s to 75.6 s of load, cut at 10 min: 333 windows" in told
     assert "windows near the capacity that tell it to 50%, by how far one alone" in told
-    assert cli("validate", path).out.strip().endswith("valid, a search")
+    assert cli.here("validate", path).out.strip().endswith("valid, a search")

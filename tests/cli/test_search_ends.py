@@ -48,7 +48,7 @@ def test_errors_stop_a_probe_which_misses_whatever_its_share(cli: Any) -> None:
         cli, SHEDDING, {"min": "8/s", "max": "32/s", "resolution": "50%"},
         load={"warmup": "1500ms", "duration": "2s"}, stop={"max_error_rate": "5%"},
     )  # fmt: skip
-    done = cli("run", path, *QUIET)
+    done = cli.here("run", path, *QUIET)
     assert done.has_no_traceback()
     assert done.code == 0, done.out + done.err
     assert "answers were errors, limit 5%" in done.err
@@ -63,7 +63,8 @@ def test_errors_stop_a_probe_which_misses_whatever_its_share(cli: Any) -> None:
     assert (verdict["outcome"], verdict["estimate"]["high"]) == ("pass", 32)
     assert 8 <= verdict["estimate"]["low"] <= 22.7
     assert "stop.max_error_rate" in (cli.latest / "report.html").read_text("utf-8")
-    assert cli("report", "latest").code == 0  # the same from the records
+    again = cli.here("report", "latest", "--format", "junit")  # the same from the records
+    assert again.code == 0
 
 
 @pytest.mark.slow
@@ -74,7 +75,7 @@ def test_a_backlog_stops_a_probe_which_misses(cli: Any) -> None:
         {"min": "24/s", "max": "48/s", "resolution": "100%"}, stop={"over_saturated": "5s"},
         load={"duration": "9s", "cooldown": "0s", "drain": "500ms"},
     )  # fmt: skip
-    done = cli("run", path, *QUIET)
+    done = cli.here("run", path, *QUIET)
     assert done.code == 0, done.out + done.err
     assert "stop.over_saturated: requests in flight grew" in done.err
     assert "48.0 req/s, window 2: " in done.err
@@ -97,7 +98,7 @@ def test_a_target_that_goes_is_no_rate_that_misses(cli: Any) -> None:
     asks whether it is still there: that window is given back, and the search ends."""
     dead = {"faults": [{"first": 30, "then": {"http": {"status": 503}}}]}
     path = searching(cli, dead, {"min": "8/s", "max": "32/s", "resolution": "20%"})
-    done = cli("run", path, *QUIET, "--no-report")
+    done = cli.here("run", path, *QUIET, "--no-report")
     assert done.code == 5, done.out + done.err
     assert "the target no longer answers" in done.err
     assert "PARTIAL: no verdict." in done.out
@@ -105,7 +106,7 @@ def test_a_target_that_goes_is_no_rate_that_misses(cli: Any) -> None:
     gone = [label for label, m in own.items() if m["status"] == "partial"]
     assert gone == [list(own)[-1]]  # nothing was sent to it afterwards
     assert "harness run --resume" in done.out + done.err
-    assert cli("report", "latest").code == 5
+    assert cli.here("report", "latest", "--format", "junit").code == 5
 
 
 @pytest.mark.slow
@@ -154,7 +155,7 @@ def test_a_target_that_is_killed_and_comes_back_changes_no_interval(
     assert [label for label, m in own.items() if m["status"] != "complete"] == ["rate-16-w1"]
     assert "rate-16-w2" in own
     assert json.loads((cli.latest / "manifest.json").read_text("utf-8"))["status"] == "complete"
-    assert cli("report", "latest").code == 0
+    assert cli.here("report", "latest", "--format", "junit").code == 0
 
 
 def test_no_rate_of_the_range_holds(cli: Any) -> None:
@@ -163,7 +164,7 @@ def test_no_rate_of_the_range_holds(cli: Any) -> None:
         {"min": "10/s", "max": "40/s", "resolution": "50%"},
         slo={"good_request": {"ttft": "100ms"}, "attainment": "90%"},
     )  # fmt: skip
-    done = cli("run", path, *QUIET)
+    done = cli.here("run", path, *QUIET)
     assert done.code == 1, done.out + done.err
     told = " ".join(done.out.split())
     assert "Not even 10.0 req/s is sustained with 90% of requests good" in told
@@ -177,7 +178,7 @@ def test_no_rate_of_the_range_holds(cli: Any) -> None:
     # such a run has no capacity to price, and says so
     sets = ("cost.serverless.model=deepseek-v3", "cost.on_demand.gpu=h100")
     flags = [word for text in sets for word in ("--set", text)]
-    priced = cli("plan", "crossover", "latest", "--prices", "fireworks-guide", *flags)
+    priced = cli.here("plan", "crossover", "latest", "--prices", "fireworks-guide", *flags)
     assert priced.code == 4
     assert "not even 10 req/s, the lowest rate measured" in priced.err
 
@@ -188,7 +189,7 @@ def test_every_rate_of_the_range_holds(cli: Any) -> None:
         cli, {"timing": {"ttft": "10ms", "gap": "1ms"}},
         {"min": "20/s", "max": "40/s", "resolution": "100%"},
     )  # fmt: skip
-    done = cli("run", path, *QUIET)
+    done = cli.here("run", path, *QUIET)
     assert done.code == 0, done.out + done.err
     told = " ".join(done.out.split())
     assert "Sustains at least 40.0 req/s" in told
@@ -200,6 +201,7 @@ def test_every_rate_of_the_range_holds(cli: Any) -> None:
     # 40/s of 24 tokens are $3.1/h of tokens: below a GPU's price, but more was never tried
     sets = ("cost.serverless.model=deepseek-v3", "cost.on_demand.gpu=h100")
     flags = [word for text in sets for word in ("--set", text)]
-    priced = cli("plan", "crossover", "latest", "--prices", "fireworks-guide", *flags)
+    priced = cli.here("plan", "crossover", "latest", "--prices", "fireworks-guide", *flags,
+                      "--no-report")  # fmt: skip
     assert priced.code == 3, priced.out + priced.err
     assert "capacity above: not measured" in priced.out

@@ -46,7 +46,7 @@ def test_an_endpoint_dies_with_a_killed_serve(
 def test_what_cannot_be_served_is_2_in_the_endpoint_s_own_words(cli: Any) -> None:
     (cli.folder / "wrong.yaml").write_text("timing: {ttf: 20ms}\n", "utf-8")
     for script, said in (("absent.yaml", "cannot read the script"), ("wrong.yaml", "timing.ttf")):
-        done = cli("serve", "--scripted", script)
+        done = cli.here("serve", "--scripted", script)
         assert (done.code, done.out) == (2, "")
         assert said in done.err
         assert done.has_no_traceback()
@@ -55,7 +55,7 @@ def test_what_cannot_be_served_is_2_in_the_endpoint_s_own_words(cli: Any) -> Non
 @pytest.mark.slow
 def test_an_unknown_model_is_2_in_the_engine_s_own_words(cli: Any) -> None:
     pytest.importorskip("torch")
-    done = cli("serve", "--model", "nonsense")
+    done = cli.here("serve", "--model", "nonsense")
     assert (done.code, done.out) == (2, "")
     assert "there is no model 'nonsense'" in done.err
     assert done.has_no_traceback()

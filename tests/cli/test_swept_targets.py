@@ -16,7 +16,7 @@ SWEEP = {"kind": "list", "repeat": 2, "over": {"targets.t.script.timing.ttft": [
 
 def test_each_point_meets_its_own_target(cli: Any) -> None:
     path = cli.scenario(sweep=SWEEP, load={"duration": "300ms", "warmup": "200ms"})
-    done = cli("run", path, "--no-report")
+    done = cli.here("run", path, "--no-report")
     assert done.has_no_traceback()
     metas = [
         json.loads(p.read_text("utf-8")) for p in sorted(cli.latest.glob("points/*/point.json"))
@@ -30,7 +30,7 @@ def test_each_point_meets_its_own_target(cli: Any) -> None:
 def test_a_target_that_refuses_one_point_does_so_before_any_load(cli: Any) -> None:
     target = {"kind": "openai", "url": "http://127.0.0.1:9/v1", "model": "m"}
     sweep = {"kind": "list", "over": {"targets.t.model": ["m", "n"]}}
-    done = cli("run", cli.scenario(targets={"t": target}, sweep=sweep))
+    done = cli.here("run", cli.scenario(targets={"t": target}, sweep=sweep))
     assert done.code == 5
     assert not cli.runs.exists()
 

@@ -55,7 +55,7 @@ def test_gaps_are_told_with_their_count() -> None:
 
 
 def test_both_accounts_agree_and_the_log_tells_the_run(cli: Any) -> None:
-    done = cli("run", cli.scenario())
+    done = cli.here("run", cli.scenario())
     assert done.code == 0, done.err
     assert "Client against server" in done.out
     rows = pq.read_table(next(cli.latest.glob("points/*/requests.parquet")))
@@ -80,19 +80,20 @@ def test_both_accounts_agree_and_the_log_tells_the_run(cli: Any) -> None:
 
 def test_a_target_without_metrics_is_one_notice(cli: Any) -> None:
     path = cli.scenario(telemetry={"prometheus": {"url": "http://127.0.0.1:9/metrics"}})
-    done = cli("run", path)
+    done = cli.here("run", path, "--no-report")
     assert done.code == 0, done.err
     assert done.out.count("shows no metrics at http://127.0.0.1:9/metrics") == 1
     assert "Client against server" not in done.out
     assert events(cli.latest).count("notice") == 1
     assert not list(cli.latest.glob("points/*/server.parquet"))
-    again = cli("report", "latest")
+    again = cli.here("report", "latest", "--format", "junit")
     assert "shows no metrics" in again.out
     assert events(cli.latest)[-1] == "judged"  # rendering again is no event of the run
 
 
 def test_nothing_is_read_where_that_is_not_wanted(cli: Any) -> None:
-    done = cli("run", cli.scenario(telemetry={"prometheus": None, "gpu": False}))
+    path = cli.scenario(telemetry={"prometheus": None, "gpu": False})
+    done = cli.here("run", path, "--no-report")
     assert done.code == 0, done.err
     assert "notice" not in events(cli.latest)
     assert not list(cli.latest.glob("points/*/server.parquet"))
@@ -108,5 +109,5 @@ def test_a_killed_run_keeps_what_was_read(cli: Any) -> None:
     assert len(set(found["t_ns"].to_pylist())) >= 2
     assert "scripted_output_tokens_total" in found["name"].to_pylist()
     assert events(cli.latest) == ["run_begun", "point_begun"]
-    told = cli("report", "latest").out
+    told = cli.here("report", "latest").out
     assert "scripted endpoint" in (cli.latest / "report.html").read_text("utf-8") + told

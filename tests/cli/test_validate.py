@@ -16,7 +16,7 @@ def test_several_scenarios_one_line_each(cli: Any) -> None:
 
 def test_one_bad_scenario_fails_all_and_hides_none(cli: Any) -> None:
     (cli.folder / "bad.yaml").write_text("schema: harness/v1\nname: x\nload: {kind: opne}\n")
-    done = cli("validate", "bad.yaml", "quickstart")
+    done = cli.here("validate", "bad.yaml", "quickstart")
     assert done.code == 2
     assert done.out == "bad.yaml: not valid, 3 faults\nquickstart: valid, 1 point\n"
     assert "load.kind  line 3, col 14  'opne' is not a choice; did you mean 'open'?" in done.err
@@ -25,7 +25,7 @@ def test_one_bad_scenario_fails_all_and_hides_none(cli: Any) -> None:
 
 
 def test_json_is_one_document(cli: Any) -> None:
-    done = cli("validate", "quickstart", "nothing", "--json", "--set", "load.warmup=1s")
+    done = cli.here("validate", "quickstart", "nothing", "--json", "--set", "load.warmup=1s")
     data = json.loads(done.out)
     good, bad = data["scenarios"]
     assert done.code == 2
@@ -35,7 +35,7 @@ def test_json_is_one_document(cli: Any) -> None:
 
 
 def test_resolved_says_where_values_come_from_and_loads_again(cli: Any) -> None:
-    done = cli("validate", "quickstart", "--resolved", "--set", "load.concurrency=2",
+    done = cli.here("validate", "quickstart", "--resolved", "--set", "load.concurrency=2",
                "--url", "http://h:1/v1")  # fmt: skip
     assert done.code == 0
     lines = [line.split() for line in done.out.splitlines()]
@@ -50,8 +50,8 @@ def test_resolved_says_where_values_come_from_and_loads_again(cli: Any) -> None:
 
 
 def test_wrong_usage(cli: Any) -> None:
-    assert cli("validate").code == 2
-    done = cli("validate", "quickstart", "--set", "load.concurency=3")
+    assert cli.here("validate").code == 2
+    done = cli.here("validate", "quickstart", "--set", "load.concurency=3")
     assert done.code == 2
     assert "did you mean 'concurrency'? (from --set)" in done.err
 
@@ -63,8 +63,8 @@ def test_unset_variable_and_missing_file_in_one_go(cli: Any) -> None:
         "load: {kind: closed, concurrency: 1, duration: 5s}\n"
     )
     (cli.folder / "x.yaml").write_text(text)
-    done = cli("validate", "x.yaml")
+    done = cli.here("validate", "x.yaml")
     assert done.code == 2
     assert "the variable NO_SUCH_URL is not set" in done.err
-    done = cli("validate", "x.yaml", env={"NO_SUCH_URL": "http://h/v1"})
+    done = cli.here("validate", "x.yaml", env={"NO_SUCH_URL": "http://h/v1"})
     assert "traffic.c.workload.file  line 4, col 53  no file 'gone.jsonl'" in done.err

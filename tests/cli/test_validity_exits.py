@@ -28,7 +28,7 @@ def test_arrivals_held_by_the_cap_void_the_run(cli: Any) -> None:
         "kind": "open", "arrival": {"kind": "constant"}, "rate": "20/s", "duration": "2s",
         "warmup": "0s", "cooldown": "5s", "drain": "2s", "max_in_flight": 2,
     }  # fmt: skip
-    done = cli("run", cli.scenario(slo=TTFT, load=load, targets=script()))
+    done = cli.here("run", cli.scenario(slo=TTFT, load=load, targets=script()))
     assert done.code == 4, done.err
     assert checks(cli)["blocked"]["status"] == "invalid"
     assert "raise load.max_in_flight" in done.out + done.err
@@ -38,7 +38,7 @@ def test_arrivals_held_by_the_cap_void_the_run(cli: Any) -> None:
 
 def test_cache_hits_leave_a_rule_on_ttft_open(cli: Any) -> None:
     target = script(usage={"cached_tok": 15})
-    done = cli("run", cli.scenario(slo=TTFT, targets=target))
+    done = cli.here("run", cli.scenario(slo=TTFT, targets=target))
     found = checks(cli)["cached"]
     assert found["status"] == "absent"
     assert "ttft" in found["withholds"]

@@ -41,7 +41,7 @@ def address() -> str:
 def test_what_cannot_work_is_told_before_anything_starts(
     cli: Any, args: tuple[str, ...], env: dict[str, str], words: str
 ) -> None:
-    done = cli(*args, env=env)
+    done = cli.here(*args, env=env)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
     assert done.has_no_traceback()

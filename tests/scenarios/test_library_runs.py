@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cli.conftest import run_here
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("load.warmup=500ms", "load.cooldown=2s", "load.drain=30s")
@@ -89,20 +90,15 @@ def test_every_scenario_is_run() -> None:
 def test_scenario_runs(name: str, url: str, tmp_path: Path) -> None:
     items = [item.replace("URL", url) for item in (*SHORT, *LENIENT, *CASES[name])]
     sets = [word for item in items for word in ("--set", item)]
-    harness = [sys.executable, "-c", "from harness.cli import main; main()"]
     flags = ["--url", url, "--json", "--progress", "none", "-o", str(tmp_path)]
-    ran = subprocess.run(
-        [*harness, "run", name, *flags, *sets],
-        capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    ran = run_here(tmp_path, "run", name, *flags, *sets)
     # 0 pass, 1 a limit failed on a slow machine, 3 too few requests to say: all are answers.
-    assert ran.returncode in (0, 1, 3), ran.stderr[-2000:] + ran.stdout[-2000:]
-    result = json.loads(ran.stdout)
+    assert ran.code in (0, 1, 3), ran.err[-2000:] + ran.out[-2000:]
+    result = json.loads(ran.out)
     assert (Path(result["run_dir"]) / "report.html").exists()
     if name in ("gate-reference", "migration"):
         assert result["num_blocks"] == 1
-        assert ran.returncode == 3
+        assert ran.code == 3
         return
     if name in ("capacity", "serverless-or-on-demand"):  # both rates hold: there is no queue
         assert result["verdicts"][0]["rule"] == "max_goodput"
