@@ -58,8 +58,11 @@ def pooled_size(num_yes: Sequence[int], num: Sequence[int], n_eff: Sequence[floa
     within, share = sum(n_eff), sum(num_yes) / total
     if len(num) < 2 or share in (0.0, 1.0):
         return max(1.0, within)
-    means = np.array(num_yes) / np.array(num)
-    scatter = float(means.var(ddof=1)) / len(num)
+    asked = [(yes, n) for yes, n in zip(num_yes, num, strict=True) if n]
+    if len(asked) < 2:  # one run alone says nothing of how runs scatter
+        return max(1.0, within)
+    means = np.array([yes / n for yes, n in asked])
+    scatter = float(means.var(ddof=1)) / len(asked)
     between = share * (1 - share) / scatter if scatter > 0 else math.inf
     return max(1.0, min(within, between, total))
 

@@ -231,8 +231,8 @@ def test_a_trace_is_played_as_it_came(calibrated: Path) -> None:
     args = ["--forecast", "bursts.csv", "--window", "1min", "--slo", "ttft=60s", "--slo",
             "tpot=10s"]  # fmt: skip
     ran = harness(calibrated, "plan", "replicas", "latest", "--json", "--no-report", *args)
-    assert ran.returncode in (0, 3), ran.stderr
-    part = json.loads(ran.stdout)
+    assert ran.code in (0, 3), ran.err
+    part = json.loads(ran.out)
     assert part["arrivals"] == {"how": "trace", "told": "the trace's own requests, as they came"}
     assert part["num_requests"] == 36
     assert part["mean_req_per_s"] == pytest.approx(0.2)
@@ -248,7 +248,7 @@ def test_a_trace_is_played_as_it_came(calibrated: Path) -> None:
         calibrated, "plan", "replicas", "latest", "--no-report", *args, "--mean", "0.1/s",
         "--jitter", "20s", "--traffic", "small.yaml",
     )  # fmt: skip
-    assert again.returncode in (0, 3), again.stderr
-    assert "arrivals    the trace's own requests, each kept with a chance of 5" in again.stdout
-    assert "times spread over 20 s, as rounded down" in again.stdout
-    assert "traffic     small:" in again.stdout
+    assert again.code in (0, 3), again.err
+    assert "arrivals    the trace's own requests, each kept with a chance of 5" in again.out
+    assert "times spread over 20 s, as rounded down" in again.out
+    assert "traffic     small:" in again.out

@@ -15,6 +15,7 @@ from harness.cli._telemetry import is_local, notice_of, page_of
 from harness.load import TargetFacts
 from harness.records import Readings, Run, read_log
 from harness.scenario.document import OpenAITarget, Prometheus
+from tests.cli.conftest import wait_until
 
 
 def events(folder: Path) -> list[str]:
@@ -102,7 +103,10 @@ def test_nothing_is_read_where_that_is_not_wanted(cli: Any) -> None:
 @pytest.mark.slow
 def test_a_killed_run_keeps_what_was_read(cli: Any) -> None:
     run = cli.start("run", cli.scenario(load={"duration": "300s"}))
-    cli.wait_for_window()
+    rows = cli.wait_for_window() / "spool" / "requests.frames"
+    sizes = {rows.stat().st_size}
+    # two writings later a request that ended in the window is on disk
+    wait_until(lambda: sizes.add(rows.stat().st_size) or len(sizes) > 2)
     run.signal(signal.SIGKILL)
     run.finish()
     found = Run.open(cli.latest).points[0].server()
