@@ -121,7 +121,8 @@ def test_a_child_that_dies_is_told(start: Start, slow: Path) -> None:
     with pytest.raises(openai.APIError, match="process ended"):
         for _ in stream:
             pass
-    assert server.request("GET", "/health").status == 503
+    # the stream may be told before the server's own state is
+    server.wait_until(lambda: server.request("GET", "/health").status == 503)
     assert json.loads(server.request("POST", "/v1/completions", {"prompt": "x"}).body)["error"]
 
 
